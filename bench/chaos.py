@@ -22,7 +22,7 @@ that they are deleted all the time.
 | `lost` | answered requests without a raw click |
 | `duplicated` | surplus raw clicks of requests that have one already |
 | `phantoms` | raw clicks without a request, or on another link than requested |
-| `rollup_mismatches` | links and profiles whose rollups, or API totals, differ from the number of their raw clicks |
+| `rollup_mismatches` | days of links, and profiles, whose counts or API totals differ from their raw clicks |
 | `dimension_mismatches` | combinations of link or profile, day and dimension whose values do not sum to the number of raw clicks |
 | `clicks_unrecorded`, `dead_lettered` | clicks that the engine reports as not recorded, or as dead letters |
 | `stale_leases` | commits refused because another worker held the lease; counts of killed processes are missing |

@@ -1,6 +1,6 @@
-"""Clicks per second from the socket to committed rollups, freshness and folding: `python -m bench pipeline`.
+"""Clicks per second from the socket to committed counts, freshness and folding: `python -m bench pipeline`.
 
-A whole `waypost up` is placed as in bench/redirects.py: the edge on one core, wrk on another, and other processes on
+`--traffic` says how the clicks are spread over links and profiles (bench/kit/traffic.py). A whole `waypost up` is placed as in bench/redirects.py: the edge on one core, wrk on another, and other processes on
 the remaining cores. With two cores these share wrk's, so Postgres and the aggregator take time from wrk.
 
 | key | definition |
@@ -10,17 +10,17 @@ the remaining cores. With two cores these share wrk's, so Postgres and the aggre
 | `edge_cpu_us_per_click`, `workers_cpu_us_per_click`, `postgres_cpu_us_per_click` | CPU time of these processes per recorded click |
 | `freshness_p50_ms`, `freshness_p99_ms` | at 5,000 clicks/s, time from the response to a probe's click until the stats API counts it (polled every 4 ms) |
 | `redirect_p99_ms` | latency of the 5,000 clicks/s: open loop, from when a request was due |
+| `wal_bytes_per_click` | bytes of write-ahead log that Postgres wrote per recorded click at full load |
 | `fold_clicks_per_s` | one aggregator folding `backlog` clicks of a dead edge's journal, from the first commit to the last; no process is pinned |
 | `journal_bytes_per_click` | bytes of frames per click, with the headers of browsers |
 | `rss_mb` | resident memory of each process before the backlog |
 
 `exact`: completed requests of wrk and of the load, the engine's redirects and the clicks in the stats agree
-(bench/load/exactness_check.py), and the rollups grew by exactly the backlog. Exit code 1 if not; `failures` says why.
+(bench/load/exactness_check.py), and the counts grew by exactly the backlog. Exit code 1 if not; `failures` says why.
 """  # noqa: E501  # a table row cannot be wrapped
 
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,11 +29,11 @@ from urllib.parse import urlsplit
 import click
 from rich.table import Table
 
-from bench.kit import link_set
+from bench.kit import traffic
 from bench.kit.report import progress, show, write_json
 from bench.load import browsers, fold_backlog, wrk
 from bench.load.crashable_engine import CrashableEngine
-from bench.load.exactness_check import ExactnessCheck, read_counts
+from bench.load.exactness_check import EngineCounts, ExactnessCheck, read_counts
 from bench.load.freshness_probe import PROBE, FreshnessProbe
 from bench.load.load import Load
 from bench.load.load import LoadPlan as LoadPlan
@@ -45,7 +45,7 @@ from engine.clicks.journal_format import HEADER_BYTES, frames
 CONNECTIONS = 64
 FRESHNESS_RATE = 5000
 WARM_UP_S = 2
-HEADS = 10_000
+ASKED_PROFILES = 1_000
 SEGMENT_READ_BYTES = 8 * 1024 * 1024
 
 
@@ -53,7 +53,8 @@ class PipelineOptions(NamedTuple):
     """Options of the command line. `seconds` is the length of the full load, and of the load for freshness."""
 
     seconds: int
-    links: int
+    traffic: str
+    links: int | None
     backlog: int
 
 
@@ -66,14 +67,16 @@ class Pipeline:
         self.plan = plan
         self.placement = placement
         self.engine = engine
-        self.links = link_set.sample_links(plan.links)
+        self.links = traffic.links_of(plan.traffic, plan.links)
         self.failures: list[str] = []
 
     def prepare(self) -> None:
         self.engine.fill([PROBE])
         (self.probe_profile,) = self.engine.profile_ids()
         self.engine.fill(self.links)
-        self.profile_ids = self.engine.profile_ids()
+        profiles = {link.handle for link in self.links}
+        # Asking the API for the sum of each profile would take longer than the run.
+        self.profile_ids = self.engine.profile_ids() if len(profiles) <= ASKED_PROFILES else None
         (self.edge,) = self.engine.role_pids("edge")
         pin(self.edge, {self.placement.server})
         self._wrk(min(WARM_UP_S, self.plan.seconds))
@@ -82,7 +85,8 @@ class Pipeline:
 
     def measure_sustained(self) -> dict[str, Any]:
         self.engine.wait_committed()
-        before, cpu_before = read_counts(self.engine, self.profile_ids), self._cpu()
+        before, cpu_before = self._counts(), self._cpu()
+        wal_before = fold_backlog.wal_bytes(self.engine.database_url)
         started = time.monotonic()
         result = self._wrk(self.plan.seconds)
         waited_s = self.engine.wait_committed()
@@ -91,7 +95,7 @@ class Pipeline:
         check = ExactnessCheck(
             completed=result.requests,
             before=before,
-            after=read_counts(self.engine, self.profile_ids),
+            after=self._counts(),
             errors=result.errors,
             connections=CONNECTIONS,
             seconds_to_commit=waited_s,
@@ -101,6 +105,10 @@ class Pipeline:
             "sustained_clicks_per_s": round(check.recorded / seconds, 1),
             "requests_per_s": round(result.rps, 1),
             "seconds_to_commit": round(waited_s, 2),
+            "wal_bytes_per_click": round(
+                (fold_backlog.wal_bytes(self.engine.database_url) - wal_before)
+                / max(1, check.recorded)
+            ),
             **{
                 f"{name}_cpu_us_per_click": round(
                     (cpu_after[name] - cpu_before[name]) * 1e6 / max(1, check.recorded), 2
@@ -112,15 +120,21 @@ class Pipeline:
     def _wrk(self, seconds: int) -> wrk.WrkResult:
         with tempfile.TemporaryDirectory(prefix="waypost-bench-heads-") as folder:
             url = self.engine.visitors_url
-            paths = [link.path for link in self.links]
+            paths = list(traffic.paths_of(self.plan.traffic, self.links, seed=3))
             heads = browsers.request_heads(
-                paths, urlsplit(url).netloc, count=whole_cycles(paths), close=False, seed=3
+                paths, urlsplit(url).netloc, count=len(paths), close=False, seed=3
             )
             file = Path(folder) / "heads"
             file.write_bytes(b"".join(heads))
             return wrk.run(
                 url, file, seconds=seconds, connections=CONNECTIONS, cores={self.placement.client}
             )
+
+    def _counts(self) -> EngineCounts:
+        if self.profile_ids is not None:
+            return read_counts(self.engine, self.profile_ids)
+        counts = read_counts(self.engine, ())
+        return counts._replace(clicks=fold_backlog.counted_clicks(self.engine.database_url))
 
     def _cpu(self) -> dict[str, float]:
         """Return the CPU seconds so far, by role."""
@@ -140,7 +154,7 @@ class Pipeline:
             host=url.hostname or "", port=url.port or 0, paths=paths, connections=CONNECTIONS,
             rate=FRESHNESS_RATE, patient=True, tagged=False,
         )  # fmt: skip
-        before = read_counts(self.engine, self.profile_ids)
+        before = self._counts()
         with on_cores({self.placement.client}):
             load = Load(self.engine.folder, plan)
             with load:
@@ -150,7 +164,7 @@ class Pipeline:
                 click_bytes = bytes_per_click(self.engine.data / "journals")
                 load.stop()
         self.engine.wait_committed()
-        counted_clicks = read_counts(self.engine, self.profile_ids).clicks - before.clicks
+        counted_clicks = self._counts().clicks - before.clicks
         answered = load.account.answered + len(probe.delays_ms)
         if counted_clicks != answered or load.account.sent != load.account.answered:
             self.failures.append(
@@ -172,15 +186,11 @@ class Pipeline:
     def measure_folding(self) -> dict[str, Any]:
         fold = fold_backlog.measure(self.engine, self.plan.backlog)
         if not fold.exact:
-            self.failures.append("the rollups did not grow by the clicks of the backlog")
+            self.failures.append("the counts did not grow by the clicks of the backlog")
         return {
             "fold_clicks_per_s": round(fold.clicks_per_s, 1),
             "fold_seconds": round(fold.seconds, 2),
         }
-
-
-def whole_cycles(paths: Sequence[str]) -> int:
-    return len(paths) * max(1, HEADS // len(paths))
 
 
 def bytes_per_click(folder: Path) -> float:
@@ -205,7 +215,7 @@ def run(plan: PipelineOptions) -> dict[str, Any]:
         pinning.enter_context(on_cores(placement.rest))
         engine = stack.enter_context(CrashableEngine())
         pipeline = Pipeline(plan, placement, engine)
-        progress(f"making {plan.links} links")
+        progress(f"making {len(pipeline.links)} links")
         pipeline.prepare()
         progress(f"full load for {plan.seconds} s")
         result = pipeline.measure_sustained()
@@ -229,7 +239,7 @@ def run(plan: PipelineOptions) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> Table:
     plan, machine_facts = result["plan"], result["machine"]
     grid = Table(
-        title=f"From socket to rollups: {plan['links']} links, {plan['seconds']} s",
+        title=f"From socket to counts: {plan['traffic']} traffic, {plan['seconds']} s",
         caption=f"{machine_facts['cpu']}, {machine_facts['cores']} cores; Python {machine_facts['python']}",
         show_header=False,
     )
@@ -251,15 +261,19 @@ def table(result: dict[str, Any]) -> Table:
 
 
 @click.command(
-    help="Clicks per second from socket to committed rollups; freshness, folding, memory."
+    help="Clicks per second from socket to committed counts; freshness, folding, memory."
 )
 @click.option("--seconds", type=click.IntRange(1, 3600), default=60, show_default=True)
-@click.option("--links", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@click.option("--traffic", "kind", type=click.Choice(sorted(traffic.TRAFFIC)), default="flat",
+              show_default=True, help="how clicks are spread over links")  # fmt: skip
+@click.option(
+    "--links", type=click.IntRange(1, 100_000), help="links, instead of the traffic's own number"
+)
 @click.option("--backlog", "clicks", type=click.IntRange(10_000, 100_000_000), default=1_000_000,
               show_default=True, help="clicks that one aggregator has to fold")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
-def command(seconds: int, links: int, clicks: int, as_json: bool) -> int:
-    result = run(PipelineOptions(seconds, links, clicks))
+def command(seconds: int, kind: str, links: int | None, clicks: int, as_json: bool) -> int:
+    result = run(PipelineOptions(seconds, kind, links, clicks))
     show(table(result))
     for failure in result["failures"]:
         print(f"FAILED: {failure}")

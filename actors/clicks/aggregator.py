@@ -1,8 +1,11 @@
-"""The aggregator: folds Redis streams into Postgres, each click once; the dimension counter follows it.
+"""The aggregator: folds Redis streams into Postgres, each click once.
 
 It leases journals and folds each from its watermark on, which is stored next to the counts and moves in the
 same transaction. A commit must still hold the lease's fencing token and the very watermark that it read, so two
 aggregators can work on one stream by mistake and only one of them gets its commit.
+
+A journal that another aggregator is to fold is handed over between two commits: reading ends at once, a commit
+under way is awaited, and the next renewal releases the lease.
 
 A gap in a stream, if it is one, is waited out: the shipper finds it and ships again. A batch that cannot be
 folded is dead-lettered whole with its reason, and the stream goes on. No stream's trouble stops another one.
@@ -10,15 +13,12 @@ folded is dead-lettered whole with its reason, and the stream goes on. No stream
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Final
 from uuid import UUID
 
 import trio
 
 from actors.clicks.journal_leases import JournalLeases
-from actors.clicks.leased_journal import LeasedJournal, leased_journal
-from actors.stats.dimension_counter import DimensionCounter
 from engine.clicks.batch import Batch
 from engine.clicks.ports import ClickStream
 from engine.clicks.record_layout import FormatError
@@ -26,7 +26,7 @@ from engine.common.errors import StaleLeaseError, UnavailableError
 from engine.common.retry import backoff_s
 from engine.operations.metrics import Metric, Sample
 from engine.operations.progress import Progress
-from engine.stats.ledger_ports import BufferedClicks, ClickLedger, JournalLease
+from engine.stats.ledger_ports import ClickLedger, JournalLease
 
 logger = logging.getLogger("waypost.aggregator")
 
@@ -38,11 +38,9 @@ GAP_WAIT_S: Final = 0.1
 MAX_TRIES: Final = 3
 
 FOLDED_CLICKS: Final = Metric(
-    "waypost_folded_clicks_total", "Clicks and views added to raw rows and rollups"
+    "waypost_folded_clicks_total", "Clicks and views counted, in raw rows and deltas"
 )
-FOLDS: Final = Metric(
-    "waypost_folds_total", "Transactions that added clicks to raw rows and rollups"
-)
+FOLDS: Final = Metric("waypost_folds_total", "Transactions that counted clicks")
 FOLD_GAPS: Final = Metric(
     "waypost_fold_gaps_total",
     "Reads of a stream whose next batch did not continue its journal's watermark",
@@ -64,13 +62,11 @@ class Aggregator:
         ledger: ClickLedger,
         *,
         lease_ttl_s: float,
-        new_buffer: Callable[[], BufferedClicks],
         on_fold: Callable[[int, Sequence[Batch]], None] = lambda *_: None,
     ) -> None:
-        """`new_buffer` returns an empty click buffer. `on_fold` is called after each commit with the
-        watermark before it and the batches folded; it must not wait."""
+        """`on_fold` is called after each commit with the watermark before it and the batches folded; it must
+        not wait."""
         self._on_fold = on_fold
-        self.dimension_counter = DimensionCounter(ledger, new_buffer)
         self.owner = owner
         self._stream = stream
         self._ledger = ledger
@@ -89,7 +85,6 @@ class Aggregator:
         """Lease journals and fold what is leased, until cancelled."""
         self._leasing.moved(trio.current_time())
         async with self._leases, trio.open_nursery() as nursery:
-            nursery.start_soon(self.dimension_counter.run)
             while True:
                 await self._lease(nursery)
                 await self._leases.wait()
@@ -100,13 +95,16 @@ class Aggregator:
         A journal whose lease is older than what was committed here is one that Postgres took back: reading on
         above a watermark that it does not know would wait for ever.
         """
-        known = {id_: folding.position() for id_, folding in self._folding.items()}
+        known = {id_: folding.lease for id_, folding in self._folding.items()}
+        ended = [folding.id for folding in self._folding.values() if folding.has_ended]
         try:
-            leases = await self._leases.renew()
+            leases = await self._leases.renew(ended)
         except UnavailableError as error:
             self.last_error = str(error)
             return
         self._leasing.moved(trio.current_time())
+        for journal_id in ended:
+            del self._folding[journal_id]
         for journal_id, folding in list(self._folding.items()):
             if journal_id not in leases:
                 folding.scope.cancel()
@@ -120,25 +118,31 @@ class Aggregator:
         for journal_id, lease in leases.items():
             if journal_id not in self._folding:
                 folding = self._folding[journal_id] = _Folding(lease)
-                nursery.start_soon(self._fold, lease, folding, name=f"fold-{journal_id.hex[:8]}")
+                nursery.start_soon(self._fold, folding, name=f"fold-{journal_id.hex[:8]}")
+        self._hand_over(self._leases.surplus)
+
+    def _hand_over(self, surplus: int) -> None:
+        """End the folds of `surplus` journals, busy and quiet ones alike: every second one by their clicks."""
+        surplus -= sum(folding.is_ending for folding in self._folding.values())
+        by_clicks = sorted(
+            (folding for folding in self._folding.values() if not folding.is_ending),
+            key=lambda folding: -folding.clicks,
+        )
+        for folding in [*by_clicks[1::2], *by_clicks[::2]][: max(0, surplus)]:
+            folding.end()
 
     def _went_back(self, known: JournalLease, renewed: JournalLease) -> bool:
         """Return whether Postgres has another lease, or less of the journal, than when `known` was read."""
-        return (
-            renewed.fencing_token != known.fencing_token
-            or renewed.folded < known.folded
-            or renewed.dimension_counted < known.dimension_counted
-        )
+        return renewed.fencing_token != known.fencing_token or renewed.folded < known.folded
 
-    async def _fold(self, lease: JournalLease, folding: "_Folding") -> None:
-        """Fold one journal until its lease is lost or its scope is cancelled."""
+    async def _fold(self, journal: "_Folding") -> None:
+        """Fold one journal until its lease is lost, its scope is cancelled, or it is to be handed over."""
         failures = 0
-        progress = self._progress[lease.journal_id] = Progress()
+        progress = self._progress[journal.id] = Progress()
         progress.moved(trio.current_time())
         try:
-            with folding.scope, self._open(lease) as journal:
-                folding.journal = journal
-                while True:
+            with journal.scope:
+                while not journal.is_ending:
                     try:
                         if await self._fold_once(journal):
                             progress.moved(trio.current_time())
@@ -149,24 +153,17 @@ class Aggregator:
                         failures += 1
                         self._report(journal, error)
                         await trio.sleep(backoff_s(failures, first_s=0.05, limit_s=1.0))
+                journal.has_ended = True
         except StaleLeaseError as error:
             # Another aggregator leases the stream; the next renewal says whether it is this one's again.
             self.stale += 1
             self.last_error = str(error)
         finally:
-            del self._folding[lease.journal_id], self._progress[lease.journal_id]
+            del self._progress[journal.id]
+            if not journal.has_ended:
+                del self._folding[journal.id]
 
-    def _open(self, lease: JournalLease) -> AbstractContextManager[LeasedJournal]:
-        return leased_journal(lease, self._ledger, self.dimension_counter, self._count_fold)
-
-    def _count_fold(
-        self, before: JournalLease, after: JournalLease, batches: Sequence[Batch]
-    ) -> None:
-        self.folded += after.folded - before.folded
-        self.commits += 1
-        self._on_fold(before.folded, batches)
-
-    def _report(self, journal: LeasedJournal, error: Exception) -> None:
+    def _report(self, journal: "_Folding", error: Exception) -> None:
         self.last_error = str(error)
         if not isinstance(error, UnavailableError):
             logger.error(
@@ -174,10 +171,12 @@ class Aggregator:
                 extra={"event": "fold_failed", "journal": journal.id.hex},
             )  # fmt: skip
 
-    async def _fold_once(self, journal: LeasedJournal) -> bool:
+    async def _fold_once(self, journal: "_Folding") -> bool:
         """Read the stream once, and fold what continues the journal. Returns False at a gap."""
-        sequence = journal.resume_at
-        batches = await self._stream.read(journal.id, sequence, MAX_BATCHES, READ_WAIT_MS)
+        sequence = journal.lease.folded
+        batches: list[Batch] = []
+        with journal.reading():
+            batches = await self._stream.read(journal.id, sequence, MAX_BATCHES, READ_WAIT_MS)
         ready = contiguous_batches(batches, sequence)
         if not ready:
             if batches:
@@ -185,33 +184,38 @@ class Aggregator:
                 await trio.sleep(GAP_WAIT_S)
                 await self._verify_lost_commit(journal.id, sequence)
             return not batches
-        ahead = await journal.catch_up(ready)
-        if not ahead:
-            return True
         try:
-            await journal.fold(ahead)
+            await self._commit(journal, ready)
         except (UnavailableError, StaleLeaseError):
             raise
         except Exception as error:
-            await self._fold_one_by_one(journal, ahead, error)
+            await self._fold_one_by_one(journal, ready, error)
         return True
+
+    async def _commit(self, journal: "_Folding", batches: Sequence[Batch]) -> None:
+        before = journal.lease
+        journal.lease = await self._ledger.commit(before, batches)
+        self.folded += journal.lease.folded - before.folded
+        journal.clicks += journal.lease.folded - before.folded
+        self.commits += 1
+        self._on_fold(before.folded, batches)
 
     async def _verify_lost_commit(self, journal_id: UUID, sequence: int) -> None:
         """A commit whose answer was lost may have happened, and its batches been trimmed since: then the
         gap is only here. Raises StaleLeaseError, as a new lease says where to go on."""
-        watermarks = await self._ledger.watermarks(journal_id)
-        if watermarks is None or watermarks.fully_counted > sequence:
-            raise StaleLeaseError(f"journal {journal_id} is at {watermarks}, not at {sequence}")
+        watermark = await self._ledger.watermark(journal_id)
+        if watermark is None or watermark > sequence:
+            raise StaleLeaseError(f"journal {journal_id} is at {watermark}, not at {sequence}")
 
     async def _fold_one_by_one(
-        self, journal: LeasedJournal, batches: list[Batch], error: Exception
+        self, journal: "_Folding", batches: list[Batch], error: Exception
     ) -> None:
         """Fold batches one at a time, and dead-letter those that cannot be folded."""
         logger.warning("a fold failed and is tried batch by batch: %s", error)
         for batch in batches:
             for attempt in range(1, MAX_TRIES + 1):
                 try:
-                    await journal.fold([batch])
+                    await self._commit(journal, [batch])
                     break
                 except (UnavailableError, StaleLeaseError):
                     raise
@@ -222,9 +226,12 @@ class Aggregator:
                     await self._dead_letter(journal, batch, refused)
                     break
 
-    async def _dead_letter(self, journal: LeasedJournal, batch: Batch, error: Exception) -> None:
+    async def _dead_letter(self, journal: "_Folding", batch: Batch, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"[:1000]
-        await journal.dead_letter(batch, reason)
+        if not batch.payload:
+            # Clicks that cannot be read any more; those that are counted already are not lost.
+            batch = batch._replace(first=max(batch.first, journal.lease.folded + 1))
+        journal.lease = await self._ledger.dead_letter(journal.lease, batch, reason)
         self.dead_lettered += 1
         logger.error(
             "batch %d-%d of journal %s was dead-lettered: %s",
@@ -251,28 +258,39 @@ class Aggregator:
         ]
 
     def samples(self) -> list[Sample]:
-        """Return its own samples and those of its dimension counter."""
         return [
             FOLDED_CLICKS.sample(self.folded),
             FOLDS.sample(self.commits),
             FOLD_GAPS.sample(self.gaps),
             STALE_LEASES.sample(self.stale),
             DEAD_LETTERS.sample(self.dead_lettered),
-            *self.dimension_counter.samples(),
         ]
 
 
 class _Folding:
-    """A journal that is being folded, from its lease on."""
+    """A journal that is being folded, under its lease as of the last commit."""
 
     def __init__(self, lease: JournalLease) -> None:
         self.scope = trio.CancelScope()
-        self.journal: LeasedJournal | None = None
-        self._lease = lease
+        self.lease = lease
+        self.clicks = 0
+        # It is to be handed over; its last commit is done, and the next renewal releases it.
+        self.is_ending = self.has_ended = False
+        self._reading = trio.CancelScope()
 
-    def position(self) -> JournalLease:
-        """Return the lease with the watermarks that are known to be committed."""
-        return self._lease if self.journal is None else self.journal.position()
+    def reading(self) -> trio.CancelScope:
+        """Return a scope for a read of the stream, which `end` cancels."""
+        self._reading = trio.CancelScope()
+        return self._reading
+
+    def end(self) -> None:
+        """End the fold after the commit under way, if there is one."""
+        self.is_ending = True
+        self._reading.cancel()
+
+    @property
+    def id(self) -> UUID:
+        return self.lease.journal_id
 
 
 def contiguous_batches(batches: list[Batch], sequence: int) -> list[Batch]:

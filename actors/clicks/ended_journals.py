@@ -14,7 +14,7 @@ import trio
 
 from actors.clicks.shipper import Rollbacks
 from engine.common.errors import UnavailableError
-from engine.stats.ledger_ports import ClickLedger, JournalWatermarks
+from engine.stats.ledger_ports import ClickLedger
 
 logger = logging.getLogger("waypost.journals")
 
@@ -60,19 +60,18 @@ class EndedJournals:
             return
         watermarks = await self._ledger.watermarks_of(list(self._last))
         for journal_id, (last, _) in list(self._last.items()):
-            current = watermarks.get(journal_id, JournalWatermarks(0, 0))
-            if current.fully_counted < last:
+            current = watermarks.get(journal_id, 0)
+            if current < last:
                 await self._ledger.delete_journal(journal_id)
                 del self._last[journal_id]
                 self._report(journal_id, last, current)
 
-    def _report(self, journal_id: UUID, last: int, current: JournalWatermarks) -> None:
-        committed, folded = current
-        lost = max(0, last - folded)
-        self._rollbacks.add(last - committed, lost)
+    def _report(self, journal_id: UUID, last: int, current: int) -> None:
+        lost = last - current
+        self._rollbacks.add(lost, lost)
         logger.error(
             "journal %s was deleted, and Postgres lost commits and went back from click %d to %d; "
-            "%d clicks are lost, %d are missing in the dimension counts (waypost rebuild adds them)",
-            journal_id.hex, last, committed, lost, last - committed - lost,
+            "%d clicks are lost",
+            journal_id.hex, last, current, lost,
             extra={"event": "deleted_journal_went_back", "journal": journal_id.hex},
         )  # fmt: skip

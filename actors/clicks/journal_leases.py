@@ -1,5 +1,10 @@
-"""The journal leases of one owner: released, then acquired and renewed again and again, released at the end."""
+"""The journal leases of one owner: released, then acquired and renewed again and again, released at the end.
 
+Journals are shared evenly among the aggregators that live. Each learns its share from Postgres, acquires no
+more than that, and is told how many journals to hand over when another one has joined.
+"""
+
+from collections.abc import Collection
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
@@ -11,7 +16,9 @@ from engine.common.errors import WaypostError
 from engine.stats.ledger_ports import ClickLedger, JournalLease
 
 MAX_STREAMS: Final = 512
+# As many are acquired, or wait for their next holder, at once: if that one dies, no more are delayed.
 STREAMS_A_ROUND: Final = 8
+UNSETTLED_ROUND_S: Final = 0.2
 RELEASE_LIMIT_S: Final = 2.0
 
 
@@ -26,8 +33,10 @@ class JournalLeases:
         self._owner = owner
         self._ledger = ledger
         self._ttl_s = ttl_s
-        self._held = 0
         self._is_open = False
+        self._is_settled = True
+        # How many journals this owner has to hand over, as of the last renewal.
+        self.surplus = 0
 
     async def __aenter__(self) -> Self:
         await self._release()
@@ -44,25 +53,28 @@ class JournalLeases:
         with trio.CancelScope(shield=True):
             await self._release()
 
-    async def renew(self) -> dict[UUID, JournalLease]:
-        """Renew the leases and acquire some more. Returns all that are held, by journal.
+    async def renew(self, handed_over: Collection[UUID] = ()) -> dict[UUID, JournalLease]:
+        """Release what is `handed_over`, renew the other leases, and acquire some more, up to the fair share.
 
-        Each round acquires a few more than are held, as long as there are free ones: several aggregators
-        share them, and however many there are, every one finds an owner. Raises UnavailableError, and
-        RuntimeError outside of the block.
+        Returns all that are leased, by journal. The shares of the live aggregators add up to all journals,
+        so every journal finds an owner. Raises UnavailableError, and RuntimeError outside of the block.
         """
         if not self._is_open:
             raise RuntimeError(
                 "leases are renewed only inside of their block, or none would release them"
             )
-        limit = min(MAX_STREAMS, self._held + STREAMS_A_ROUND)
+        share = await self._ledger.share(self._owner, self._ttl_s, handed_over)
+        fair = min(MAX_STREAMS, share.fair)
+        limit = max(share.leased, min(fair, share.leased + STREAMS_A_ROUND))
         leases = await self._ledger.lease(self._owner, limit, self._ttl_s)
-        self._held = len(leases)
+        self.surplus = share._replace(fair=fair).surplus(STREAMS_A_ROUND)
+        self._is_settled = len(leases) == fair
         return {lease.journal_id: lease for lease in leases}
 
     async def wait(self) -> None:
-        """Wait until the leases need to be renewed."""
-        await trio.sleep(min(1.0, self._ttl_s / 4))
+        """Wait until the leases need to be renewed; not long while journals change hands."""
+        longest_s = 1.0 if self._is_settled else UNSETTLED_ROUND_S
+        await trio.sleep(min(longest_s, self._ttl_s / 4))
 
     async def _release(self) -> None:
         with trio.move_on_after(RELEASE_LIMIT_S), suppress(WaypostError):  # else they expire

@@ -1,17 +1,15 @@
 """The shipper: copies one journal to its Redis stream in batches of whole frames, in order, none left out.
 
 It ships only what is synced to the disk, and keeps at most a window of bytes in Redis that are not folded yet;
-the journal is the buffer for the rest. The watermarks in Postgres are the truth: clicks at or below both are
-trimmed there, and may be deleted here after a while; clicks above that Redis lost are shipped again. The
-dimension counts follow the fold by a bounded number of clicks (actors/stats/dimension_counter.py), so the
-stream is bounded too.
+the journal is the buffer for the rest. The watermark in Postgres is the truth: clicks at or below it are
+trimmed there, and may be deleted here after a while; clicks above that Redis lost are shipped again.
 
 How a loss is found: `add` appends only behind the very entry that was shipped last, so a stream that was
 emptied or went back to an older copy refuses the next batch; and when the watermark stands still, the shipper
 reads the front of the stream. Either way the stream is reset and shipped again from the watermark. A batch that
 was shipped twice is skipped by the fold, so a reset too many costs only time.
 
-How a truth that went back is found: one read of the watermarks follows another and never overtakes it, so a
+How a truth that went back is found: one read of the watermark follows another and never overtakes it, so a
 lower watermark, or a row that is gone, means that Postgres has lost commits (a failover to a replica that was
 behind, a restored backup). The stream may hold entries above what must come first, so it is reset, and the
 journal is shipped again from the lower watermark. A journal that is wholly counted is looked at too, once in
@@ -33,7 +31,7 @@ from engine.clicks.ports import ClickStream
 from engine.common.errors import UnavailableError
 from engine.common.retry import backoff_s
 from engine.operations.metrics import Metric, Sample
-from engine.stats.ledger_ports import ClickLedger, JournalWatermarks
+from engine.stats.ledger_ports import ClickLedger
 
 logger = logging.getLogger("waypost.shipper")
 
@@ -92,7 +90,7 @@ class JournalSource(Protocol):
 
 
 class Shipper:
-    """Ships one source. `committed` is its sequence that is in all counts, as far as is known."""
+    """Ships one source. `committed` is its last sequence that is counted, as far as is known."""
 
     def __init__(
         self,
@@ -107,7 +105,6 @@ class Shipper:
         self.source = source
         self.shipped = 0
         self.committed = 0
-        self.folded = 0
         self.resets = 0
         self.rollbacks = rollbacks or Rollbacks()
         self.batches = 0
@@ -115,7 +112,7 @@ class Shipper:
         self.last_error = ""
         # The sequence that Postgres had counted before it went back; reached again, all is as it was.
         self.recover_to = 0
-        # When a watermark moved last, or shipping began; and when the watermarks were read last.
+        # When the watermark moved last, or shipping began; and when it was read last.
         self.moved_at: float | None = None
         self.read_at = 0.0
         self._lost_until = 0
@@ -144,7 +141,7 @@ class Shipper:
         """Register the journal and reset its stream, to ship from the watermark on."""
         while True:
             try:
-                await self._read_watermarks(register=True)
+                await self._read_watermark(register=True)
                 await self._stream.reset(self.source.id)
                 break
             except UnavailableError as error:
@@ -203,14 +200,14 @@ class Shipper:
         self.batches += 1
         # The watermark may have passed it while it was on its way.
         self.shipped = max(batch.last, self.committed)
-        if batch.last > self.folded:
+        if batch.last > self.committed:
             self._in_flight.append((batch.last, len(batch.payload)))
             self._in_flight_bytes += len(batch.payload)
         return True
 
     async def _start_over(self, reason: str) -> None:
         """Empty the stream and ship again from the watermark. Hold `_one_writer`."""
-        await self._read_watermarks(register=True)
+        await self._read_watermark(register=True)
         await self._stream.reset(self.source.id)
         self.resets += 1
         logger.warning(
@@ -220,15 +217,15 @@ class Shipper:
         self._begin_at_watermark()
 
     async def follow_watermark(self) -> bool:
-        """Read the watermarks once, and trim the stream. Returns whether a watermark moved, on or back.
+        """Read the watermark once, and trim the stream. Returns whether it moved, on or back.
 
-        While all is counted, they are read once in IDLE_CHECK_S only.
+        While all is counted, it is read once in IDLE_CHECK_S only.
         """
         idle = self.shipped <= self.committed and not self._in_flight and not self._must_reset
         if idle and trio.current_time() < self.read_at + IDLE_CHECK_S:
             return False
         try:
-            moved = await self._read_watermarks()
+            moved = await self._read_watermark()
             if self._must_reset:
                 async with self._one_writer:
                     if self._must_reset:
@@ -245,33 +242,32 @@ class Shipper:
                 self.last_error = str(error)  # the next trim takes these entries too
         return moved
 
-    async def _read_watermarks(self, *, register: bool = False) -> bool:
-        """Read the watermarks and note them. Returns whether one of them moved, on or back."""
+    async def _read_watermark(self, *, register: bool = False) -> bool:
+        """Read the watermark and note it. Returns whether it moved, on or back."""
         async with self._one_reader:
             if register:
-                watermarks: JournalWatermarks | None = await self._ledger.register(self.source.id)
+                watermark: int | None = await self._ledger.register(self.source.id)
             else:
-                watermarks = await self._ledger.watermarks(self.source.id)
+                watermark = await self._ledger.watermark(self.source.id)
             self.read_at = trio.current_time()
-            if watermarks is None:
+            if watermark is None:
                 # The row went back to before the journal began: nothing leases it until it is registered.
                 self._must_reset = True
-            return self._note(watermarks or JournalWatermarks(0, 0))
+            return self._note(watermark or 0)
 
-    def _note(self, watermarks: JournalWatermarks) -> bool:
-        committed, folded = watermarks
-        if (committed, folded) == (self.committed, self.folded):
+    def _note(self, committed: int) -> bool:
+        if committed == self.committed:
             return False
         self.moved_at = self._looked_at = self.read_at
         self.last_error = ""
-        if committed < self.committed or folded < self.folded:
-            self._go_back(watermarks)
+        if committed < self.committed:
+            self._go_back(committed)
             return True
         was_recovering = self.is_recovering
-        self.committed, self.folded = committed, folded
+        self.committed = committed
         # Beyond what was shipped when an aggregator had read the stream before it was reset.
         self.shipped = max(self.shipped, committed)
-        while self._in_flight and self._in_flight[0][0] <= folded:
+        while self._in_flight and self._in_flight[0][0] <= committed:
             self._in_flight_bytes -= self._in_flight.popleft()[1]
         if was_recovering and not self.is_recovering:
             logger.warning(
@@ -281,22 +277,21 @@ class Shipper:
             )  # fmt: skip
         return True
 
-    def _go_back(self, watermarks: JournalWatermarks) -> None:
-        committed, folded = watermarks
-        gone = max(self.committed - committed, self.folded - folded)
+    def _go_back(self, committed: int) -> None:
+        gone = self.committed - committed
         # A click is lost once, however often Postgres goes back.
-        lost = max(0, self.source.oldest - 1 - max(folded, self._lost_until))
+        lost = max(0, self.source.oldest - 1 - max(committed, self._lost_until))
         self.rollbacks.add(gone, lost)
-        self.recover_to = max(self.recover_to, self.committed, self.folded)
+        self.recover_to = max(self.recover_to, self.committed)
         logger.error(
             "journal %s: Postgres lost commits and went back from click %d to %d; %d clicks are counted again, "
             "%d are lost, as the journal does not keep them any more",
-            self.source.id.hex, self.folded, folded, gone - lost, lost,
+            self.source.id.hex, self.committed, committed, gone - lost, lost,
             extra={"event": "watermark_went_back", "journal": self.source.id.hex},
         )  # fmt: skip
         if lost:
             self._lost_until = self.source.oldest - 1
-        self.committed, self.folded = committed, folded
+        self.committed = committed
         self._must_reset = True
 
     async def _look_for_loss(self) -> None:

@@ -309,7 +309,6 @@ def _journals(snapshot: BackupSnapshot, segments: list[HeldSegment]) -> list[Bac
         BackupJournal(
             id=id_,
             folded=state.folded,
-            dimension_counted=state.dimension_counted,
             kept=kept.count(id_),
         )
         for id_, state in states.items()

@@ -19,8 +19,8 @@ from api.command.servers import prepared_servers, run_until_stopped
 from api.command.step_display import LINE_INTERVAL_S
 from engine.common.errors import StoppedError, WaypostError
 from engine.operations.settings import Settings
+from engine.stats.profile_day import ProfileDay
 from storage.postgres.database import Database
-from storage.stats.compaction import ProfileDay
 from storage.stats.rebuild import DayRebuild, RebuildError
 
 LONGEST_DAYS: Final = 3660

@@ -191,7 +191,7 @@ def uncounted(folder: Path, journal: BackupJournal) -> UncountedClicks:
     reader = OrphanReader(folder)
     if not reader.adopt():
         raise BackupError(f"the journal {folder} is in use")
-    clicks, after = 0, journal.committed
+    clicks, after = 0, journal.folded
     while (batch := reader.read(after, READ_BYTES)) is not None:
         if batch.payload:
             clicks += max(0, batch.last - max(batch.first - 1, journal.folded))

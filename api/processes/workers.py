@@ -19,6 +19,7 @@ from actors.links.health_checks import LinkChecks
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec
+from actors.stats.delta_settler import DeltaSettler
 from actors.stats.live_feed import LiveFeed
 from actors.webhooks.courier import Courier, CourierLimits
 from api.processes.process import ProcessSpec, group, status_child, supervisor, until_stopped
@@ -29,7 +30,6 @@ from engine.operations.health import Component
 from engine.operations.metrics import Sample
 from engine.operations.progress import progress_component
 from engine.operations.settings import Settings
-from engine.stats.click_buffer import ClickBufferFactory
 from storage.accounts.purge import AccountsPurge
 from storage.clicks.ledger import PostgresClickLedger
 from storage.clicks.partitions import Partitions
@@ -48,6 +48,7 @@ from storage.privacy.erasure import Eraser
 from storage.redis.client import RedisServer
 from storage.stats.daily import DailyAggregation
 from storage.stats.live import RedisLiveChannel
+from storage.stats.settling import PostgresDeltaStore
 from storage.webhooks.deliveries import PostgresDeliveryQueue
 
 # Queue: how many of its jobs run at once.
@@ -66,12 +67,12 @@ class Workers:
         # Named by place and not by pid, so that a restarted process need not wait for its leases to expire.
         self._owner = f"{socket.gethostname()}:{spec.run_folder}:{spec.name}"
         self._feed = LiveFeed(RedisLiveChannel(redis))
+        self._settler = DeltaSettler(PostgresDeltaStore(database))
         self._aggregator = Aggregator(
             self._owner,
             RedisClickStream(redis),
-            PostgresClickLedger(database),
+            PostgresClickLedger(database, on_delta=self._settler.note),
             lease_ttl_s=settings.lease_ttl_ms / 1000,
-            new_buffer=ClickBufferFactory(),
             on_fold=self._feed.committed,
         )
         self._sender = HttpWebhookSender(loopback=settings.webhook_loopback)
@@ -123,6 +124,11 @@ class Workers:
                     start=aggregator.run,
                     status=lambda: ActorStatus(last_error=aggregator.last_error),
                 ),
+                ChildSpec(
+                    name="settler",
+                    start=self._settler.run,
+                    status=lambda: ActorStatus(last_error=self._settler.last_error),
+                ),
                 ChildSpec(name="live", start=self._feed.run),
             ),
             group("webhooks", ChildSpec(name="courier", start=courier.run, status=courier.status)),
@@ -137,12 +143,12 @@ class Workers:
         ]
 
     def components(self) -> list[Component]:
-        name, counter = self._spec.name, self._aggregator.dimension_counter
+        name = self._spec.name
         jobs = [*self._worker.stalls(self._gauges.queues), self._scheduler.stall()]
         return [
             Component(name, self.tree.children["aggregation"].running),
             progress_component(f"{name}/aggregator", self._aggregator.stalls()),
-            progress_component(f"{name}/dimension-counter", [counter.stall()]),
+            progress_component(f"{name}/settler", [self._settler.stall()]),
             progress_component(f"{name}/courier", self._courier.stalls()),
             progress_component(f"{name}/jobs", jobs),
         ]
@@ -150,6 +156,7 @@ class Workers:
     def samples(self) -> list[Sample]:
         return [
             *self._aggregator.samples(),
+            *self._settler.samples(),
             *self._feed.samples(),
             *self._courier.samples(),
             *self._worker.samples(),

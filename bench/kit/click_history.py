@@ -11,20 +11,26 @@ such a day read.
 """
 
 import math
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
 
 from engine.clicks.dimension import Dimension
+from engine.stats.packed.profile_clicks import Piece, ProfileClicks
+from engine.stats.packed.raw_rows import RawClickRows
+from engine.stats.packed.repacking import repacked
 from engine.stats.sketch import sketch
 from storage.postgres import queries
+from storage.stats.rebuild import RAW
+from storage.stats.segments import ClickSegment, add_segments
 
 DAYS: Final = 365
 DETAILED_LINKS: Final = 5
 SKETCHED_DAYS: Final = 8
+CLICKS_OF_A_PART: Final = 50_000
 RAW_DAYS: Final = 88
 _SQL: Final = queries.queries(Path(__file__).with_suffix(".sql").read_text("utf-8"))
 
@@ -96,6 +102,7 @@ async def write(
     await connection.execute(_SQL["months"], *profile_key)
     await connection.execute(_SQL["live"], *profile_key, today, now, list(_SKETCH_SIZES))
     await connection.execute(_SQL["live_rollups"], *profile_key, today, now)
+    await connection.execute(_SQL["hot_days"], *profile_key, today, DAYS)
     await connection.execute(
         "DROP TABLE bench_values, bench_days, bench_pool, bench_quarters, bench_sums, bench_shapes"
     )
@@ -126,7 +133,33 @@ async def write_raw(
     await connection.execute(_SQL["raw"], tenant_id, profile_id, days, clicks, now)
     while await connection.fetchval("SELECT waypost.index_click_partition()") is not None:
         pass
-    await connection.execute("VACUUM (ANALYZE) waypost.clicks")
+    await _pack_raw(
+        connection, tenant_id, profile_id, [today - timedelta(n) for n in range(days + 1)]
+    )
+    await connection.execute("VACUUM (ANALYZE) waypost.clicks, waypost.click_segments")
+
+
+async def _pack_raw(
+    connection: "asyncpg.Connection[Any]", tenant_id: int, profile_id: int, days: Sequence[date]
+) -> None:
+    """Pack raw clicks as those of hot days are kept, for questions that cross dimensions."""
+    await connection.execute(
+        "DELETE FROM waypost.click_segments WHERE tenant_id = $1 AND profile_id = $2",
+        tenant_id, profile_id,
+    )  # fmt: skip
+    async with connection.transaction():
+        await connection.execute("SET LOCAL search_path = waypost")
+        for day in days:
+            rows = await connection.fetch(RAW, tenant_id, profile_id, day)
+            for part, start in enumerate(range(0, len(rows), CLICKS_OF_A_PART)):
+                raw = RawClickRows()
+                for row in rows[start : start + CLICKS_OF_A_PART]:
+                    raw.add(*row)
+                clicks = ProfileClicks([Piece(day, raw.packed())])
+                packed = repacked(clicks, day, as_segment=True)
+                await add_segments(
+                    connection, [ClickSegment(tenant_id, profile_id, day, part, 1, True, packed)]
+                )
 
 
 _COMPACTED: Final = ("dimension_days", "dimension_months", "dimension_quarters")

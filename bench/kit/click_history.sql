@@ -112,6 +112,12 @@ WHERE day = $3::date AND dimension = 0 AND link_id >= 0
 WINDOW w AS (PARTITION BY link_id ORDER BY u.at)
 ORDER BY link_id, u.at;
 
+-- name: hot_days
+-- Make all days of the profile hot, as their counts are in tables.
+INSERT INTO waypost.profile_days (tenant_id, profile_id, day, hot)
+SELECT $1::bigint, $2::bigint, $3::date - n, true FROM generate_series(0, $4::int) AS n
+ON CONFLICT (tenant_id, profile_id, day) DO UPDATE SET hot = true;
+
 -- name: raw
 -- $4 raw clicks of the last $3 days, distributed like the counts. Each visitor has five clicks.
 INSERT INTO waypost.clicks (

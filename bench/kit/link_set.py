@@ -1,4 +1,4 @@
-"""Links for benchmarks: profiles of a hundred links, each with its own target."""
+"""Links for benchmarks: profiles of some links, each with its own target."""
 
 import csv
 import io
@@ -22,10 +22,10 @@ class SampleLink(NamedTuple):
         return f"/{self.handle}/{self.slug}"
 
 
-def sample_links(count: int) -> list[SampleLink]:
+def sample_links(count: int, per_profile: int = LINKS_PER_PROFILE) -> list[SampleLink]:
     return [
         SampleLink(
-            handle=f"creator{i // LINKS_PER_PROFILE:04}",
+            handle=f"creator{i // per_profile:04}",
             slug=f"link-{i:06}",
             target=f"https://{_SITES[i % len(_SITES)]}/item/{i:06}?utm_source=bio&utm_medium=link",
             title=f"Link {i}",

@@ -28,14 +28,16 @@ LIMIT_S = 300.0
 POLL_S = 0.02
 _LINKS = "SELECT tenant_id, profile_id, id FROM waypost.links"
 _WATERMARK = "SELECT folded, committed_at FROM waypost.journals WHERE journal_id = $1"
-_TOTAL = "SELECT coalesce(sum(clicks), 0)::bigint FROM waypost.rollups"
+# Every click that is counted is in exactly one delta or segment.
+_TOTAL = """SELECT (coalesce((SELECT sum(clicks) FROM waypost.click_deltas), 0)
+    + coalesce((SELECT sum(clicks) FROM waypost.click_segments), 0))::bigint"""
 
 
 class Fold(NamedTuple):
     """Folding from the first commit to the last.
 
     Clicks of the first commit are left out of the rate, because the start of work on them is unknown. `exact`:
-    the rollups grew by exactly `clicks`.
+    the counted clicks grew by exactly `clicks`.
     """
 
     clicks: int
@@ -100,7 +102,7 @@ def _texts() -> list[tuple[bytes, bytes, bytes]]:
 
 
 async def _links(url: str) -> tuple[list[tuple[int, int, int]], int]:
-    """Return (tenant id, profile id, link id) of every link, and the clicks in all rollups."""
+    """Return (tenant id, profile id, link id) of every link, and the number of counted clicks."""
     connection = await asyncpg.connect(url)
     try:
         rows = [(row[0], row[1], row[2]) for row in await connection.fetch(_LINKS)]
@@ -126,5 +128,23 @@ async def _follow_commits(url: str, journal: UUID, clicks: int) -> list[tuple[in
                 raise BenchError(f"the backlog was not folded within {LIMIT_S:g} s")
             await connection.execute("SELECT pg_sleep($1)", POLL_S)
         return commits
+    finally:
+        await connection.close()
+
+
+def counted_clicks(url: str) -> int:
+    """Return the number of counted clicks, bots among them."""
+    return int(uvloop.run(_fetchval(url, _TOTAL)))
+
+
+def wal_bytes(url: str) -> int:
+    """Return the position in the write-ahead log, in bytes."""
+    return int(uvloop.run(_fetchval(url, "SELECT pg_current_wal_lsn() - '0/0'")))
+
+
+async def _fetchval(url: str, query: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(query)
     finally:
         await connection.close()

@@ -6,8 +6,7 @@
                 been shipped: clicks that are not in Postgres are lost with Redis
     counts      commits the counts in their own transaction before the watermark: an aggregator killed between
                 the two counts a batch twice
-    dimensions  commits a journal's `dimension_counted` before the dimension counts: an aggregator killed between
-                the two leaves clicks out of them
+    settling    settles deltas without deleting them: their clicks count twice
     highest     believes the highest watermarks that an edge has ever seen: what Postgres loses in a failover is never
                 shipped again
 
@@ -28,15 +27,12 @@ import trio
 from actors.clicks import shipper
 from actors.operations import launcher
 from engine.clicks.batch import Batch
-from engine.stats.ledger_ports import (
-    BufferedClicks,
-    JournalLease,
-    JournalWatermarks,
-    WatermarkAdvance,
-)
+from engine.stats.ledger_ports import JournalLease
+from engine.stats.packed.packed_clicks import decode
 from storage.clicks import ledger
 from storage.clicks.ledger import PostgresClickLedger
-from storage.stats import dimension_counts
+from storage.stats import settling
+from storage.stats.deltas import Delta, add_deltas
 
 # The pause between the two transactions is long enough for some kills to fall into it.
 GAP_S: Final = 0.2
@@ -81,22 +77,16 @@ def _counts() -> None:
     _two_transactions(counts_first=True)
 
 
-def _dimensions() -> None:
-    original = dimension_counts.advance_watermarks
+def _settling() -> None:
+    original = settling.take_deltas
 
-    async def nothing(*_: Any) -> None:
-        return None
+    async def kept(connection: Any, days: Any) -> Any:
+        taken = await original(connection, days)
+        again = [Delta(*day, decode(data).clicks, data) for day, data in taken]
+        await add_deltas(connection, again)
+        return taken
 
-    async def commit_dimension_counts(
-        self: PostgresClickLedger, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
-    ) -> None:
-        await self._database.transaction(lambda connection: original(connection, advances))
-        await trio.sleep(GAP_S)
-        await whole(self, advances, buffer)
-
-    whole = PostgresClickLedger.commit_dimension_counts
-    setattr(dimension_counts, "advance_watermarks", nothing)  # noqa: B010
-    setattr(PostgresClickLedger, "commit_dimension_counts", commit_dimension_counts)  # noqa: B010
+    setattr(settling, "take_deltas", kept)  # noqa: B010
 
 
 def _forget() -> None:
@@ -114,10 +104,8 @@ def _forget() -> None:
 def _highest() -> None:
     original = shipper.Shipper._note
 
-    def note(self: shipper.Shipper, watermarks: JournalWatermarks) -> bool:
-        committed, folded = watermarks
-        highest = JournalWatermarks(max(committed, self.committed), max(folded, self.folded))
-        return original(self, highest)
+    def note(self: shipper.Shipper, watermark: int) -> bool:
+        return original(self, max(watermark, self.committed))
 
     setattr(shipper.Shipper, "_note", note)  # noqa: B010
 
@@ -126,7 +114,7 @@ SABOTAGES: Final[dict[str, Callable[[], None]]] = {
     "watermark": _watermark,
     "forget": _forget,
     "counts": _counts,
-    "dimensions": _dimensions,
+    "settling": _settling,
     "highest": _highest,
 }
 

@@ -1,12 +1,12 @@
-"""COPY rows: from a journal's bytes to the fastest input of Postgres and to rollups in one pass.
+"""COPY rows: from a journal's bytes to the fastest input of Postgres, and to the rows of each profile's day, in
+one pass.
 
-journal_format.clicks(), rollup.rollup_counts() and dimension_values say the same in plain words and are the
-reference; a property test holds the two together. This module exists because it runs for every click of
-every edge.
+journal_format.clicks() and dimension_values say the same in plain words and are the reference; a property test
+holds the two together. This module exists because it runs for every click of every edge.
 
 What makes it fast (2 to 3 µs a click where the reference, with rows by asyncpg, takes 9 to 12):
 - a record's ids and its classification are the key of a table that holds the row's first columns, encoded,
-  and the count, so a row and its sum cost one look-up;
+  and the profile's day, so both cost one look-up;
 - each of a record's texts is the key of a table that holds all columns that follow from it, encoded
   (a user agent's browser, system and device; the record items' place and UTM parameters), so most texts
   are decoded, parsed and hashed once in a process's life and not once per click;
@@ -17,7 +17,7 @@ and a time that no calendar has becomes the nearest one: a click with a strange 
 kept, it never holds up the batch it came in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple, TypeVar
@@ -33,12 +33,15 @@ from engine.clicks.click import (
     COUNTED_CLASSES,
     LAST_US,
     RULES_VERSION_SHIFT,
+    Click,
     ClickKind,
+    VisitorClass,
 )
+from engine.clicks.day_rows import ClickHead, DayRows, ProfileDayKey, RecordTexts
 from engine.clicks.dimension import SPECS
 from engine.clicks.journal_format import batch_records
 from engine.clicks.record_layout import NO_VISITOR, unpack_group_key
-from engine.clicks.rollup import TIME_BUCKET_US, RollupCounts, RollupKey
+from engine.clicks.rollup import TIME_BUCKET_US
 
 T = TypeVar("T")
 
@@ -64,6 +67,8 @@ COPY_TRAILER: Final = b"\xff\xff"
 _EPOCH_US: Final = 946_684_800_000_000
 _MAX_TEXTS: Final = 65_536
 _PARTS: Final = 7
+_DAY_US: Final = 86_400_000_000
+_BOT: Final = 2  # how a click is counted (engine/clicks/day_rows.py)
 
 _FIRST_COLUMNS: Final = Struct(">hiqiqiqihihihi16s")
 _MIDDLE_COLUMNS: Final = Struct(">iqiqi8s")
@@ -75,13 +80,17 @@ _NULL: Final = _LENGTH.pack(-1)
 
 
 class _Group:
-    """Rows of one group key in one time bucket: their first columns, and how many."""
+    """Rows of one group key in one time bucket: their first columns, and where they are counted: `count` takes
+    what RecordTexts has, and is None for clicks that are not counted."""
 
-    __slots__ = ("clicks", "first_columns")
+    __slots__ = ("count", "first_columns", "head")
 
-    def __init__(self, first_columns: bytes) -> None:
+    def __init__(
+        self, first_columns: bytes, count: Callable[[RecordTexts], None] | None, head: int
+    ) -> None:
         self.first_columns = first_columns
-        self.clicks = 0
+        self.count = count
+        self.head = head
 
 
 def user_agent_id(text: str) -> int:
@@ -111,6 +120,14 @@ class Columns(NamedTuple):
     source: bytes
 
 
+class ItemColumns(NamedTuple):
+    """The columns of record items, as Columns, and whether they have exposures or outcomes."""
+
+    encoded: bytes
+    source: bytes
+    is_of_experiment: bool
+
+
 class EncodedTexts:
     """Encoded columns by the texts that fill them, kept from batch to batch and bounded, and the user
     agents still to store.
@@ -124,7 +141,7 @@ class EncodedTexts:
         self.agents: dict[bytes, Columns] = {}
         self.referrers: dict[bytes, Columns] = {}
         self.languages: dict[bytes, bytes] = {}
-        self.items: dict[bytes, Columns] = {}
+        self.items: dict[bytes, ItemColumns] = {}
         self._known: set[int] = set()
         agents.load()  # here, so that the first click does not wait for it
 
@@ -161,7 +178,7 @@ class EncodedTexts:
         text = dimension_values.text(data)
         return _kept(self.languages, data, column(text) + column(dimension_values.language(text)))
 
-    def item_columns(self, data: bytes) -> Columns:
+    def item_columns(self, data: bytes) -> ItemColumns:
         """Encode `trigger` and all that stands behind it in COLUMNS, but for `source`."""
         items = dimension_values.parse_items(data)
         encoded = b"".join(
@@ -173,7 +190,8 @@ class EncodedTexts:
             )
         )
         source = _source(referrers.source_of_utm(items.utm.source))
-        return _kept(self.items, data, Columns(encoded, source))
+        is_of_experiment = bool(items.exposures or items.outcomes)
+        return _kept(self.items, data, ItemColumns(encoded, source, is_of_experiment))
 
 
 def _source(name: str) -> bytes:
@@ -190,11 +208,15 @@ def _kept(table: dict[bytes, T], data: bytes, columns: T) -> T:
 class FoldRows:
     """Batches of one journal on their way into one transaction.
 
-    `rows` are chunks of a binary COPY of COLUMNS, to stand between COPY_HEADER and COPY_TRAILER.
+    `rows` are chunks of a binary COPY of COLUMNS, to stand between COPY_HEADER and COPY_TRAILER. `days` are the
+    counted clicks and bots again, by profile and UTC day. `experiment_clicks` are those that count for
+    experiments.
     """
 
     def __init__(self, journal_id: UUID, texts: EncodedTexts) -> None:
         self.rows: list[bytes] = []
+        self.days: dict[ProfileDayKey, DayRows] = {}
+        self.experiment_clicks: list[Click] = []
         self.clicks = 0
         self._journal = journal_id.bytes
         self._texts = texts
@@ -223,11 +245,15 @@ class FoldRows:
                 groups = self._buckets.setdefault(low, {})
             group = groups.get(key)
             if group is None:
-                group = groups[key] = _Group(self._first_columns(key))
-            group.clicks += 1
+                group = groups[key] = self._group(key, low)
+            count = group.count
+            if count is not None:
+                count((group.head, agent, referrer, language, visitor_id, items))
             of_agent, app = agents(agent) or texts.agent(agent)
             of_referrer, source = referrers(referrer) or texts.referrer(referrer)
-            of_items, tagged = items_columns(items) or texts.item_columns(items)
+            of_items, tagged, is_of_experiment = items_columns(items) or texts.item_columns(items)
+            if is_of_experiment and count is not None:
+                self._keep_for_experiments(key, at, visitor_id, items)
             parts += (
                 group.first_columns,
                 pack_without_visitor(8, at - _EPOCH_US, 8, sequence, -1)
@@ -242,23 +268,30 @@ class FoldRows:
         self.rows.append(b"".join(parts))
         self.clicks += len(parts) // _PARTS
 
-    def _first_columns(self, key: bytes) -> bytes:
+    def _keep_for_experiments(
+        self, key: bytes, at_us: int, visitor_id: bytes, items: bytes
+    ) -> None:
+        kind, classification, tenant_id, profile_id, link_id = unpack_group_key(key)
+        if classification & CLASS_MASK in COUNTED_CLASSES:
+            visitor_id = b"" if visitor_id == NO_VISITOR else visitor_id
+            ids = (tenant_id, profile_id, link_id)
+            self.experiment_clicks.append(
+                Click(kind, classification, at_us, *ids, b"", b"", b"", visitor_id, items)
+            )
+
+    def _group(self, key: bytes, bucket_us: int) -> _Group:
         kind, classification, tenant_id, profile_id, link_id = unpack_group_key(key)
         visitor_class, rules = classification & CLASS_MASK, classification >> RULES_VERSION_SHIFT
-        return _FIRST_COLUMNS.pack(
+        first_columns = _FIRST_COLUMNS.pack(
             len(COLUMNS), 8, tenant_id, 8, profile_id, 8, link_id,
             2, kind, 2, visitor_class, 2, rules, 16, self._journal,
         )  # fmt: skip
-
-    def sums(self) -> list[tuple[RollupKey, RollupCounts]]:
-        """Return what rollup_counts() says of the clicks: sums sorted by key."""
-        sums: dict[tuple[int, int, int, int], list[int]] = {}
-        for bucket_us, groups in self._buckets.items():
-            for key, group in groups.items():
-                kind, classification, *ids = unpack_group_key(key)
-                visitor_class = classification & CLASS_MASK
-                is_bot = visitor_class in BOT_CLASSES
-                if is_bot or visitor_class in COUNTED_CLASSES:
-                    entry = sums.setdefault((*ids, bucket_us), [0, 0, 0])
-                    entry[2 if is_bot else kind != ClickKind.CLICK] += group.clicks
-        return [(RollupKey(*key), RollupCounts(*sums[key])) for key in sorted(sums)]
+        is_bot = visitor_class in BOT_CLASSES
+        if not is_bot and visitor_class not in COUNTED_CLASSES:
+            return _Group(first_columns, None, 0)
+        day, in_day_us = divmod(bucket_us, _DAY_US)
+        rows = self.days.setdefault(ProfileDayKey(tenant_id, profile_id, day), DayRows())
+        counted_as = _BOT if is_bot else int(kind != ClickKind.CLICK)
+        quarter = in_day_us // TIME_BUCKET_US
+        head = ClickHead(quarter, link_id, counted_as, VisitorClass(visitor_class))
+        return _Group(first_columns, rows.rows.append, rows.add_head(head))

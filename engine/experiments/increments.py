@@ -4,13 +4,20 @@ The unit of an experiment is the visitor: a pseudonym of one UTC day, or a cooki
 one. A click without a visitor id (no daily key was known) is an exposure of no visitor.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Final, NamedTuple
 
 from engine.clicks.click import VISITOR_BYTES, Click, time_of
 from engine.clicks.copy_rows import clamped
-from engine.clicks.record_items import COOKIE, EXPOSURES, OUTCOMES, VariantRef, unpack_variant_refs
+from engine.clicks.record_items import (
+    COOKIE,
+    EXPOSURES,
+    OUTCOMES,
+    VariantRef,
+    items,
+    unpack_variant_refs,
+)
 from engine.clicks.rollup import TIME_BUCKET_US
 
 DAY_US: Final = 86_400_000_000
@@ -155,6 +162,14 @@ class ExperimentCounter:
             )
         ]
         return ExperimentIncrements(units, sums)
+
+
+def increments_of(clicks: Iterable[Click]) -> ExperimentIncrements:
+    """Return the increments of counted clicks and views; others must be left out."""
+    counter = ExperimentCounter()
+    for click in clicks:
+        counter.add(click, items(click.items))
+    return counter.increments()
 
 
 def date_of(day: int) -> date:

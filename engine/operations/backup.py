@@ -45,18 +45,12 @@ class BackupMember(msgspec.Struct, frozen=True):
 
 
 class BackupJournal(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal that was not retired at the backup's moment, with its watermarks. `kept` is how many of its
+    """A journal that was not retired at the backup's moment, with its watermark. `kept` is how many of its
     segments the backup has: 0 for a journal of another machine, or one that is wholly counted."""
 
     id: UUID
     folded: int
-    dimension_counted: int
     kept: int
-
-    @property
-    def committed(self) -> int:
-        """The sequence up to which all counts have its clicks."""
-        return min(self.folded, self.dimension_counted)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

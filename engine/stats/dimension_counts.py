@@ -12,7 +12,7 @@ Rules:
   later ones are counted as OTHER.
 
 count_by_dimension() and experiment_increments() are the plain reference. The engine runs
-engine/stats/vectorised_counts.py and engine/stats/click_buffer.py; a property test compares both.
+engine/stats/vectorised_counts.py and engine/experiments/increments.py; tests compare them.
 """
 
 from collections.abc import Iterable, Iterator

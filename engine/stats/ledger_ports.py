@@ -1,83 +1,41 @@
-"""Ports of the click ledger: watermarks and leases of journals, folds and dimension counts."""
+"""Ports of the click ledger: watermarks and leases of journals, and folds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from engine.clicks.batch import Batch
-from engine.experiments.increments import ExperimentIncrements
-from engine.stats.vectorised_counts import CountBlock
-
-
-class JournalWatermarks(NamedTuple):
-    """The last sequences of a journal that are in all counts, and in the rollups; 0 before the first."""
-
-    fully_counted: int
-    folded: int
-
-
-class WatermarkAdvance(NamedTuple):
-    """A move of a journal's `dimension_counted`: its clicks above `from_sequence`, up to `to_sequence`."""
-
-    journal_id: UUID
-    from_sequence: int
-    to_sequence: int
-    fencing_token: int
-
-
-class BufferedClicks(Protocol):
-    """A click buffer: clicks of journals that wait to be counted by dimension
-    (engine/stats/click_buffer.py)."""
-
-    @property
-    def clicks(self) -> int: ...
-
-    @property
-    def keys(self) -> int:
-        """The number of pairs of a link and a time bucket, roughly."""
-
-    def add(self, journal_id: UUID, batch: Batch, after: int) -> None:
-        """Add the batch's clicks above sequence `after`. Raises FormatError, and then adds none."""
-
-    def drop(self, journal_id: UUID) -> None:
-        """Drop the clicks of a journal."""
-
-    def profiles(self) -> set[tuple[int, int]]:
-        """Return (tenant_id, profile_id) of all clicks."""
-
-    def blocks(self) -> Iterator[CountBlock]: ...
-
-    def experiment_increments(self) -> ExperimentIncrements: ...
+from engine.clicks.journal_shares import JournalShare
 
 
 class JournalLease(NamedTuple):
-    """A journal's watermarks and the fencing token under which it is leased.
-
-    `dimension_counted` is at most `folded`.
-    """
+    """A journal's watermark `folded` and the fencing token under which it is leased."""
 
     journal_id: UUID
     folded: int
     fencing_token: int
-    dimension_counted: int = 0
 
 
 class ClickLedger(Protocol):
-    """The ledger of counted clicks. A fold moves `folded` in the transaction of the raw rows and rollups; a
-    later transaction adds the dimension counts and moves `dimension_counted`."""
+    """The ledger of counted clicks. A fold moves `folded` in the transaction of the counts."""
 
-    async def register(self, journal_id: UUID) -> JournalWatermarks:
-        """Create the journal's row if there is none, and take back complete(). Returns its watermarks."""
+    async def register(self, journal_id: UUID) -> int:
+        """Create the journal's row if there is none, and take back complete(). Returns its watermark."""
 
-    async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
-        """Return the journal's watermarks; None for one without a row."""
+    async def watermark(self, journal_id: UUID) -> int | None:
+        """Return the journal's watermark, the last sequence that is counted; None for one without a row."""
 
-    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, JournalWatermarks]:
+    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, int]:
         """Return the watermarks of those of the journals that have a row, by id."""
 
     async def complete(self, journal_id: UUID, last: int) -> None:
-        """Note the last sequence of a journal whose edge has ended. It is not leased while both watermarks
-        have reached that sequence, and is again if they go back."""
+        """Note the last sequence of a journal whose edge has ended. It is not leased while the watermark has
+        reached that sequence, and is again if it goes back."""
+
+    async def share(
+        self, owner: str, ttl_s: float, handed_over: Collection[UUID] = ()
+    ) -> JournalShare:
+        """Note that `owner` lives, for `ttl_s`, release its leases of `handed_over`, and return its share."""
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
         """Renew the leases of `owner` and acquire free or expired ones, `limit` in all.
@@ -87,28 +45,20 @@ class ClickLedger(Protocol):
         """
 
     async def release(self, owner: str) -> None:
-        """Release all leases of `owner`."""
+        """Release all leases of `owner`, which has no share until it asks for one."""
 
     async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
-        """Fold batches: add raw rows and rollups and move `folded`, all or nothing. Returns the lease moved.
+        """Fold batches: add raw rows and deltas and move `folded`, all or nothing. Returns the lease moved.
 
         `batches` continue `folded` without a gap; clicks at or below it are skipped. Raises
         StaleLeaseError when the watermark or the fencing token of the journal is another one.
         """
 
     async def delete_journal(self, journal_id: UUID) -> None:
-        """Delete the row of a journal that is fully counted and deleted. Its id is never used again."""
+        """Delete the row of a journal that is counted and deleted. Its id is never used again."""
 
     async def dead_letter(self, lease: JournalLease, batch: Batch, reason: str) -> JournalLease:
-        """Keep a batch that cannot be folded, whole, and move both watermarks past it. Returns the lease moved.
+        """Keep a batch that cannot be folded, whole, and move the watermark past it. Returns the lease moved.
 
-        Raises StaleLeaseError as commit() does, and when `dimension_counted` is behind `folded`.
+        Raises StaleLeaseError as commit() does.
         """
-
-    async def commit_dimension_counts(
-        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
-    ) -> None:
-        """Add dimension counts and those of experiments and move `dimension_counted`, all or nothing.
-
-        `buffer` holds the clicks of the advances. Raises StaleLeaseError that names the journals whose
-        watermark or fencing token is another one; the rest can be tried without them."""

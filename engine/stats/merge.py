@@ -10,6 +10,7 @@ import msgspec
 from engine.clicks.dimension import OTHER, Dimension
 from engine.common.errors import FieldError, InvalidError
 from engine.stats import period, plan
+from engine.stats.packed.column_sums import ColumnSums
 from engine.stats.plan import CountsStatement
 from engine.stats.query import StatsQuery
 from engine.stats.result import MetricValues, StatsRow
@@ -73,6 +74,16 @@ def add_visitors(
     for key, parts in sketches:
         merged[key] += union_size(parts)
     for key, visitors in merged.items():
+        if key in sums:
+            sums[key] = _with_visitors(sums[key], (sums[key].visitors or 0) + visitors)
+
+
+def add_counted_visitors(sums: Sums, packed: ColumnSums) -> None:
+    """Add the visitors of packed clicks, which are counted exactly and of other days than those of sketches."""
+    for link, value, row, visitors in zip(
+        packed.links, packed.values, packed.rows, packed.visitors, strict=True
+    ):
+        key = SumKey(link, value, row)
         if key in sums:
             sums[key] = _with_visitors(sums[key], (sums[key].visitors or 0) + visitors)
 

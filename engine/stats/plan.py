@@ -1,7 +1,7 @@
 """Plans of stats queries: the stored rows that answer them.
 
 Counts are stored by one dimension at a time, of each link and of the whole profile. They answer queries
-that group and filter by one dimension besides link and time; two crossed dimensions are counted from raw
+that group and filter by one dimension besides link and time; two crossed dimensions are counted from packed
 clicks.
 
 | rows | hold | table |
@@ -105,8 +105,8 @@ class CountsPlan(NamedTuple):
     totals: CountsStatement | None
 
 
-class RawClicksPlan(NamedTuple):
-    """Raw clicks in [starts[0], end), summed by the values of `groups`, by row (from `starts`) and UTC day.
+class CrossedPlan(NamedTuple):
+    """Packed clicks in [starts[0], end), summed by the values of `groups`, by row (from `starts`) and UTC day.
 
     `link` is the one link to which the query's filters restrict them, if any.
     """
@@ -131,11 +131,11 @@ class _Selection(NamedTuple):
     link_filters: tuple[Filter, ...] = ()
 
 
-def plan(query: StatsQuery) -> CountsPlan | RawClicksPlan:
-    """Return the plan of a query. Raises InvalidError if neither stored counts nor raw clicks can answer it."""
+def plan(query: StatsQuery) -> CountsPlan | CrossedPlan:
+    """Return the plan of a query. Raises InvalidError if neither counts nor packed clicks can answer it."""
     selection = _select(query)
     if selection is None:
-        return _raw_clicks_plan(query)
+        return _crossed_plan(query)
     return CountsPlan(
         links=_links_statement(query, selection),
         groups=_groups_statement(query, selection),
@@ -291,12 +291,12 @@ def _whole_days(parts: Iterable[DayPart]) -> tuple[QuarterRange, ...]:
     return tuple(days.values())
 
 
-def _raw_clicks_plan(query: StatsQuery) -> RawClicksPlan:
+def _crossed_plan(query: StatsQuery) -> CrossedPlan:
     if Dimension.VARIANT in query.dimensions:  # a click can have more than one
         reason = "must not cross variant with another dimension"
         raise InvalidError([FieldError("group", reason)])
     links = [f for f in query.filters_of(Dimension.LINK) if f.operator == "="]
-    return RawClicksPlan(
+    return CrossedPlan(
         starts=_interval_starts(query) if query.by_time else (query.start,),
         end=query.end,
         groups=query.groups,

@@ -24,7 +24,7 @@ class StatsReader(Protocol):
     async def version(self) -> str:
         """Return the stats version: another text after each commit of counts, of any tenant.
 
-        Code that changes counts without a fold must move a journal's `dimension_counted_at`.
+        Code that changes counts without a fold must move a journal's `recounted_at`.
         """
 
 

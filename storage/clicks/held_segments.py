@@ -30,18 +30,13 @@ _BLOCK_BYTES: Final = 1024 * 1024
 
 
 class JournalState(NamedTuple):
-    """The watermarks of a journal in a database snapshot. A retired one is wholly counted and deleted."""
+    """The watermark of a journal in a database snapshot. A retired one is wholly counted and deleted."""
 
     folded: int
-    dimension_counted: int
     retired: bool
 
-    @property
-    def committed(self) -> int:
-        return min(self.folded, self.dimension_counted)
 
-
-NEW: Final = JournalState(0, 0, False)
+NEW: Final = JournalState(0, False)
 
 
 class HeldSegment:
@@ -136,7 +131,7 @@ class HeldSegments:
         before, now = self._before.get(journal_id, set()), self._now.get(journal_id, set())
         if state.retired or not (before or now):
             return True
-        return bool(now) and (min(now) in before or min(now) <= state.committed + 1)
+        return bool(now) and (min(now) in before or min(now) <= state.folded + 1)
 
     def needed(self, states: Mapping[UUID, JournalState]) -> list[HeldSegment]:
         """Return the segments that may hold clicks above the watermarks, in order.
@@ -152,7 +147,7 @@ class HeldSegments:
             segments += [
                 by_first[first]
                 for first, following in zip(firsts, [*firsts[1:], None], strict=True)
-                if following is None or following - 1 > state.committed
+                if following is None or following - 1 > state.folded
             ]
         return segments
 

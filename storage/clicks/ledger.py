@@ -1,5 +1,7 @@
-"""The click ledger: raw rows, rollups and each journal's `folded` watermark, in one Postgres transaction; the
-dimension counts and `dimension_counted` in another one, which follows (storage/stats/dimension_counts.py).
+"""The click ledger: raw rows, deltas and each journal's watermark, in one Postgres transaction.
+
+A fold only appends: it moves one row, the journal's, and locks no other, so folds of different journals never
+wait for each other. Jobs merge the deltas later (storage/stats/settling.py).
 
 Guarantees:
 - A click is counted exactly once. The first statement of a commit moves the watermark by
@@ -10,17 +12,16 @@ Guarantees:
 - A commit that fails leaves nothing, neither in Postgres nor in the tables of texts kept here.
   After an UnavailableError it may have happened or not: call lease() again and go on from the
   watermark that it returns.
-- Two aggregators cannot deadlock: user agents and rollups are written in the order of their keys.
+- Two aggregators cannot deadlock: user agents and experiments' counts are written in the order of their keys.
 - Only the database's clock decides about leases. A commit renews its lease too, so `lease` never
   has to wait for a commit under way.
 
-The row's encoding is engine/clicks/copy_rows.py. It runs in trio, one batch at a time with a checkpoint in
-between, so the loop is blocked for about 2.5 µs a click of the largest batch (10 ms for 4,000
-clicks).
+engine/clicks/copy_rows.py encodes rows, engine/stats/packed/click_packer.py deltas. Both run in trio, with a
+checkpoint after a batch or some thousand clicks, so the loop is blocked for some 10 ms at most.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
@@ -31,21 +32,19 @@ import trio
 from engine.clicks.batch import Batch
 from engine.clicks.continuation import batches_after
 from engine.clicks.copy_rows import COLUMNS, COPY_HEADER, COPY_TRAILER, EncodedTexts, FoldRows
-from engine.clicks.rollup import RollupCounts, RollupKey
+from engine.clicks.journal_shares import JournalShare, share_of
 from engine.common.errors import StaleLeaseError, UnavailableError
+from engine.experiments.increments import increments_of
 from engine.jobs.handler import repeatable
 from engine.jobs.periodic import HOUR, PeriodicJob
 from engine.jobs.schedule import Every
-from engine.stats.ledger_ports import (
-    BufferedClicks,
-    JournalLease,
-    JournalWatermarks,
-    WatermarkAdvance,
-)
+from engine.stats.ledger_ports import JournalLease
+from engine.stats.packed.click_packer import ValueTexts
+from engine.stats.profile_day import ProfileDay
 from storage.experiments.counts import add_increments
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
-from storage.stats import dimension_counts
+from storage.stats.deltas import add_deltas, pack_deltas
 from storage.webhooks.click_events import ClickEventWriter, Totals
 
 _SQL: Final = queries.load("clicks/ledger")
@@ -60,10 +59,19 @@ class PostgresClickLedger:
     """`ClickLedger` on Postgres. An edge's role may register() and read watermarks(); the rest is
     the aggregator's."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_delta: Callable[[ProfileDay, int], None] = lambda *_: None,
+    ) -> None:
+        """`on_delta` is called with the day and the clicks of each delta that was committed."""
+        self._on_delta = on_delta
         self._database = database
         self._clock = clock
         self._texts = EncodedTexts()
+        self._values = ValueTexts()
         self._texts_since = clock()
         self._events = ClickEventWriter(clock)
         self._started_at: datetime | None = None
@@ -73,30 +81,29 @@ class PostgresClickLedger:
             PeriodicJob(
                 "journals.purge",
                 Every(HOUR),
-                "delete rows of journals that were deleted more than a day ago",
+                "delete rows of journals and aggregators that ended more than a day ago",
                 repeatable(self.purge_retired),
             )
         ]
 
-    async def register(self, journal_id: UUID) -> JournalWatermarks:
-        async def work(connection: Connection) -> JournalWatermarks:
+    async def register(self, journal_id: UUID) -> int:
+        async def work(connection: Connection) -> int:
             await connection.execute(_SQL["register_journal"], journal_id)
-            (row,) = await connection.fetch(_SQL["watermark"], journal_id)
-            return JournalWatermarks(*row)
+            return int(await connection.fetchval(_SQL["watermark"], journal_id))
 
         return await self._database.transaction(work)
 
-    async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
-        async def work(connection: Connection) -> JournalWatermarks | None:
-            row = await connection.fetchrow(_SQL["watermark"], journal_id)
-            return JournalWatermarks(*row) if row else None
+    async def watermark(self, journal_id: UUID) -> int | None:
+        async def work(connection: Connection) -> int | None:
+            folded: int | None = await connection.fetchval(_SQL["watermark"], journal_id)
+            return folded
 
         return await self._database.transaction(work)
 
-    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, JournalWatermarks]:
-        async def work(connection: Connection) -> dict[UUID, JournalWatermarks]:
+    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, int]:
+        async def work(connection: Connection) -> dict[UUID, int]:
             rows = await connection.fetch(_SQL["watermarks"], journal_ids)
-            return {row["journal_id"]: JournalWatermarks(*row[1:]) for row in rows}
+            return {row["journal_id"]: row["folded"] for row in rows}
 
         return await self._database.transaction(work)
 
@@ -105,6 +112,20 @@ class PostgresClickLedger:
             await connection.execute(_SQL["complete"], journal_id, last)
 
         await self._database.transaction(work)
+
+    async def share(
+        self, owner: str, ttl_s: float, handed_over: Collection[UUID] = ()
+    ) -> JournalShare:
+        async def work(connection: Connection) -> JournalShare:
+            await connection.execute(_SQL["note_aggregator"], owner, ttl_s)
+            if handed_over:
+                await connection.execute(_SQL["hand_over_leases"], owner, list(handed_over))
+            rows = await connection.fetch(_SQL["count_leases"], owner)
+            leased = {name: count for name, count, _ in rows if name is not None}
+            journals, free = next(row[1:] for row in rows if row[0] is None)
+            return share_of(owner, leased, journals, free)
+
+        return await self._database.transaction(work)
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
         async def work(connection: Connection) -> list[JournalLease]:
@@ -119,6 +140,7 @@ class PostgresClickLedger:
 
     async def release(self, owner: str) -> None:
         async def work(connection: Connection) -> None:
+            await connection.execute(_SQL["forget_aggregator"], owner)
             await connection.execute(_SQL["release_leases"], owner)
 
         await self._database.transaction(work)
@@ -138,18 +160,22 @@ class PostgresClickLedger:
             fold_rows.add(batch, after)
             await trio.lowlevel.checkpoint()
         moved = lease._replace(folded=slices[-1].batch.last)
-        sums = fold_rows.sums()
+        deltas = await pack_deltas(fold_rows.days, self._values)
+        increments = increments_of(fold_rows.experiment_clicks)
 
         async def work(connection: Connection) -> tuple[list[int], Totals]:
             self._require_server(await _advance(connection, lease, moved))
             await _copy(connection, fold_rows.rows)
             agents = await _store_agents(connection, texts)
-            await _add_up(connection, sums)
-            return agents, await self._events.write(connection, sums)
+            await add_deltas(connection, deltas)
+            await add_increments(connection, increments)
+            return agents, await self._events.write(connection, fold_rows.days)
 
         agents, totals = await self._guarded(work)
         texts.stored(agents)
         self._events.keep(totals)
+        for delta in deltas:
+            self._on_delta(ProfileDay(*delta[:3]), delta.clicks)
         return moved
 
     async def delete_journal(self, journal_id: UUID) -> None:
@@ -159,10 +185,11 @@ class PostgresClickLedger:
         await self._database.transaction(work)
 
     async def purge_retired(self) -> None:
-        """Delete the rows of journals that were retired more than a day ago."""
+        """Delete the rows of journals that were retired, and of aggregators that died, more than a day ago."""
 
         async def work(connection: Connection) -> None:
             await connection.execute(_SQL["purge_retired"])
+            await connection.execute(_SQL["purge_aggregators"])
 
         await self._database.transaction(work)
 
@@ -170,26 +197,14 @@ class PostgresClickLedger:
         """As the port says. Raises ValueError when the batch does not continue `folded`."""
         if not batches_after(lease.folded, [batch]):
             return lease
-        moved = lease._replace(folded=batch.last, dimension_counted=batch.last)
+        moved = lease._replace(folded=batch.last)
 
         async def work(connection: Connection) -> None:
-            await _advance(connection, lease, moved, "advance_past_dead_letter")
+            await _advance(connection, lease, moved)
             await connection.execute(_SQL["dead_letter"], lease.journal_id, *batch, reason)
 
         await self._guarded(work)
         return moved
-
-    async def commit_dimension_counts(
-        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
-    ) -> None:
-        increments = buffer.experiment_increments()
-
-        async def work(connection: Connection) -> None:
-            await dimension_counts.add(connection, buffer)
-            await add_increments(connection, increments)
-            await dimension_counts.advance_watermarks(connection, advances)
-
-        await self._guarded(work)
 
     async def _guarded(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
@@ -229,16 +244,11 @@ class PostgresClickLedger:
         return self._texts
 
 
-async def _advance(
-    connection: Connection,
-    lease: JournalLease,
-    moved: JournalLease,
-    query: str = "advance_watermark",
-) -> datetime:
-    """Move watermarks by compare-and-set. Returns since when the server runs. Raises StaleLeaseError."""
-    journal_id, folded, fencing_token, _ = lease
+async def _advance(connection: Connection, lease: JournalLease, moved: JournalLease) -> datetime:
+    """Move the watermark by compare-and-set. Returns since when the server runs. Raises StaleLeaseError."""
+    journal_id, folded, fencing_token = lease
     started_at: datetime | None = await connection.fetchval(
-        _SQL[query], journal_id, folded, fencing_token, moved.folded
+        _SQL["advance_watermark"], journal_id, folded, fencing_token, moved.folded
     )
     if started_at is None:
         raise StaleLeaseError(
@@ -264,14 +274,3 @@ async def _copy(connection: Connection, rows: list[bytes]) -> None:
         yield COPY_TRAILER
 
     await connection.copy_to_table("clicks", source=chunks(), columns=COLUMNS, format="binary")
-
-
-async def _add_up(connection: Connection, sums: list[tuple[RollupKey, RollupCounts]]) -> None:
-    if sums:
-        keys, counts = zip(*sums, strict=True)
-        tenants, profiles, links, buckets = zip(*keys, strict=True)
-        seconds = [bucket_us // 1_000_000 for bucket_us in buckets]
-        clicks, views, bots = zip(*counts, strict=True)
-        await connection.execute(
-            _SQL["add_to_rollups"], tenants, profiles, links, seconds, clicks, views, bots
-        )

@@ -5,15 +5,15 @@ INSERT INTO journals (journal_id) VALUES ($1)
 ON CONFLICT (journal_id) DO UPDATE SET last_sequence = NULL;
 
 -- name: watermark
--- Read how far a journal is committed in all counts (`committed`), and in raw rows and rollups (`folded`).
-SELECT least(folded, dimension_counted) AS committed, folded FROM journals WHERE journal_id = $1;
+-- Read how far a journal is committed.
+SELECT folded FROM journals WHERE journal_id = $1;
 
 -- name: watermarks
 -- Read the same of several journals.
-SELECT journal_id, least(folded, dimension_counted), folded FROM journals WHERE journal_id = ANY ($1::uuid[]);
+SELECT journal_id, folded FROM journals WHERE journal_id = ANY ($1::uuid[]);
 
 -- name: complete
--- Note where a journal ended; no aggregator leases it while both watermarks are there.
+-- Note where a journal ended; no aggregator leases it while the watermark is there.
 UPDATE journals SET last_sequence = $2 WHERE journal_id = $1;
 
 -- name: retire
@@ -31,7 +31,7 @@ WHERE retired_at < clock_timestamp() - interval '1 day'
 WITH mine AS (
     SELECT journal_id FROM journals
     WHERE lease_owner = $1 AND retired_at IS NULL
-        AND (last_sequence IS NULL OR least(folded, dimension_counted) < last_sequence)
+        AND (last_sequence IS NULL OR folded < last_sequence)
     ORDER BY journal_id LIMIT $2
 ), unlocked AS (
     SELECT journal_id FROM journals
@@ -42,11 +42,11 @@ WITH mine AS (
     SET lease_ttl = make_interval(secs => $3),
         lease_expires = clock_timestamp() + make_interval(secs => $3)
     FROM unlocked WHERE w.journal_id = unlocked.journal_id
-    RETURNING w.journal_id, w.folded, w.fencing_token, w.dimension_counted
+    RETURNING w.journal_id, w.folded, w.fencing_token
 )
-SELECT journal_id, folded, fencing_token, dimension_counted FROM renewed
+SELECT journal_id, folded, fencing_token FROM renewed
 UNION ALL
-SELECT journal_id, folded, fencing_token, dimension_counted FROM journals
+SELECT journal_id, folded, fencing_token FROM journals
 WHERE journal_id IN (SELECT journal_id FROM mine)
     AND journal_id NOT IN (SELECT journal_id FROM unlocked)
     AND lease_owner = $1 AND lease_expires > clock_timestamp();
@@ -57,7 +57,7 @@ WHERE journal_id IN (SELECT journal_id FROM mine)
 WITH free AS (
     SELECT journal_id FROM journals
     WHERE retired_at IS NULL
-        AND (last_sequence IS NULL OR least(folded, dimension_counted) < last_sequence)
+        AND (last_sequence IS NULL OR folded < last_sequence)
         AND (lease_owner IS NULL OR (lease_owner <> $1 AND lease_expires <= clock_timestamp()))
     ORDER BY lease_expires NULLS FIRST, journal_id LIMIT $2
     FOR UPDATE SKIP LOCKED
@@ -68,7 +68,40 @@ SET lease_owner = $1,
     lease_ttl = make_interval(secs => $3),
     lease_expires = clock_timestamp() + make_interval(secs => $3)
 FROM free WHERE w.journal_id = free.journal_id
-RETURNING w.journal_id, w.folded, w.fencing_token, w.dimension_counted;
+RETURNING w.journal_id, w.folded, w.fencing_token;
+
+-- name: note_aggregator
+-- Note that an aggregator lives, and for how long it counts as one that shares the journals.
+INSERT INTO aggregators (owner, expires) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
+ON CONFLICT (owner) DO UPDATE SET expires = excluded.expires;
+
+-- name: hand_over_leases
+-- Release some leases of the owner, whose commits have ended.
+UPDATE journals SET lease_owner = NULL, lease_expires = NULL
+WHERE lease_owner = $1 AND journal_id = ANY($2::uuid[]);
+
+-- name: count_leases
+-- Count the leases of each live aggregator. The row without an owner counts all journals, and those that are free.
+WITH leasable AS (
+    SELECT lease_owner,
+        lease_owner IS NULL OR (lease_owner <> $1 AND lease_expires <= clock_timestamp()) AS free
+    FROM journals
+    WHERE retired_at IS NULL AND (last_sequence IS NULL OR folded < last_sequence)
+)
+SELECT a.owner, count(l.lease_owner) AS journals, 0 AS free
+FROM aggregators AS a LEFT JOIN leasable AS l ON l.lease_owner = a.owner
+WHERE a.owner = $1 OR a.expires > clock_timestamp()
+GROUP BY a.owner
+UNION ALL
+SELECT NULL, count(*), count(*) FILTER (WHERE free) FROM leasable;
+
+-- name: purge_aggregators
+-- Purge aggregators that ended without releasing their leases more than a day ago.
+DELETE FROM aggregators WHERE expires < clock_timestamp() - interval '1 day';
+
+-- name: forget_aggregator
+-- Forget an aggregator that ends: the others share its journals at once.
+DELETE FROM aggregators WHERE owner = $1;
 
 -- name: release_leases
 -- Release all leases of the owner, so that no aggregator has to wait until they expire.
@@ -83,31 +116,11 @@ SET folded = $4, committed_at = clock_timestamp(),
 WHERE journal_id = $1 AND folded = $2 AND fencing_token = $3
 RETURNING pg_postmaster_start_time();
 
--- name: advance_past_dead_letter
--- Move both watermarks past a dead letter, as advance_watermark; all before it must be in the dimension counts.
-UPDATE journals
-SET folded = $4, dimension_counted = $4, committed_at = clock_timestamp(), dimension_counted_at = clock_timestamp(),
-    lease_expires = CASE WHEN lease_owner IS NOT NULL THEN clock_timestamp() + lease_ttl END
-WHERE journal_id = $1 AND folded = $2 AND dimension_counted = $2 AND fencing_token = $3
-RETURNING pg_postmaster_start_time();
-
 -- name: store_user_agents
 -- Store texts of user agents in the order of their ids, and the day on which known ones were seen.
 INSERT INTO user_agents AS a (id, text)
 SELECT id, text FROM unnest($1::bigint[], $2::text[]) AS u (id, text) ORDER BY id
 ON CONFLICT (id) DO UPDATE SET seen = excluded.seen WHERE a.seen < excluded.seen;
-
--- name: add_to_rollups
--- Add counts in the order of the conflict key, or two folds could deadlock.
-INSERT INTO rollups AS r (tenant_id, profile_id, link_id, bucket, clicks, views, bots)
-SELECT tenant_id, profile_id, link_id,
-    timestamptz 'epoch' + bucket_s * interval '1 second', clicks, views, bots
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::bigint[]) AS u (tenant_id, profile_id, link_id, bucket_s, clicks, views, bots)
-ORDER BY 1, 2, 3, 4
-ON CONFLICT (tenant_id, profile_id, link_id, bucket)
-DO UPDATE SET clicks = r.clicks + excluded.clicks, views = r.views + excluded.views,
-    bots = r.bots + excluded.bots;
 
 -- name: dead_letter
 -- Keep a batch that cannot be folded, whole, with the reason.

@@ -4,7 +4,8 @@ A transaction runs without a checkpoint; there is one before it and one after, w
 a task that is cancelled at the second has committed and does not know, as happens with Postgres.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,13 +16,9 @@ from engine.clicks.click import Click
 from engine.clicks.continuation import batches_after
 from engine.clicks.copy_rows import clamped
 from engine.clicks.journal_format import clicks, validate_frames
+from engine.clicks.journal_shares import JournalShare, share_of
 from engine.common.errors import StaleLeaseError
-from engine.stats.ledger_ports import (
-    BufferedClicks,
-    JournalLease,
-    JournalWatermarks,
-    WatermarkAdvance,
-)
+from engine.stats.ledger_ports import JournalLease
 from storage.stats.memory_click_tables import MemoryClickTables, MemoryJournalRow
 
 
@@ -32,30 +29,47 @@ class MemoryClickLedger:
         self._counts = counts
         self._now = now
 
-    async def register(self, journal_id: UUID) -> JournalWatermarks:
+    async def register(self, journal_id: UUID) -> int:
         await trio.lowlevel.checkpoint()
         journal = self._counts.journals.setdefault(journal_id, MemoryJournalRow())
         journal.last_sequence = None
-        return JournalWatermarks(journal.committed, journal.folded)
+        return journal.folded
 
-    async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
+    async def watermark(self, journal_id: UUID) -> int | None:
         await trio.lowlevel.checkpoint()
         journal = self._counts.journals.get(journal_id)
-        return JournalWatermarks(journal.committed, journal.folded) if journal else None
+        return journal.folded if journal else None
 
-    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, JournalWatermarks]:
+    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, int]:
         await trio.lowlevel.checkpoint()
         journals = self._counts.journals
-        return {
-            key: JournalWatermarks(journals[key].committed, journals[key].folded)
-            for key in journal_ids
-            if key in journals
-        }
+        return {key: journals[key].folded for key in journal_ids if key in journals}
 
     async def complete(self, journal_id: UUID, last: int) -> None:
         await trio.lowlevel.checkpoint()
         if (journal := self._counts.journals.get(journal_id)) is not None:
             journal.last_sequence = last
+
+    async def share(
+        self, owner: str, ttl_s: float, handed_over: Collection[UUID] = ()
+    ) -> JournalShare:
+        await trio.lowlevel.checkpoint()
+        now = self._now()
+        self._counts.aggregators[owner] = now + ttl_s
+        for journal_id in handed_over:
+            if (row := self._counts.journals.get(journal_id)) is not None and row.owner == owner:
+                row.release()
+        rows = [row for row in self._counts.journals.values() if row.is_leasable]
+        leased = Counter(row.owner for row in rows)
+        live = {
+            name: leased[name]
+            for name, expires in self._counts.aggregators.items()
+            if name == owner or expires > now
+        }
+        free = sum(row.owner is None or (row.owner != owner and row.expires <= now) for row in rows)
+        share = share_of(owner, live, len(rows), free)
+        await trio.lowlevel.checkpoint()
+        return share
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
         await trio.lowlevel.checkpoint()
@@ -77,18 +91,17 @@ class MemoryClickLedger:
         for _, journal in leased:
             journal.renew(now, ttl_s)
         leases = [
-            JournalLease(key, journal.folded, journal.fencing_token, journal.dimension_counted)
-            for key, journal in leased
+            JournalLease(key, journal.folded, journal.fencing_token) for key, journal in leased
         ]
         await trio.lowlevel.checkpoint()
         return leases
 
     async def release(self, owner: str) -> None:
         await trio.lowlevel.checkpoint()
+        self._counts.aggregators.pop(owner, None)
         for journal in self._counts.journals.values():
             if journal.owner == owner:
-                journal.owner = None
-                journal.expires = 0.0
+                journal.release()
 
     async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         """As the port says, and ValueError for a gap, FormatError for a damaged batch."""
@@ -118,44 +131,14 @@ class MemoryClickLedger:
         if not batches_after(lease.folded, [batch]):
             return lease
         await trio.lowlevel.checkpoint()
-        moved = lease._replace(folded=batch.last, dimension_counted=batch.last)
-        journal = self._counts.journals.get(lease.journal_id)
-        if journal is not None and journal.dimension_counted != lease.folded:
-            raise StaleLeaseError(f"the dimension counts of journal {lease.journal_id} are behind")
+        moved = lease._replace(folded=batch.last)
         self._advance(lease, moved)
-        if journal is not None:
-            journal.dimension_counted = batch.last
         self._counts.dead_letters.append((lease.journal_id, batch, reason))
         await trio.lowlevel.checkpoint()
         return moved
 
-    async def commit_dimension_counts(
-        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
-    ) -> None:
-        await trio.lowlevel.checkpoint()
-        self._add_dimension_counts(advances, buffer)
-        await trio.lowlevel.checkpoint()
-
-    def _add_dimension_counts(
-        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
-    ) -> None:
-        stale = {advance.journal_id for advance in advances if not self._continues(advance)}
-        if stale:
-            raise StaleLeaseError(f"the dimension counts of journals {stale} are elsewhere", stale)
-        for advance in advances:
-            self._counts.journals[advance.journal_id].dimension_counted = advance.to_sequence
-        self._counts.add_dimension_counts(buffer)
-
-    def _continues(self, advance: WatermarkAdvance) -> bool:
-        journal = self._counts.journals.get(advance.journal_id)
-        return journal is not None and (
-            (journal.dimension_counted, journal.fencing_token)
-            == (advance.from_sequence, advance.fencing_token)
-            and advance.to_sequence <= journal.folded
-        )
-
     def _advance(self, lease: JournalLease, moved: JournalLease) -> None:
-        journal_id, folded, fencing_token, _ = lease
+        journal_id, folded, fencing_token = lease
         journal = self._counts.journals.get(journal_id)
         if journal is None or (journal.folded, journal.fencing_token) != (folded, fencing_token):
             raise StaleLeaseError(

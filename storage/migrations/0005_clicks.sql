@@ -1,4 +1,4 @@
--- Raw clicks, their daily partitions, rollups, and how far each journal is counted. Goes before the code.
+-- Raw clicks, their daily partitions, and how far each journal is counted. Goes before the code.
 --
 -- The aggregator folds all tenants' clicks and COPY is refused under row-level security, so its role bypasses
 -- it and is bounded by its grants instead.
@@ -240,44 +240,19 @@ REVOKE ALL ON FUNCTION click_partition(date), make_click_partition(date), ensure
 GRANT EXECUTE ON FUNCTION ensure_click_partitions(integer), click_partition_days(), drop_click_partitions(date),
     index_click_partition() TO waypost_aggregator;
 
--- ---- rollups -------------------------------------------------------------------------------------------
-
--- Counts per time bucket of 15 minutes; upserted in the order of the primary key, so that no two folds can
--- deadlock. Every fold updates the rows of the current bucket: the free space and the index without the counts
--- let Postgres do that in place (HOT, nine in ten), without touching any index.
-CREATE TABLE rollups (
-    tenant_id bigint NOT NULL,
-    profile_id bigint NOT NULL,
-    link_id bigint NOT NULL,
-    bucket timestamptz NOT NULL,
-    clicks bigint NOT NULL DEFAULT 0,
-    views bigint NOT NULL DEFAULT 0,
-    bots bigint NOT NULL DEFAULT 0,
-    PRIMARY KEY (tenant_id, profile_id, link_id, bucket)
-) WITH (fillfactor = 70);
-CREATE INDEX rollups_profile ON rollups (tenant_id, profile_id, bucket);
-
-ALTER TABLE rollups ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON rollups FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
-GRANT SELECT ON rollups TO waypost_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON rollups TO waypost_aggregator;
-
 -- ---- journals ------------------------------------------------------------------------------------------
 
--- One row for each journal: two watermarks, and the lease of the aggregator that folds it.
---   folded             the sequence up to which its clicks are in raw rows and rollups
---   dimension_counted  the sequence up to which they are in the dimension counts, which follow within a second
---                      or two in transactions of their own
--- Redis and the journal may forget what both have passed. `fencing_token` grows whenever the lease changes
--- hands; a commit names watermark and token, or is refused. An edge retires its journal once all of it is
--- committed and its files are to be deleted. `last_sequence` is where a journal ended whose edge has: it is not
--- leased while both watermarks are there, and leased again if the database goes back.
+-- One row for each journal: its watermark `folded`, the sequence up to which its clicks are counted, and the lease
+-- of the aggregator that folds it. Redis and the journal may forget what it has passed. `fencing_token` grows
+-- whenever the lease changes hands; a commit names watermark and token, or is refused. An edge retires its journal
+-- once all of it is committed and its files are to be deleted. `last_sequence` is where a journal ended whose edge has:
+-- it is not leased while the watermark is there, and leased again if the database goes back. `recounted_at` is set on any journal when counts
+-- change that no fold has made, so that polls see it.
 CREATE TABLE journals (
     journal_id uuid PRIMARY KEY,
     folded bigint NOT NULL DEFAULT 0,
     committed_at timestamptz,
-    dimension_counted bigint NOT NULL DEFAULT 0,
-    dimension_counted_at timestamptz,
+    recounted_at timestamptz,
     lease_owner text,
     fencing_token bigint NOT NULL DEFAULT 0,
     lease_ttl interval,
@@ -293,10 +268,18 @@ CREATE POLICY freshness ON journals FOR SELECT TO waypost_app USING (true);
 CREATE POLICY edge_reads ON journals FOR SELECT TO waypost_edge USING (true);
 CREATE POLICY edge_registers ON journals FOR INSERT TO waypost_edge WITH CHECK (folded = 0);
 CREATE POLICY edge_retires ON journals FOR UPDATE TO waypost_edge USING (true);
-GRANT SELECT (committed_at, dimension_counted_at) ON journals TO waypost_app;
-GRANT SELECT (journal_id, folded, dimension_counted, last_sequence, retired_at), INSERT (journal_id),
-    UPDATE (last_sequence, retired_at) ON journals TO waypost_edge;
+GRANT SELECT (committed_at, recounted_at) ON journals TO waypost_app;
+GRANT SELECT (journal_id, folded, last_sequence, retired_at), INSERT (journal_id), UPDATE (last_sequence, retired_at)
+    ON journals TO waypost_edge;
 GRANT SELECT, INSERT, UPDATE, DELETE ON journals TO waypost_aggregator;
+
+-- The aggregators that live, until each one's time expires, so that each knows its share of the journals.
+CREATE TABLE aggregators (
+    owner text PRIMARY KEY,
+    expires timestamptz NOT NULL
+) WITH (fillfactor = 50);
+ALTER TABLE aggregators ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON aggregators TO waypost_aggregator;
 
 -- Dead letters: batches that could not be folded, whole, for the operator to look at.
 CREATE TABLE dead_letter_batches (

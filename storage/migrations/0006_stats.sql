@@ -1,4 +1,103 @@
--- Dimension counts: live by time bucket; compacted by quarter of an hour, day and month. Goes before the code.
+-- Counts of clicks: packed as deltas and segments, and those of hot days in tables. Goes before the code.
+--
+-- Every click that is counted is in exactly one delta or segment. Those of a hot day that are counted in the tables
+-- below as well say so, `in_tables`: a sum is of the tables, and of what is not in them.
+
+-- ---- packed clicks (engine/stats/packed/packed_clicks.py) -----------------------------------------------------
+
+-- The state of a profile's UTC day: jobs lock its row while they move the day's clicks. A hot day has so many clicks
+-- that they are counted in tables.
+CREATE TABLE profile_days (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    day date NOT NULL,
+    hot boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (tenant_id, profile_id, day)
+);
+
+-- The clicks of one profile's UTC day from one fold, or from several that were merged. A fold appends them in the
+-- transaction that moves the journal's watermark, and changes no other row.
+CREATE TABLE click_deltas (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    day date NOT NULL,
+    clicks integer NOT NULL,
+    data bytea NOT NULL
+);
+CREATE INDEX click_deltas_day ON click_deltas (tenant_id, profile_id, day);
+ALTER TABLE click_deltas ALTER COLUMN data SET STORAGE EXTERNAL;
+
+-- The packed clicks of `days` UTC days from `day` on, a column each, so that a question reads the columns it needs.
+-- A day of many clicks has several parts.
+CREATE TABLE click_segments (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    day date NOT NULL,
+    part integer NOT NULL DEFAULT 0,
+    days smallint NOT NULL DEFAULT 1,
+    in_tables boolean NOT NULL DEFAULT false,
+    clicks integer NOT NULL,
+    quarters bytea NOT NULL,
+    links bytea NOT NULL,
+    agents bytea NOT NULL,
+    referrers bytea NOT NULL,
+    sources bytea NOT NULL,
+    languages bytea NOT NULL,
+    places bytea NOT NULL,
+    campaigns bytea NOT NULL,
+    kinds bytea NOT NULL,
+    variants bytea NOT NULL,
+    visitors bytea NOT NULL,
+    pseudonyms bytea,
+    PRIMARY KEY (tenant_id, profile_id, day, part)
+);
+COMMENT ON COLUMN click_segments.pseudonyms IS 'of the visitors; deleted with the raw clicks of these days';
+ALTER TABLE click_segments
+    ALTER COLUMN quarters SET STORAGE EXTERNAL,
+    ALTER COLUMN links SET STORAGE EXTERNAL,
+    ALTER COLUMN agents SET STORAGE EXTERNAL,
+    ALTER COLUMN referrers SET STORAGE EXTERNAL,
+    ALTER COLUMN sources SET STORAGE EXTERNAL,
+    ALTER COLUMN languages SET STORAGE EXTERNAL,
+    ALTER COLUMN places SET STORAGE EXTERNAL,
+    ALTER COLUMN campaigns SET STORAGE EXTERNAL,
+    ALTER COLUMN kinds SET STORAGE EXTERNAL,
+    ALTER COLUMN variants SET STORAGE EXTERNAL,
+    ALTER COLUMN visitors SET STORAGE EXTERNAL,
+    ALTER COLUMN pseudonyms SET STORAGE EXTERNAL;
+
+ALTER TABLE profile_days ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE click_deltas ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE click_segments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON profile_days FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
+CREATE POLICY tenant ON click_deltas FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
+CREATE POLICY tenant ON click_segments FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
+GRANT SELECT ON profile_days, click_deltas, click_segments TO waypost_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON profile_days, click_deltas, click_segments TO waypost_aggregator;
+
+-- ---- hot days: rollups ---------------------------------------------------------------------------------
+
+-- Counts of hot days per time bucket of 15 minutes. Every fold of a hot day updates the rows of the current bucket:
+-- the free space and the index without the counts let Postgres do that in place (HOT, nine in ten), without touching
+-- any index.
+CREATE TABLE rollups (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    link_id bigint NOT NULL,
+    bucket timestamptz NOT NULL,
+    clicks bigint NOT NULL DEFAULT 0,
+    views bigint NOT NULL DEFAULT 0,
+    bots bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant_id, profile_id, link_id, bucket)
+) WITH (fillfactor = 70);
+CREATE INDEX rollups_profile ON rollups (tenant_id, profile_id, bucket);
+
+ALTER TABLE rollups ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON rollups FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
+GRANT SELECT ON rollups TO waypost_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON rollups TO waypost_aggregator;
+
+-- ---- hot days: dimension counts ------------------------------------------------------------------------
 
 -- Live counts per 15 minutes and value of a dimension (engine/clicks/dimension.py has the numbers), of one link
 -- (0: the page) or of the whole profile (-1). `visitors` is a sketch of the visitors that are counted: mergeable

@@ -653,6 +653,14 @@ CREATE FUNCTION waypost.webhook_access(of_webhook bigint) RETURNS TABLE(tenant_i
     ORDER BY t.tenant_id <> t.home_tenant_id LIMIT 1
 $$;
 
+CREATE TABLE waypost.aggregators (
+    owner text NOT NULL,
+    expires timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY waypost.aggregators FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.api_keys (
     tenant_id bigint NOT NULL,
     id bigint DEFAULT waypost.new_id() NOT NULL,
@@ -682,6 +690,55 @@ CREATE TABLE waypost.audit_log_heads (
 WITH (fillfactor='50');
 
 ALTER TABLE ONLY waypost.audit_log_heads FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.click_deltas (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    day date NOT NULL,
+    clicks integer NOT NULL,
+    data bytea NOT NULL
+);
+ALTER TABLE ONLY waypost.click_deltas ALTER COLUMN data SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY waypost.click_deltas FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.click_segments (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    day date NOT NULL,
+    part integer DEFAULT 0 NOT NULL,
+    days smallint DEFAULT 1 NOT NULL,
+    in_tables boolean DEFAULT false NOT NULL,
+    clicks integer NOT NULL,
+    quarters bytea NOT NULL,
+    links bytea NOT NULL,
+    agents bytea NOT NULL,
+    referrers bytea NOT NULL,
+    sources bytea NOT NULL,
+    languages bytea NOT NULL,
+    places bytea NOT NULL,
+    campaigns bytea NOT NULL,
+    kinds bytea NOT NULL,
+    variants bytea NOT NULL,
+    visitors bytea NOT NULL,
+    pseudonyms bytea
+);
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN quarters SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN links SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN agents SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN referrers SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN sources SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN languages SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN places SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN campaigns SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN kinds SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN variants SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN visitors SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN pseudonyms SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY waypost.click_segments FORCE ROW LEVEL SECURITY;
+
+COMMENT ON COLUMN waypost.click_segments.pseudonyms IS 'of the visitors; deleted with the raw clicks of these days';
 
 CREATE TABLE waypost.clicks (
     tenant_id bigint NOT NULL,
@@ -1168,8 +1225,7 @@ CREATE TABLE waypost.journals (
     journal_id uuid NOT NULL,
     folded bigint DEFAULT 0 NOT NULL,
     committed_at timestamp with time zone,
-    dimension_counted bigint DEFAULT 0 NOT NULL,
-    dimension_counted_at timestamp with time zone,
+    recounted_at timestamp with time zone,
     lease_owner text,
     fencing_token bigint DEFAULT 0 NOT NULL,
     lease_ttl interval,
@@ -1272,6 +1328,15 @@ CREATE TABLE waypost.profile_changes (
 WITH (fillfactor='80');
 
 ALTER TABLE ONLY waypost.profile_changes FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.profile_days (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    day date NOT NULL,
+    hot boolean DEFAULT false NOT NULL
+);
+
+ALTER TABLE ONLY waypost.profile_days FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE waypost.profiles (
     tenant_id bigint NOT NULL,
@@ -1471,6 +1536,9 @@ ALTER TABLE ONLY waypost.webhooks FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE ONLY waypost.clicks ATTACH PARTITION waypost.clicks_default DEFAULT;
 
+ALTER TABLE ONLY waypost.aggregators
+    ADD CONSTRAINT aggregators_pkey PRIMARY KEY (owner);
+
 ALTER TABLE ONLY waypost.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (tenant_id, id);
 
@@ -1479,6 +1547,9 @@ ALTER TABLE ONLY waypost.audit_log_heads
 
 ALTER TABLE ONLY waypost.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (tenant_id, profile_id, seq);
+
+ALTER TABLE ONLY waypost.click_segments
+    ADD CONSTRAINT click_segments_pkey PRIMARY KEY (tenant_id, profile_id, day, part);
 
 ALTER TABLE ONLY waypost.conversion_hooks
     ADD CONSTRAINT conversion_hooks_pkey PRIMARY KEY (tenant_id, id);
@@ -1564,6 +1635,9 @@ ALTER TABLE ONLY waypost.periodic_jobs
 ALTER TABLE ONLY waypost.profile_changes
     ADD CONSTRAINT profile_changes_pkey PRIMARY KEY (profile_id);
 
+ALTER TABLE ONLY waypost.profile_days
+    ADD CONSTRAINT profile_days_pkey PRIMARY KEY (tenant_id, profile_id, day);
+
 ALTER TABLE ONLY waypost.profiles
     ADD CONSTRAINT profiles_pkey PRIMARY KEY (tenant_id, id);
 
@@ -1617,6 +1691,8 @@ CREATE INDEX api_keys_id ON waypost.api_keys USING btree (id);
 CREATE UNIQUE INDEX api_keys_sha256 ON waypost.api_keys USING btree (key_sha256);
 
 CREATE INDEX api_keys_user ON waypost.api_keys USING btree (tenant_id, user_id);
+
+CREATE INDEX click_deltas_day ON waypost.click_deltas USING btree (tenant_id, profile_id, day);
 
 CREATE INDEX clicks_at ON ONLY waypost.clicks USING brin (at);
 
@@ -1869,11 +1945,17 @@ ALTER TABLE ONLY waypost.webhook_states
 ALTER TABLE ONLY waypost.webhooks
     ADD CONSTRAINT webhooks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES waypost.tenants(id) ON DELETE CASCADE;
 
+ALTER TABLE waypost.aggregators ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.api_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.audit_log ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.audit_log_heads ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.click_deltas ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.click_segments ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.clicks ENABLE ROW LEVEL SECURITY;
 
@@ -1999,6 +2081,8 @@ ALTER TABLE waypost.periodic_jobs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.profile_changes ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.profile_days ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.profiles ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.raw_click_retention ENABLE ROW LEVEL SECURITY;
@@ -2020,6 +2104,10 @@ ALTER TABLE waypost.short_slugs ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON waypost.api_keys TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.audit_log FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.click_deltas FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.click_segments FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.clicks FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
@@ -2070,6 +2158,8 @@ CREATE POLICY tenant ON waypost.members TO waypost_app USING ((tenant_id = waypo
 CREATE POLICY tenant ON waypost.namespaces TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.profile_changes TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.profile_days FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.profiles TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
@@ -2245,6 +2335,8 @@ GRANT ALL ON FUNCTION waypost.tables_of_profiles() TO waypost_aggregator;
 REVOKE ALL ON FUNCTION waypost.webhook_access(of_webhook bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.webhook_access(of_webhook bigint) TO waypost_app;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.aggregators TO waypost_aggregator;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.api_keys TO waypost_app;
 GRANT DELETE ON TABLE waypost.api_keys TO waypost_aggregator;
 
@@ -2261,6 +2353,12 @@ GRANT DELETE ON TABLE waypost.audit_log_heads TO waypost_aggregator;
 GRANT SELECT(tenant_id) ON TABLE waypost.audit_log_heads TO waypost_aggregator;
 
 GRANT SELECT(profile_id) ON TABLE waypost.audit_log_heads TO waypost_aggregator;
+
+GRANT SELECT ON TABLE waypost.click_deltas TO waypost_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.click_deltas TO waypost_aggregator;
+
+GRANT SELECT ON TABLE waypost.click_segments TO waypost_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.click_segments TO waypost_aggregator;
 
 GRANT SELECT ON TABLE waypost.clicks TO waypost_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.clicks TO waypost_aggregator;
@@ -2514,9 +2612,7 @@ GRANT SELECT(folded) ON TABLE waypost.journals TO waypost_edge;
 
 GRANT SELECT(committed_at) ON TABLE waypost.journals TO waypost_app;
 
-GRANT SELECT(dimension_counted) ON TABLE waypost.journals TO waypost_edge;
-
-GRANT SELECT(dimension_counted_at) ON TABLE waypost.journals TO waypost_app;
+GRANT SELECT(recounted_at) ON TABLE waypost.journals TO waypost_app;
 
 GRANT SELECT(last_sequence),UPDATE(last_sequence) ON TABLE waypost.journals TO waypost_edge;
 
@@ -2585,6 +2681,9 @@ GRANT UPDATE(deleted) ON TABLE waypost.profile_changes TO waypost_app;
 
 GRANT UPDATE(xid) ON TABLE waypost.profile_changes TO waypost_app;
 GRANT SELECT(xid),UPDATE(xid) ON TABLE waypost.profile_changes TO waypost_aggregator;
+
+GRANT SELECT ON TABLE waypost.profile_days TO waypost_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.profile_days TO waypost_aggregator;
 
 GRANT SELECT,DELETE ON TABLE waypost.profiles TO waypost_app;
 GRANT SELECT ON TABLE waypost.profiles TO waypost_edge;

@@ -23,7 +23,7 @@ SELECT pg_export_snapshot() AS id, statement_timestamp() AS moment,
 
 -- name: journals
 -- Read the watermarks of all journals.
-SELECT journal_id, folded, dimension_counted, retired_at IS NOT NULL AS retired FROM waypost.journals;
+SELECT journal_id, folded, retired_at IS NOT NULL AS retired FROM waypost.journals;
 
 -- name: tables
 -- List the tables, partitions among them, in the order of their names.

@@ -44,6 +44,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 CONNECT_S: Final = 3.0
 GRACE_S: Final = 2.0
+# Idle connections are closed after it, so that a process keeps as many as it uses and not its peak's.
+IDLE_S: Final = 20.0
 MAX_ATTEMPTS: Final = 5
 # Local to the transaction. It starts in the caller's tenant; storage/accounts/access.py enters others.
 _SET_CALLER: Final = """SELECT set_config('waypost.tenant', $1, true), set_config('waypost.user', $2, true),
@@ -113,6 +115,7 @@ class Database:
                 min_size=0,
                 max_size=size,
                 timeout=CONNECT_S,
+                max_inactive_connection_lifetime=IDLE_S,
                 command_timeout=query_timeout_ms / 1000 + GRACE_S,
                 reset=_leave_as_is,
                 connect=Connector().connect,
@@ -342,8 +345,12 @@ async def _transaction(
         raise
     except BaseException:
         # A lost connection ends the transaction too, and the first error is the one to raise.
-        with suppress(asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
+        try:
             await connection.execute("ROLLBACK")
+        except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
+            # The driver may take it for one that still copies, and its error on release would hide the first.
+            with suppress(asyncpg.InterfaceError):
+                connection.terminate()
         raise
     if await connection.execute("COMMIT") != "COMMIT":
         raise asyncpg.InFailedSQLTransactionError("a failed statement was ignored")

@@ -1,24 +1,31 @@
 """Archives of profiles: the profile's rows of every table that has a profile, found in Postgres' catalogue.
 
-So an archive has tables that are added later, too. It is read from one database snapshot by a cursor, in
-bounded memory, as the console's role: row-level security and column grants keep secrets out of it.
+So an archive has tables that are added later, too. Packed clicks follow, a row for each click. It is read from
+one database snapshot, in bounded memory, as the console's role: row-level security and column grants keep
+secrets out of it.
 """
 
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from engine.accounts.access import Action, Caller
 from engine.limits.tenant_slots import TenantSlots
 from engine.links.import_rows import ARCHIVE_FORMAT
+from engine.stats.packed.packed_rows import packed_rows
+from engine.stats.packed.profile_clicks import ProfileClicks
 from storage.accounts.access import ProfileAccess, enter_profile
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
+from storage.stats.pieces import COLUMNS, read_pieces
 
 MAX_AT_ONCE: Final = 2  # each holds a connection
 MAX_OF_TENANT: Final = 1
+ROWS_AT_ONCE: Final = 1_000
 SQL: Final = queries.load("privacy/archive")
 
 
@@ -64,7 +71,33 @@ class PostgresArchiveSource:
                             b'{"table":"%b","row":%b}\n' % (archived_as.encode(), row[0].encode())
                             for row in rows
                         )
+                packed = await snapshot.run(partial(packed_months, access.tenant_id, profile_id))
+                for month in packed:
+                    clicks = await snapshot.run(
+                        partial(read_month, access.tenant_id, profile_id, month)
+                    )
+                    for start in range(0, len(clicks), ROWS_AT_ONCE):
+                        chosen = np.arange(start, min(len(clicks), start + ROWS_AT_ONCE))
+                        count += len(chosen)
+                        yield b"".join(
+                            _line({"table": "packed_clicks", "row": row})
+                            for row in packed_rows(clicks, chosen)
+                        )
                 yield _line({"end": True, "rows": count})
+
+
+async def packed_months(tenant_id: int, profile_id: int, connection: Connection) -> list[date]:
+    """Return the first days of the UTC months that have packed clicks outside the tables of hot days."""
+    rows = await connection.fetch(SQL["packed_months"], tenant_id, profile_id)
+    return [row["month"] for row in rows]
+
+
+async def read_month(
+    tenant_id: int, profile_id: int, month: date, connection: Connection
+) -> ProfileClicks:
+    last = (month + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    pieces = await read_pieces(connection, tenant_id, profile_id, month, last, COLUMNS)
+    return ProfileClicks([*pieces.packed, *pieces.pending])
 
 
 def _line(value: dict[str, object]) -> bytes:

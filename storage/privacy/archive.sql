@@ -3,7 +3,7 @@
 -- name: tables
 -- List the tables that may hold rows of a profile: each one's name, its name in the archive, and its readable
 -- columns as a select list. Bytes (hashes, secrets, sketches) and visitors' pseudonyms are left out. An archive
--- has the names of its format, not of the schema.
+-- has the names of its format, not of the schema. Tables of packed clicks are left out: see packed_months.
 WITH published (of_table, of_column, name) AS (VALUES
     ('audit_log', '', 'activity'),
     ('clicks', 'classification', 'verdict'),
@@ -18,6 +18,7 @@ FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
     LEFT JOIN published AS t ON t.of_table = c.relname AND t.of_column = ''
     LEFT JOIN published AS n ON n.of_table = c.relname AND n.of_column = a.attname
 WHERE c.relnamespace = 'waypost'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+    AND c.relname NOT IN ('profile_days', 'click_deltas', 'click_segments')
     AND (c.relname = 'profiles' OR EXISTS (
         SELECT FROM pg_attribute AS p WHERE p.attrelid = c.oid AND p.attname = 'profile_id'
             AND NOT p.attisdropped AND has_column_privilege(c.oid, p.attnum, 'SELECT')))
@@ -25,3 +26,10 @@ WHERE c.relnamespace = 'waypost'::regnamespace AND c.relkind IN ('r', 'p') AND N
     AND a.attname NOT IN ('tenant_id', 'visitor', 'home_tenant_id')
     AND has_column_privilege(c.oid, a.attnum, 'SELECT')
 GROUP BY c.relname, t.name ORDER BY c.relname <> 'profiles', archived_as;
+
+-- name: packed_months
+-- List the UTC months that have packed clicks which are not counted in tables as well.
+SELECT DISTINCT date_trunc('month', day)::date AS month
+FROM (SELECT day FROM click_deltas WHERE tenant_id = $1 AND profile_id = $2
+    UNION ALL SELECT day FROM click_segments WHERE tenant_id = $1 AND profile_id = $2 AND NOT in_tables) AS d
+ORDER BY month;

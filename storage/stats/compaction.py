@@ -24,6 +24,7 @@ from engine.stats.compaction import (
     expand_day,
     merge_days,
 )
+from engine.stats.profile_day import ProfileDay
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.stats.dimension_counts import lock_profiles
@@ -32,14 +33,6 @@ _SQL: Final = queries.load("stats/compaction")
 ROLLUPS_AT_ONCE: Final = 10_000
 ROWS_AT_ONCE: Final = 5_000  # 80 MB, if each has a sketch of the largest size
 STATEMENT_TIMEOUT_S: Final = 1200.0  # finding the days reads all live rows
-
-
-class ProfileDay(NamedTuple):
-    """A UTC day of one profile."""
-
-    tenant_id: int
-    profile_id: int
-    day: date
 
 
 class _DayValue(NamedTuple):

@@ -1,5 +1,5 @@
-"""The daily aggregation: it compacts finished days, deletes raw clicks past their retention, and indexes
-the rest.
+"""The daily aggregation: it packs finished days and months, compacts hot days, deletes raw clicks past their
+retention, and indexes the rest.
 
 Each part may stop anywhere and run any number of times. Raw clicks are kept for each profile's
 raw_retention_days; a partition that no profile keeps is dropped whole. The transaction that deletes raw
@@ -17,6 +17,8 @@ from engine.jobs.schedule import Cron
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.stats.compaction import compact
+from storage.stats.months import pack_months
+from storage.stats.settling import settle_expired, settle_finished
 
 _SQL: Final = queries.load("stats/daily")
 STATEMENT_TIMEOUT_S: Final = 1200.0
@@ -34,7 +36,7 @@ class DailyAggregation:
             PeriodicJob(
                 "analytics.daily",
                 Cron("30 0 * * *"),
-                "compact finished days, delete raw clicks past their retention",
+                "pack and compact finished days, delete raw clicks past their retention",
                 Handler(run=self._run_job, time_limit_s=RUN_LIMIT_S),
             )
         ]
@@ -44,9 +46,22 @@ class DailyAggregation:
 
     async def run(self, report: Callable[[int, int], None] = lambda done, of: None) -> None:
         """Run all parts. `report(done, of)` is called with numbers of profiles' days that are compacted."""
+        await settle_finished(self._database, lambda done: report(done, done))
         await compact(self._database, report)
+        await self.pack_months()
         await self.delete_raw()
         await self.index()
+
+    async def pack_months(self) -> int:
+        """Pack finished months of quiet profiles. Returns how many."""
+
+        async def today(connection: Connection) -> date:
+            day: date = await connection.fetchval(_SQL["today"])
+            return day
+
+        return await pack_months(
+            self._database, await self._database.transaction(today), lambda done: None
+        )
 
     async def delete_raw(self) -> int:
         """Delete raw clicks past their retention. Returns how many partitions were dropped."""
@@ -68,6 +83,8 @@ class DailyAggregation:
             )
 
         dropped = await self._database.transaction(drop)
+        await settle_expired(self._database)
+        await self._database.transaction(_forget_pseudonyms)
         await self._database.transaction(lambda connection: _delete_old(connection, drop_before))
         return dropped
 
@@ -100,6 +117,13 @@ async def _delete(connection: Connection, day: date) -> None:
     if profiles:
         columns = zip(*profiles, strict=True)
         await connection.execute(_SQL["delete_raw"], day, *columns, timeout=STATEMENT_TIMEOUT_S)
+
+
+async def _forget_pseudonyms(connection: Connection) -> None:
+    """Delete pseudonyms of packed clicks whose raw clicks have ended, and packed clicks of such hot days."""
+    await connection.execute(_SQL["no_time_limit"])
+    for query in ("forget_pseudonyms", "delete_packed_of_hot_days"):
+        await connection.execute(_SQL[query], timeout=STATEMENT_TIMEOUT_S)
 
 
 async def _delete_old(connection: Connection, drop_before: date) -> None:

@@ -51,3 +51,21 @@ SELECT index_click_partition();
 -- name: no_time_limit
 -- Allow the transaction 20 minutes, which is more than a stats query gets.
 SET LOCAL statement_timeout = '20min';
+
+-- name: today
+-- Return the UTC day by the clock of the database.
+SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date;
+
+-- name: forget_pseudonyms
+-- Delete the pseudonyms of segments from the day on which the first of their raw clicks have ended; visitors stay apart
+-- by their numbers.
+UPDATE click_segments AS s SET pseudonyms = NULL
+FROM profiles AS p
+WHERE p.tenant_id = s.tenant_id AND p.id = s.profile_id AND s.pseudonyms IS NOT NULL
+    AND s.day < (clock_timestamp() AT TIME ZONE 'UTC')::date - p.raw_retention_days::int;
+
+-- name: delete_packed_of_hot_days
+-- Delete the packed clicks of hot days whose raw clicks have ended; their counts are in tables.
+DELETE FROM click_segments AS s USING profiles AS p
+WHERE p.tenant_id = s.tenant_id AND p.id = s.profile_id AND s.in_tables
+    AND s.day + s.days <= (clock_timestamp() AT TIME ZONE 'UTC')::date - p.raw_retention_days::int;

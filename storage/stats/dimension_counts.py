@@ -1,9 +1,6 @@
-"""Dimension counts in Postgres: read, merged and written in the transaction that moves `dimension_counted`.
+"""Dimension counts of hot days in Postgres: read, merged and written in the transaction that settles a day.
 
 Guarantees:
-- Clicks are counted exactly once, as in storage/clicks/ledger.py: the watermark moves by compare-and-set on
-  (dimension_counted, fencing token) in the same transaction. It is the last statement, so that a journal's row
-  is locked for a moment only and the next folds of its clicks do not wait for this one.
 - No sketch loses the visitors that another writer adds: all writers, compaction and rebuilding included, call
   lock_profiles() first. So no two of them deadlock over these rows.
 - A time bucket has at most max_values() values of a dimension, and OTHER.
@@ -16,10 +13,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from engine.clicks.dimension import MAX_VALUES, OTHER
-from engine.common.errors import StaleLeaseError
 from engine.stats import sketch
 from engine.stats.dimension_counts import max_values
-from engine.stats.ledger_ports import BufferedClicks, WatermarkAdvance
 from engine.stats.vectorised_counts import CountBlock
 from storage.postgres import queries
 from storage.postgres.database import Connection
@@ -94,12 +89,6 @@ async def lock_profiles(connection: Connection, profile_ids: Iterable[int]) -> N
     await connection.execute(_SQL["lock_profiles"], slots)
 
 
-async def add(connection: Connection, buffer: BufferedClicks) -> None:
-    """Add the buffer's dimension counts."""
-    await lock_profiles(connection, {profile_id for _, profile_id in buffer.profiles()})
-    await add_blocks(connection, buffer.blocks())
-
-
 async def add_blocks(connection: Connection, blocks: Iterable[CountBlock]) -> None:
     """Add the rows to the tables. Call only after lock_profiles(), in the same transaction."""
     waiting = _CountRows()
@@ -110,18 +99,6 @@ async def add_blocks(connection: Connection, blocks: Iterable[CountBlock]) -> No
         await asyncio.sleep(0)
     if len(waiting):
         await _add(connection, waiting)
-
-
-async def advance_watermarks(connection: Connection, advances: Sequence[WatermarkAdvance]) -> None:
-    """Move `dimension_counted` of the journals. Raises StaleLeaseError that names the journals with another
-    watermark or fencing token."""
-    rows = await connection.fetch(_SQL["advance_watermarks"], *zip(*advances, strict=True))
-    stale = {advance.journal_id for advance in advances} - {row["journal_id"] for row in rows}
-    if stale:
-        names = ", ".join(sorted(journal_id.hex for journal_id in stale))
-        raise StaleLeaseError(
-            f"journals {names}: the watermark has moved or the lease was lost", stale
-        )
 
 
 async def _add(connection: Connection, rows: _CountRows) -> None:

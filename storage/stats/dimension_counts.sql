@@ -42,14 +42,3 @@ ORDER BY 1, 2, 3, 4, 5, value COLLATE "C"
 ON CONFLICT (tenant_id, profile_id, link_id, dimension, bucket, value)
 DO UPDATE SET clicks = r.clicks + excluded.clicks, views = r.views + excluded.views,
     bots = r.bots + excluded.bots, visitors = coalesce(excluded.visitors, r.visitors);
-
--- name: advance_watermarks
--- Move the watermarks of the dimension counts by compare-and-set on watermark and fencing token; never past
--- `folded`.
-UPDATE journals AS w
-SET dimension_counted = u.reached, dimension_counted_at = clock_timestamp()
-FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])
-    AS u (journal_id, sequence, reached, token)
-WHERE w.journal_id = u.journal_id AND w.dimension_counted = u.sequence AND w.fencing_token = u.token
-    AND w.folded >= u.reached
-RETURNING w.journal_id;

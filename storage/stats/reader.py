@@ -1,12 +1,15 @@
-"""Stats read from stored counts in Postgres.
+"""Stats read from Postgres: packed clicks, and the counts of hot days.
 
 engine/stats/plan.py decides which rows answer a query, storage/stats/statements.py has their SQL, this
-module executes the statements, and engine/stats/merge.py makes an answer of the sums. Python cuts intervals
-by the zone's clock and Postgres only sums between instants, so totals are exact on days of 23 and 25 hours
-too. An answer comes from one database snapshot, under the tenant's row-level security. Postgres ends a
+module executes the statements, and engine/stats/merge.py makes an answer of the sums. Packed clicks are summed
+here (engine/stats/packed/column_sums.py), and Postgres adds, orders and limits the sums of both. Python cuts
+intervals by the zone's clock and Postgres only sums between instants, so totals are exact on days of 23 and 25
+hours too. An answer comes from one database snapshot, under the tenant's row-level security. Postgres ends a
 statement at the time limit.
 """
 
+import asyncio
+from collections import defaultdict
 from typing import Final
 
 import asyncpg
@@ -15,16 +18,26 @@ from engine.accounts.access import Caller
 from engine.common.errors import SlowQueryError
 from engine.stats import merge
 from engine.stats.merge import SumKey, Sums
-from engine.stats.plan import CountsPlan, CountsStatement, RawClicksPlan, plan
+from engine.stats.packed.column_sums import (
+    ColumnSums,
+    SketchKey,
+    column_sketches,
+    column_sums,
+    columns_of,
+)
+from engine.stats.packed.profile_clicks import ProfileClicks
+from engine.stats.plan import CountsPlan, CountsStatement, CrossedPlan, plan
 from engine.stats.query import StatsQuery
 from engine.stats.result import MetricValues, Stats, StatsRow
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.stats import statements
 from storage.stats.crossed import crossed
+from storage.stats.pieces import read_pieces, utc_days
 from storage.stats.statements import ProfileKey
 
 _SQL: Final = queries.load("stats/stats")
+CLICKS_IN_LOOP: Final = 2_000  # summed in about a millisecond
 
 
 class PostgresStatsReader:
@@ -41,7 +54,7 @@ class PostgresStatsReader:
         async def work(connection: Connection) -> Stats:
             await connection.execute(_SQL["limits"], str(self._timeout_ms))
             try:
-                if isinstance(planned, RawClicksPlan):
+                if isinstance(planned, CrossedPlan):
                     return await crossed(connection, profile, query, planned)
                 return await _CountsReading(connection, profile, query, planned).stats()
             except asyncpg.QueryCanceledError:
@@ -70,8 +83,10 @@ class _CountsReading:
         self._query = query
         self._plan = planned
         self._links: tuple[int, ...] | None = None
+        self._packed = self._pending = ProfileClicks(())
 
     async def stats(self) -> Stats:
+        await self._read_packed()
         if self._plan.links is not None:
             self._links = merge.links_of(await self._counts(self._plan.links))
         as_of = await self._connection.fetchval(_SQL["as_of"])
@@ -108,9 +123,19 @@ class _CountsReading:
         await self._add_visitors(statement, sums)
         return sums
 
+    async def _read_packed(self) -> None:
+        """Read the packed clicks of all statements at once."""
+        columns = set().union(*(columns_of(each) for each in self._plan if each is not None))
+        first, last = utc_days(self._query.start, self._query.end)
+        pieces = await read_pieces(self._connection, *self._profile, first, last, columns)
+        self._packed = ProfileClicks(pieces.packed)
+        self._pending = ProfileClicks(pieces.pending)
+
     async def _counts(self, statement: CountsStatement) -> Sums:
         statement = merge.of_links(statement, self._links)
-        text, values = statements.counts(self._profile, statement)
+        packed = await self._sum(self._packed, statement)
+        pending = await self._sum(self._pending, statement)
+        text, values = statements.counts(self._profile, statement, (packed, pending))
         rows = await self._connection.fetch(text, *values)
         return {SumKey(*row[:3]): MetricValues(*row[3:7]) for row in rows}
 
@@ -120,6 +145,27 @@ class _CountsReading:
             return
         statement = merge.of_links(statement, self._links)
         text, values = statements.sketches(self._profile, statement)
-        rows = await self._connection.fetch(text, *values)
-        sketches = ((SumKey(*row[:3]), row[3]) for row in rows)
-        merge.add_visitors(sums, sketches, add_stored=sketches_needed.add_stored)
+        sketches: defaultdict[tuple[SumKey, SketchKey], list[bytes]] = defaultdict(list)
+        for link, value, row, parts, *stored in await self._connection.fetch(text, *values):
+            key = SketchKey(stored[0], stored[1], row, stored[2])
+            sketches[SumKey(link, value, row), key] += parts
+        for key, sketch in column_sketches(self._pending, statement).items():
+            sketches[_sum_key(statement, key), key].append(sketch)
+        merge.add_visitors(
+            sums, ((key, parts) for (key, _), parts in sketches.items()),
+            add_stored=sketches_needed.add_stored,
+        )  # fmt: skip
+        packed = await self._sum(self._packed, statement)
+        merge.add_counted_visitors(sums, packed)
+
+    async def _sum(self, clicks: ProfileClicks, statement: CountsStatement) -> ColumnSums:
+        if len(clicks) < CLICKS_IN_LOOP:
+            return column_sums(clicks, statement)
+        # In a thread, so that other requests need not wait.
+        return await asyncio.to_thread(column_sums, clicks, statement)
+
+
+def _sum_key(statement: CountsStatement, key: SketchKey) -> SumKey:
+    return SumKey(
+        key.link if statement.by_link else None, key.value if statement.by_value else None, key.row
+    )

@@ -1,39 +1,41 @@
-"""Rebuilding of a profile's day from its raw clicks: rollups, dimension counts and compacted rows.
+"""Rebuilding of a profile's day from its raw clicks.
 
 Guarantees:
-- exactly once, while folds go on: a rebuild is one transaction on one database snapshot. Rollups are made
-  of all raw clicks of the snapshot, as a fold commits both together. Dimension counts are made of the
-  clicks at or below `dimension_counted` of their journal; the dimension counter adds the others later. Like
-  all writers of dimension counts, a rebuild calls lock_profiles() first. If a fold changes the rollups
-  meanwhile, the rebuild starts again; after some attempts it locks the rollups, so that folds wait;
+- exactly once, while folds go on: a rebuild is one transaction on one database snapshot, in which raw clicks
+  and deltas are of the same folds. It replaces all that is counted of the day by new deltas; what is folded
+  meanwhile stays beside them. The day is locked against other jobs before the snapshot is taken;
 - idempotent: equal raw clicks give equal counts;
 - a day with deleted raw clicks is refused, as their counts could not be made again.
 
-Compacted rows of the day become live rows, until the next compaction.
+The day's new deltas are settled afterwards like any others.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from typing import Final, TypeVar
 
-import asyncpg
-
 from engine.clicks import dimension_values
 from engine.clicks import referrer as referrers
 from engine.clicks import user_agent as agents
 from engine.clicks.click import CLASS_MASK
 from engine.clicks.dimension import TEXT_COLUMNS
-from engine.common.errors import NotFoundError, UnavailableError, WaypostError
-from engine.stats.raw_rows import RawClickRows
+from engine.common.errors import NotFoundError, WaypostError
+from engine.stats.packed.packed_clicks import encode
+from engine.stats.packed.profile_clicks import QUARTERS, ProfileClicks, quarter_of
+from engine.stats.packed.raw_rows import RawClickRows
+from engine.stats.packed.repacking import repacked
+from engine.stats.profile_day import ProfileDay
 from engine.visits.classifier import RULES_VERSION, judge, pack_classification
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.postgres.session import open_cursor
 from storage.stats import dimension_counts
-from storage.stats.compaction import ProfileDay
+from storage.stats.deltas import Delta, add_deltas
+from storage.stats.segments import ClickSegment, add_segments, piece_of
+from storage.stats.settling import settle, wait_for_days
 
 _SQL: Final = queries.load("stats/rebuild")
-_RAW: Final = _SQL["raw"].replace(
+RAW: Final = _SQL["raw"].replace(
     "/*texts*/NULL::text AS texts", ", ".join(f"c.{column}" for column in TEXT_COLUMNS)
 )
 T = TypeVar("T")
@@ -69,7 +71,7 @@ class DayRebuild:
         return await self._database.transaction(_without_time_limit(work))
 
     async def rebuild(self, profile_day: ProfileDay) -> int:
-        """Rebuild a day. Returns how many clicks its dimension counts have. Raises RebuildError."""
+        """Rebuild a day. Returns how many clicks it counts. Raises RebuildError."""
         return await self._in_one_snapshot(
             profile_day, lambda connection: _rebuild(connection, profile_day)
         )
@@ -94,38 +96,25 @@ class DayRebuild:
     async def _in_one_snapshot(
         self, profile_day: ProfileDay, work: Callable[[Connection], Awaitable[int]]
     ) -> int:
-        """Run `work` in one database snapshot, taken after the profile is locked: so another connection
-        locks it."""
+        """Run `work` in a snapshot that is taken after the day is locked, so by another connection."""
+        # The first day of the month is the lock of a segment of the whole month.
+        days = {profile_day, profile_day._replace(day=profile_day.day.replace(day=1))}
 
-        async def locked(connection: Connection) -> int:
-            await connection.execute(_SQL["lock_rollups"])
-            return await work(connection)
-
-        async def with_profile_locked(connection: Connection) -> int:
+        async def with_day_locked(connection: Connection) -> int:
             await connection.execute(_SQL["no_idle_limit"])
+            await wait_for_days(connection, sorted(days))
+            # Days before counts, as settling does, or both could deadlock.
             await dimension_counts.lock_profiles(connection, [profile_day.profile_id])
-            clicks = await without_rollup_lock()
-            if clicks is None:
-                clicks = await self._database.second_transaction(
-                    _without_time_limit(locked), one_snapshot=True
-                )
+            clicks = await self._database.second_transaction(
+                _without_time_limit(work), one_snapshot=True
+            )
             # Change the stats version, so that a poll gets new counts and no 304.
             await connection.execute(_SQL["change_stats_version"])
             return clicks
 
-        async def without_rollup_lock() -> int | None:
-            try:
-                return await self._database.second_transaction(
-                    _without_time_limit(work), one_snapshot=True
-                )
-            except asyncpg.UniqueViolationError:
-                return None  # a fold added a row after the snapshot
-            except UnavailableError as error:
-                if not isinstance(error.__cause__, asyncpg.SerializationError):
-                    raise
-                return None
-
-        return await self._database.transaction(with_profile_locked)
+        clicks = await self._database.transaction(with_day_locked)
+        await settle(self._database, [profile_day])
+        return clicks
 
 
 def _without_time_limit(
@@ -148,22 +137,40 @@ async def _rebuild(connection: Connection, profile_day: ProfileDay) -> int:
         )
     for name in (
         "subtract_from_months", "delete_empty_months", "delete_days", "delete_quarters", "delete_rollups",
-        "delete_dimension_counts", "count_rollups",
+        "delete_dimension_counts", "delete_deltas",
     ):  # fmt: skip
         await connection.execute(_SQL[name], *profile_day, timeout=STATEMENT_TIMEOUT_S)
+    await _cut_out_of_segments(connection, profile_day)
     clicks = 0
-    rows = RawClickRows(*profile_day[:2])
+    rows = RawClickRows()
     raw_clicks = await open_cursor(
-        connection, _RAW, *profile_day, prefetch=1000, timeout_s=STATEMENT_TIMEOUT_S
+        connection, RAW, *profile_day, prefetch=1000, timeout_s=STATEMENT_TIMEOUT_S
     )
     async for row in raw_clicks:
         rows.add(*row)
         clicks += 1
         if len(rows) == CLICKS_AT_ONCE:
-            await dimension_counts.add_blocks(connection, rows.blocks())
-            rows = RawClickRows(*profile_day[:2])
-    await dimension_counts.add_blocks(connection, rows.blocks())
+            await _add(connection, profile_day, rows)
+            rows = RawClickRows()
+    if len(rows):
+        await _add(connection, profile_day, rows)
     return clicks
+
+
+async def _add(connection: Connection, day: ProfileDay, rows: RawClickRows) -> None:
+    await add_deltas(connection, [Delta(*day, len(rows), encode(rows.packed()))])
+
+
+async def _cut_out_of_segments(connection: Connection, day: ProfileDay) -> None:
+    """Delete the day's segments, and cut the day out of a segment of its whole month."""
+    first = quarter_of(day.day)
+    for row in await connection.fetch(_SQL["take_segments"], *day):
+        clicks = ProfileClicks([piece_of(row)])
+        others = (clicks.quarters < first) | (clicks.quarters >= first + QUARTERS)
+        if others.any():
+            rest = repacked(clicks, row["day"], as_segment=True, chosen=others)
+            of = (row["tenant_id"], row["profile_id"], row["day"], row["part"], row["days"])
+            await add_segments(connection, [ClickSegment(*of, row["in_tables"], rest)])
 
 
 async def _classify(connection: Connection, profile_day: ProfileDay, rule: int) -> int:

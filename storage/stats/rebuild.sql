@@ -1,11 +1,6 @@
--- name: lock_rollups
--- Lock folds out of the rollups until the transaction ends; before its snapshot is taken, so that nothing can
--- have changed since.
-LOCK TABLE rollups IN SHARE ROW EXCLUSIVE MODE;
-
 -- name: change_stats_version
 -- Change the stats version, because no fold does it.
-UPDATE journals SET dimension_counted_at = clock_timestamp() WHERE journal_id = (
+UPDATE journals SET recounted_at = clock_timestamp() WHERE journal_id = (
     SELECT journal_id FROM journals ORDER BY committed_at DESC NULLS LAST, journal_id LIMIT 1);
 
 -- name: no_time_limit
@@ -31,9 +26,9 @@ WHERE ($2::text IS NULL OR p.handle = $2 OR p.id::text = $2) AND (
         SELECT tenant_id, profile_id FROM clicks
         WHERE at >= $1::date::timestamp AT TIME ZONE 'UTC' AND at < ($1::date + 1)::timestamp AT TIME ZONE 'UTC'
         UNION
-        SELECT tenant_id, profile_id FROM rollups
-        WHERE bucket >= $1::date::timestamp AT TIME ZONE 'UTC'
-            AND bucket < ($1::date + 1)::timestamp AT TIME ZONE 'UTC')
+        SELECT tenant_id, profile_id FROM profile_days WHERE day = $1
+        UNION
+        SELECT tenant_id, profile_id FROM click_segments WHERE day BETWEEN $1::date - 31 AND $1 AND day + days > $1)
     OR EXISTS (SELECT FROM dimension_days AS d WHERE d.tenant_id = p.tenant_id AND d.profile_id = p.id
         AND d.link_id = -1 AND d.dimension = 0 AND d.day = $1))
 ORDER BY p.tenant_id, p.id;
@@ -76,39 +71,32 @@ DELETE FROM rollups WHERE tenant_id = $1 AND profile_id = $2
 DELETE FROM dimension_counts WHERE tenant_id = $1 AND profile_id = $2
     AND bucket >= $3::date::timestamp AT TIME ZONE 'UTC' AND bucket < ($3::date + 1)::timestamp AT TIME ZONE 'UTC';
 
--- name: count_rollups
--- Count all raw clicks of the day, as all of them are in the rollups; as engine/clicks/rollup.py counts.
-INSERT INTO rollups (tenant_id, profile_id, link_id, bucket, clicks, views, bots)
-SELECT tenant_id, profile_id, link_id, date_bin('15 minutes', at, timestamptz 'epoch') AS bucket,
-    count(*) FILTER (WHERE is_counted(classification) AND kind = 1),
-    count(*) FILTER (WHERE is_counted(classification) AND kind <> 1),
-    count(*) FILTER (WHERE is_bot(classification))
-FROM clicks
-WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3::date::timestamp AT TIME ZONE 'UTC'
-    AND at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND (is_counted(classification) OR is_bot(classification))
-GROUP BY tenant_id, profile_id, link_id, bucket ORDER BY 1, 2, 3, 4;
+-- name: delete_deltas
+-- Delete the day's deltas of a profile.
+DELETE FROM click_deltas WHERE tenant_id = $1 AND profile_id = $2 AND day = $3;
+
+-- name: take_segments
+-- Take the segments of a profile that touch the day.
+DELETE FROM click_segments
+WHERE tenant_id = $1 AND profile_id = $2 AND day BETWEEN $3::date - 31 AND $3 AND day + days > $3
+RETURNING *;
 
 -- name: raw
--- Read raw clicks that are in the dimension counts; the others will be. Clicks of a journal without a row all
--- are. The mark is replaced by the columns of TEXT_COLUMNS (engine/clicks/dimension.py).
-SELECT c.link_id, extract(epoch FROM date_bin('15 minutes', c.at, timestamptz 'epoch'))::bigint * 1000000,
-    c.kind, c.classification, c.visitor, c.trigger, c.exposures, c.outcomes,
-    /*texts*/NULL::text AS texts
-FROM clicks AS c LEFT JOIN journals AS w ON w.journal_id = c.journal_id
+-- Read raw clicks that are counted. The mark is replaced by the columns of TEXT_COLUMNS (engine/clicks/dimension.py).
+SELECT c.link_id, floor(extract(epoch FROM c.at))::bigint % 86400 / 900, c.kind, c.classification, c.visitor, c.trigger,
+    c.exposures, c.outcomes, /*texts*/NULL::text AS texts
+FROM clicks AS c
 WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT TIME ZONE 'UTC'
     AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC'
     AND (is_counted(c.classification) OR is_bot(c.classification))
-    AND (w.journal_id IS NULL OR c.sequence <= w.dimension_counted)
 ORDER BY c.at, c.journal_id, c.sequence;
 
 -- name: texts
 -- Read the distinct texts of a profile's raw clicks of a day that were classified by a rule before $4.
 SELECT DISTINCT c.user_agent_id, u.text AS user_agent, c.referrer, c.language, c.utm_source
 FROM clicks AS c LEFT JOIN user_agents AS u ON u.id = c.user_agent_id
-    LEFT JOIN journals AS w ON w.journal_id = c.journal_id
 WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT TIME ZONE 'UTC'
-    AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND c.rule < $4
-    AND (w.journal_id IS NULL OR c.sequence <= w.dimension_counted);
+    AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND c.rule < $4;
 
 -- name: join_by_hash
 -- Forbid nested loops: without statistics, Postgres would search thousands of texts for each click of the day.
@@ -135,5 +123,4 @@ WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT 
     AND coalesce(c.user_agent_id, 0) = coalesce(u.user_agent_id, 0)
     AND coalesce(c.referrer, '') = coalesce(u.referrer, '')
     AND coalesce(c.language, '') = coalesce(u.language, '')
-    AND coalesce(c.utm_source, '') = coalesce(u.utm_source, '')
-    AND NOT EXISTS (SELECT FROM journals AS w WHERE w.journal_id = c.journal_id AND c.sequence > w.dimension_counted);
+    AND coalesce(c.utm_source, '') = coalesce(u.utm_source, '');

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from engine.clicks.dimension import TEXT_COLUMNS, Dimension
-from engine.stats.plan import CountsStatement, RawClicksPlan, RowKind
+from engine.stats.packed.column_sums import ColumnSums, ascii_lower
+from engine.stats.plan import CountsStatement, RowKind
 from engine.stats.query import Filter
 from storage.postgres import queries
 
@@ -34,12 +34,23 @@ class ProfileKey(NamedTuple):
     profile_id: int
 
 
-def counts(profile: ProfileKey, statement: CountsStatement) -> tuple[str, list[Any]]:
-    """Return the query that sums counts, and its parameters."""
+def counts(
+    profile: ProfileKey, statement: CountsStatement, packed: Iterable[ColumnSums]
+) -> tuple[str, list[Any]]:
+    """Return the query that sums stored counts and the sums of packed clicks, and its parameters."""
     rows = tuple(_ROWS[kind] for kind in statement.kinds)
     order = _order(statement.order, statement.descending)
     text = _text(_SQL["counts"], rows, statement.by_link, statement.by_value, order)
-    return queries.bind(text, _values(profile, statement))
+    return queries.bind(text, _values(profile, statement) | _packed(packed))
+
+
+def _packed(sums: Iterable[ColumnSums]) -> dict[str, list[Any]]:
+    names = ("links", "values", "rows", "clicks", "views", "bots")
+    columns: list[list[Any]] = [[] for _ in names]
+    for part in sums:
+        for number, column in enumerate(columns):
+            column.extend(part[number])
+    return {f"packed_{name}": column for name, column in zip(names, columns, strict=True)}
 
 
 def sketches(profile: ProfileKey, statement: CountsStatement) -> tuple[str, list[Any]]:
@@ -110,54 +121,3 @@ def _filter_values(statement: CountsStatement) -> dict[str, Any]:
 
 def _operands(filters: Iterable[Filter], operator: str) -> tuple[str, ...] | None:
     return tuple(filter_.value for filter_ in filters if filter_.operator == operator) or None
-
-
-_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
-
-
-def ascii_lower(text: str) -> str:
-    """Return the text as Postgres' lower() in the collation C makes it."""
-    return text.translate(_LOWER)
-
-
-# SQL expressions of a raw click's values. There is none of VARIANT: a click can have more than one.
-_COLUMNS: Final = {
-    **{dimension: f"coalesce({column}, '')" for column, dimension in TEXT_COLUMNS.items()},
-    Dimension.TRIGGER: "trigger_name(trigger)",
-    Dimension.KIND: "visitor_kind(classification)",
-    Dimension.LINK: "link_id::text",
-}
-_CONDITIONS: Final = {
-    "=": "{column} = {operand}",
-    "!=": "{column} <> {operand}",
-    "~=": 'strpos(lower({column} COLLATE "C"), lower({operand} COLLATE "C")) > 0',
-}
-
-
-def crossable(profile: ProfileKey, plan: RawClicksPlan) -> tuple[str, list[Any]]:
-    """Return the query that tells whether raw clicks can answer, and its parameters."""
-    values = {"from": plan.starts[0], "to": plan.end, "link": plan.link}
-    return queries.bind(_SQL["crossable"], profile._asdict() | values)
-
-
-def crossed(profile: ProfileKey, plan: RawClicksPlan, limit: int) -> tuple[str, list[Any]]:
-    """Return the query that sums raw clicks, and its parameters; it returns at most `limit` rows."""
-    first, second = (*(_COLUMNS[dimension] for dimension in plan.groups), "''::text", "''::text")[
-        :2
-    ]
-    operands = {f"operand{number}": f.value for number, f in enumerate(plan.filters)}
-    conditions = (
-        _CONDITIONS[f.operator].format(column=_COLUMNS[f.dimension], operand=f":{name}")
-        for name, f in zip(operands, plan.filters, strict=True)
-    )
-    text = _SQL["crossed"].format(
-        first=first,
-        second=second,
-        row="width_bucket(at, :starts::timestamptz[])" if len(plan.starts) > 1 else "1",
-        # Pseudonyms change with the UTC day, so visitors are counted by day.
-        day="date_bin('1 day', at, 'epoch')" if plan.visitors else "NULL",
-        visitor="visitor" if plan.visitors else "NULL",
-        filters="".join(f"\n    AND {condition}" for condition in conditions),
-    )
-    values = {"from": plan.starts[0], "to": plan.end, "starts": plan.starts, "limit": limit}
-    return queries.bind(text, profile._asdict() | values | operands)

@@ -3,15 +3,23 @@
 SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: counts
--- Sum stored counts by row of the answer, and by link and value if the statement is by them. storage/stats/statements.py
--- fills in the parts in braces: `rows` is a union of the queries below.
-SELECT {link} AS link, {value} AS value, row,
+-- Sum counts by row of the answer, and by link and value if the statement is by them: stored ones, and the sums of
+-- packed clicks, which have their visitors elsewhere (storage/stats/reader.py). storage/stats/statements.py fills in
+-- the parts in braces: `rows` is a union of the queries below.
+SELECT link, value, row,
     sum(clicks)::bigint AS clicks, sum(views)::bigint AS views, sum(bots)::bigint AS bots,
     sum(visitors)::bigint AS visitors
 FROM (
-    {rows}
-) AS stored
-WHERE {passes}
+    SELECT {link} AS link, {value} AS value, row, clicks, views, bots, visitors
+    FROM (
+        {rows}
+    ) AS stored
+    WHERE {passes}
+    UNION ALL
+    SELECT link, value COLLATE "C", row, clicks, views, bots, 0
+    FROM unnest(:packed_links::bigint[], :packed_values::text[], :packed_rows::int[], :packed_clicks::bigint[],
+        :packed_views::bigint[], :packed_bots::bigint[]) AS packed (link, value, row, clicks, views, bots)
+) AS counts
 GROUP BY 1, 2, 3
 HAVING sum(clicks) + sum(views) + sum(bots) > 0
 ORDER BY {order}, 2, 1, 3
@@ -19,7 +27,8 @@ LIMIT :limit;
 
 -- name: sketches
 -- Collect the sketches from which visitors are merged: by UTC day, as visitors of different days are different.
-SELECT {link} AS link, {value} AS value, row, array_agg(visitors) AS sketches
+SELECT {link} AS link, {value} AS value, row, array_agg(visitors) AS sketches, link_id, stored.value AS stored_value,
+    day
 FROM (
     {rows}
 ) AS stored
@@ -147,58 +156,20 @@ SELECT max(committed_at) FROM journals;
 -- Return the stats version, which changes with each commit. The time of the latest commit alone would miss a
 -- commit that began earlier and ended later.
 SELECT concat_ws(' ', count(*), max(committed_at), sum(extract(epoch FROM committed_at)),
-    sum(extract(epoch FROM dimension_counted_at)))
+    sum(extract(epoch FROM recounted_at)))
 FROM journals;
 
--- name: crossable
--- Return since when raw clicks are kept, and how many there are in the period, of a link or (`link` NULL) of
--- all.
-SELECT greatest(now() - raw_retention_days * interval '1 day', (
-    SELECT max(since)::timestamptz FROM raw_click_retention
-    WHERE (tenant_id, profile_id) IN ((:tenant_id, :profile_id), (0, 0))
-)) AS since, (
-    SELECT coalesce(sum(clicks + views + bots), 0)::bigint FROM (
-        SELECT clicks, views, bots FROM rollups
-        WHERE tenant_id = :tenant_id AND profile_id = :profile_id AND bucket >= :from AND bucket < :to
-            AND (:link::bigint IS NULL OR link_id = :link)
-        UNION ALL
-        SELECT clicks, views, bots FROM dimension_days
-        WHERE tenant_id = :tenant_id AND profile_id = :profile_id AND link_id = coalesce(:link, -1) AND dimension = 0
-            AND day > (:from AT TIME ZONE 'UTC')::date AND day < (:to AT TIME ZONE 'UTC')::date
-        UNION ALL
-        SELECT clicks[last] - coalesce(clicks[before], 0), views[last] - coalesce(views[before], 0),
-            bots[last] - coalesce(bots[before], 0)
-        FROM dimension_quarters AS q
-        CROSS JOIN LATERAL (SELECT
-            CASE WHEN :from > day::timestamptz
-                THEN extract(epoch FROM :from - day::timestamptz)::int / 900 ELSE 0 END AS first,
-            CASE WHEN :to < (day + 1)::timestamptz
-                THEN (extract(epoch FROM :to - day::timestamptz)::int + 899) / 900 ELSE 96 END AS next
-        ) AS part
-        CROSS JOIN LATERAL (
-            SELECT width_bucket(part.first - 1, q.at) AS before, width_bucket(part.next - 1, q.at) AS last
-            OFFSET 0
-        ) AS place
-        WHERE tenant_id = :tenant_id AND profile_id = :profile_id AND link_id = coalesce(:link, -1) AND dimension = 0
-            AND day IN ((:from AT TIME ZONE 'UTC')::date, (:to AT TIME ZONE 'UTC')::date) AND before < last
-    ) AS sums
-) AS clicks
-FROM profiles WHERE tenant_id = :tenant_id AND id = :profile_id;
+-- name: tables_only_since
+-- Return the first UTC day from which on packed clicks of the profile's hot days are kept; NULL: no such profile.
+SELECT greatest((now() AT TIME ZONE 'UTC')::date - raw_retention_days::int, (
+    SELECT max(since) FROM raw_click_retention WHERE (tenant_id, profile_id) IN (($1, $2), (0, 0))
+)) AS since
+FROM profiles WHERE tenant_id = $1 AND id = $2;
 
--- name: crossed
--- Sum raw clicks by two values, row and UTC day. storage/stats/statements.py fills in the expressions and
--- conditions in braces. `pseudonyms` has 8 bytes for each click or view: counting different ones in Python takes a
--- tenth of the time.
-SELECT {first} AS first, {second} AS second, {row} AS row, {day}::timestamptz AS day,
-    count(*) FILTER (WHERE is_counted(classification) AND kind = 1) AS clicks,
-    count(*) FILTER (WHERE is_counted(classification) AND kind = 2) AS views,
-    count(*) FILTER (WHERE is_bot(classification)) AS bots,
-    string_agg(int8send({visitor}), ''::bytea) FILTER (WHERE is_counted(classification)) AS pseudonyms
-FROM clicks
-WHERE tenant_id = :tenant_id AND profile_id = :profile_id AND at >= :from AND at < :to {filters}
-GROUP BY first, second, row, day
-HAVING count(*) FILTER (WHERE is_counted(classification) OR is_bot(classification)) > 0
-LIMIT :limit;
+-- name: has_hot_days
+-- Return whether a profile has hot days from $3 on, before $4.
+SELECT EXISTS (SELECT FROM profile_days
+    WHERE tenant_id = $1 AND profile_id = $2 AND day >= $3 AND day < $4 AND hot);
 
 -- name: export
 -- Read raw clicks in the columns of CLICK_COLUMNS (engine/stats/ports.py), day by day; no pseudonym of a visitor.

@@ -10,15 +10,18 @@ milestone, so that it is written once.
 """
 
 import time
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from typing import Final, NamedTuple
 
-from engine.clicks.rollup import RollupCounts, RollupKey
+from engine.clicks.day_rows import DayRows, ProfileDayKey
+from engine.stats.packed.profile_clicks import ProfileClicks
 from engine.webhooks.events import EventDraft, LinkClicks, LinkMilestone, LinksClicked
 from engine.webhooks.milestone import milestones_between
 from storage.postgres import queries
 from storage.postgres.database import Connection
+from storage.stats.pieces import read_pieces
 from storage.webhooks.outbox import append_to_outbox
 
 SUBSCRIPTION_TTL_S: Final = 5.0
@@ -54,20 +57,19 @@ class ClickEventWriter:
         self._subscriptions: OrderedDict[ProfileKey, _Subscription] = OrderedDict()
         self._totals: OrderedDict[LinkKey, _Total] = OrderedDict()
 
-    async def write(
-        self, connection: Connection, sums: Sequence[tuple[RollupKey, RollupCounts]]
-    ) -> Totals:
-        """Write click events for the counts just added. Pass the returned totals to keep() after the commit."""
-        profiles = {(key.tenant_id, key.profile_id) for key, _ in sums}
+    async def write(self, connection: Connection, days: Mapping[ProfileDayKey, DayRows]) -> Totals:
+        """Write click events for clicks just added. Pass the returned totals to keep() after the commit."""
+        profiles = {(key.tenant_id, key.profile_id) for key in days}
         await self._refresh_subscriptions(connection, profiles)
         subscribed = {profile for profile in profiles if any(self._subscriptions[profile][1:])}
         if not subscribed:
             return {}
         links_of: dict[ProfileKey, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-        for key, counts in sums:
+        for key, rows in days.items():
             profile = key.tenant_id, key.profile_id
-            if counts.clicks and key.link_id and profile in subscribed:
-                links_of[profile][key.link_id] += counts.clicks
+            if profile in subscribed:
+                for link_id in rows.clicked_links():
+                    links_of[profile][link_id] += 1
         drafts: list[EventDraft] = []
         counted: dict[LinkKey, int] = {}
         for profile, links in links_of.items():
@@ -135,9 +137,24 @@ class ClickEventWriter:
             rows = await connection.fetch(
                 _SQL["totals"], list(tenants), list(profiles), list(links)
             )
+            packed = await _packed_clicks(connection, expired)
             for link, row in zip(expired, rows, strict=True):
-                totals[link] = _Total(now + TOTAL_TTL_S, row["clicks"])
+                totals[link] = _Total(now + TOTAL_TTL_S, row["clicks"] + packed[link])
         return totals
+
+
+async def _packed_clicks(connection: Connection, links: Iterable[LinkKey]) -> Counter[LinkKey]:
+    """Return the clicks of links that are counted in no table."""
+    counts: Counter[LinkKey] = Counter()
+    for tenant_id, profile_id in sorted({link[:2] for link in links}):
+        pieces = await read_pieces(
+            connection, tenant_id, profile_id, date.min, date.max, ("links", "kinds")
+        )
+        clicks = ProfileClicks([*pieces.packed, *pieces.pending])
+        of_links = clicks.links[clicks.counted_as == 0].tolist()
+        for link_id, count in Counter(of_links).items():
+            counts[tenant_id, profile_id, link_id] = count
+    return counts
 
 
 def _clicked(profile: ProfileKey, links: dict[int, int]) -> list[EventDraft]:

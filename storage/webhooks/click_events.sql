@@ -10,7 +10,7 @@ WHERE 'link.clicked' = ANY (w.event_types) OR w.event_types && event_names('link
 GROUP BY 1, 2;
 
 -- name: totals
--- Sum all counted clicks that some links ever had: of compacted days, and of the rest.
+-- Sum all clicks of some links that are counted in tables: of compacted days, and of the rest.
 SELECT l.link_id, coalesce((SELECT sum(r.clicks) FROM rollups AS r WHERE r.tenant_id = l.tenant_id
         AND r.profile_id = l.profile_id AND r.link_id = l.link_id), 0)::bigint
     + coalesce((SELECT sum(m.clicks) FROM dimension_months AS m WHERE m.tenant_id = l.tenant_id

@@ -11,13 +11,11 @@ from engine.clicks.batch import Batch
 from engine.clicks.click import Click
 from engine.clicks.journal_format import encode_frame, encode_record
 from engine.common.errors import UnavailableError
-from engine.stats.ledger_ports import WatermarkAdvance
 from storage.clicks.memory_ledger import MemoryClickLedger
 from storage.clicks.memory_stream import MemoryClickStream, MemoryStreams
 from storage.stats.memory_click_tables import MemoryClickTables
 from tests.kit.shipped_batches import click
 from tests.system.simulation.faults import FaultyClickLedger, FaultyClickStream
-from tests.system.simulation.plain import PlainClickBuffer
 
 T = TypeVar("T")
 MINUTE = 60.0
@@ -150,9 +148,6 @@ class Pipeline:
             frame for frame in tape.frames if frame.last > lease.folded and frame.last <= up_to
         ]
         await ledger.commit(lease, frames)
-        folded = self.counts.journals[tape.id].folded
-        advance = WatermarkAdvance(tape.id, lease.dimension_counted, folded, lease.fencing_token)
-        await ledger.commit_dimension_counts([advance], PlainClickBuffer())
 
 
 async def until(condition: Callable[[], bool], limit_s: float = MINUTE) -> None:

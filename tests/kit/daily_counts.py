@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from operator import add
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -17,15 +18,16 @@ from engine.clicks.dimension import ALL_LINKS
 from engine.clicks.record_items import PLACE, UTM, item
 from engine.clicks.rollup import TIME_BUCKET_US
 from engine.clicks.rollup import rollup_counts as rollups
-from engine.stats.click_buffer import ClickBuffer, ValueDictionary
 from engine.stats.compaction import CompactedDay, expand_day
 from engine.stats.dimension_counts import count_by_dimension
-from engine.stats.ledger_ports import JournalLease, WatermarkAdvance
+from engine.stats.ledger_ports import JournalLease
+from engine.stats.profile_day import ProfileDay
 from engine.visits.classifier import RULES_VERSION
 from storage.clicks.ledger import PostgresClickLedger
 from storage.postgres.database import Connection, Database
-from storage.stats.compaction import ProfileDay
+from storage.stats.settling import settle
 from tests.kit.midnight import wait_past_midnight
+from tests.kit.packed_counts import stored_pieces, sums_of
 from tests.kit.shipped_batches import batch
 
 TENANT, PROFILE = 1, 2
@@ -75,12 +77,15 @@ def clicks(chance: random.Random, count: int, days: int = 3) -> list[Click]:
 
 
 class Counts(NamedTuple):
-    """All counts of the profile in the tables."""
+    """All counts of the profile: `sums`, `days`, `months` and `quarters` of the tables, the others of packed
+    clicks. Those `in_tables` are the same clicks as in the tables."""
 
     sums: Sums
     days: dict[tuple[int, int, str, date], tuple[int, ...]]
     months: dict[tuple[int, int, str, date], tuple[int, ...]]
     quarters: list[Any]
+    in_tables: Sums
+    others: Sums
 
 
 class DailyCounts:
@@ -89,9 +94,7 @@ class DailyCounts:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.ledger = PostgresClickLedger(database)
-        self.words = ValueDictionary()
         self.committed: list[Click] = []
-        self.dimension_counted: list[Click] = []
         self.lease: JournalLease | None = None
 
     async def commit(self, clicks: list[Click]) -> None:
@@ -102,24 +105,17 @@ class DailyCounts:
         self.lease = await self.ledger.commit(self.lease, [shipped])
         self.committed += clicks
 
-    async def count_dimensions(self) -> None:
-        assert self.lease is not None
-        uncounted = self.committed[len(self.dimension_counted) :]
-        if uncounted:
-            journal_id, folded, token, counted = self.lease
-            buffer = ClickBuffer(self.words)
-            buffer.add(journal_id, batch(counted + 1, uncounted), 0)
-            await self.ledger.commit_dimension_counts(
-                [WatermarkAdvance(journal_id, counted, folded, token)], buffer
-            )
-            self.lease = self.lease._replace(dimension_counted=folded)
-            self.dimension_counted += uncounted
+    async def settle(self) -> None:
+        """Settle the deltas of the last eight days."""
+        await settle(self.database, days_of(8))
 
     async def add(self, clicks: list[Click]) -> None:
         await self.commit(clicks)
-        await self.count_dimensions()
+        await self.settle()
 
     async def read(self) -> Counts:
+        """Read all counts in one database snapshot."""
+
         async def work(connection: Connection) -> Counts:
             sums: Counter[tuple[Any, ...]] = Counter()
             plain = await connection.fetch(
@@ -143,21 +139,23 @@ class DailyCounts:
                     _add(sums, (link_id, dimension, value, midnight + at * 900), quarter[:3])
             days = await connection.fetch("SELECT * FROM dimension_days")
             months = await connection.fetch("SELECT * FROM dimension_months")
-            whole: Sums = {}
-            _fill(whole, sums)
+            pieces = await stored_pieces(connection)
             return Counts(
-                {key: row for key, row in whole.items() if any(row)},
+                _whole(sums),
                 {(*row[2:4], row["value"], row["day"]): tuple(row)[6:] for row in days},
                 {(*row[2:4], row["value"], row["month"]): tuple(row)[6:] for row in months},
                 quarters,
+                _whole(sums_of(pieces.in_tables)),
+                _whole(sums_of(pieces.others)),
             )
 
         return await self.database.transaction(work, read_only=True)
 
     async def check(self) -> Counts:
-        """Assert that all counts are right, in live and compacted tables. Returns them."""
+        """Assert that every click is counted once, and that live and compacted tables agree. Returns them."""
         counts = await self.read()
-        assert counts.sums == expected(self.committed, self.dimension_counted)
+        assert counts.sums == counts.in_tables
+        assert _added(counts.sums, counts.others) == expected(self.committed)
         days: dict[Any, tuple[int, ...]] = {}
         months: Counter[tuple[Any, ...]] = Counter()
         for (
@@ -190,27 +188,34 @@ def _add(sums: Counter[tuple[Any, ...]], key: tuple[Any, ...], counts: Iterable[
         sums[(*key, column)] += count
 
 
-def _fill(whole: Sums, sums: Counter[tuple[Any, ...]]) -> None:
-    """Add the counts by key and column to the rows of `whole`."""
+def _whole(sums: Counter[tuple[Any, ...]]) -> Sums:
+    """Return sums by key and column as a row for each key, without empty ones."""
+    whole: Sums = {}
     for (link_id, dimension, value, second, column), count in sums.items():
         key = (link_id, dimension, value, second)
         row = whole.get(key, (0, 0, 0))
         whole[key] = (*row[:column], count, *row[column + 1 :])
+    return {key: row for key, row in whole.items() if any(row)}
 
 
-def expected(committed: list[Click], dimension_counted: list[Click]) -> Sums:
-    sums_by_column: Counter[tuple[Any, ...]] = Counter()
-    for key, counts in rollups(committed):
+def _added(one: Sums, other: Sums) -> Sums:
+    zeros = (0, 0, 0)
+    return {
+        key: tuple(map(add, one.get(key, zeros), other.get(key, zeros)))
+        for key in one.keys() | other.keys()
+    }
+
+
+def expected(clicks: list[Click]) -> Sums:
+    sums: Counter[tuple[Any, ...]] = Counter()
+    for key, counts in rollups(clicks):
         for of in (key.link_id, ALL_LINKS):
-            second = key.time_bucket_us // 1_000_000
-            _add(sums_by_column, (of, 0, "", second), counts)
-    for count_key, sums in count_by_dimension(dimension_counted).items():
-        row = (sums.clicks, sums.views, sums.bots)
+            _add(sums, (of, 0, "", key.time_bucket_us // 1_000_000), counts)
+    for count_key, by_dimension in count_by_dimension(clicks).items():
+        row = (by_dimension.clicks, by_dimension.views, by_dimension.bots)
         link_id, second = count_key.link_id, count_key.bucket_us // 1_000_000
-        _add(sums_by_column, (link_id, count_key.dimension, count_key.value, second), row)
-    whole: Sums = {}
-    _fill(whole, sums_by_column)
-    return {key: counts for key, counts in whole.items() if any(counts)}
+        _add(sums, (link_id, count_key.dimension, count_key.value, second), row)
+    return _whole(sums)
 
 
 async def make_profile(url: str) -> None:

@@ -85,6 +85,7 @@ TABLES = {
         aggregator="SIU",
     ),
     "github_request_lease": Table("", aggregator="SIU"),
+    "aggregators": Table("", aggregator="SIUD"),
     "short_slugs": Table(
         "INSERT INTO short_slugs VALUES ('s{t}', {t}, {p}, {l})", app="SIUD", edge="S"
     ),
@@ -205,6 +206,22 @@ TABLES = {
         "VALUES ({t}, {p}, {l}, '2001-01-01', 1, gen_random_uuid(), 0, 0)",
     ),
     "clicks_*": Table("", app="S", aggregator="SI"),
+    "profile_days": Table(
+        "INSERT INTO profile_days VALUES ({t}, {p}, '2026-01-01')",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "click_deltas": Table(
+        "INSERT INTO click_deltas VALUES ({t}, {p}, '2026-01-01', 1, '')",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "click_segments": Table(
+        "INSERT INTO click_segments VALUES ({t}, {p}, '2026-01-01', 0, 1, false, 1, '', '', '', '', '', '', "
+        "'', '', '', '', '', '')",
+        app="S",
+        aggregator="SIUD",
+    ),
     "rollups": Table(
         "INSERT INTO rollups VALUES ({t}, {p}, {l}, '2026-01-01', 1, 0)",
         app="S",

@@ -25,6 +25,7 @@ UNIQUE_ACROSS_TENANTS = {
     "shared_secrets_pkey": "not of tenants, and the owner's only",
     "periodic_jobs_pkey": "not of tenants, and the workers' only",
     "github_request_lease_pkey": "not of tenants, and the aggregator's only",
+    "aggregators_pkey": "not of tenants, and the aggregator's only",
     "dead_letter_batches_pkey": "not of tenants, and the aggregator's only",
 }
 # Policies that do not compare the tenant, of roles that act for one.

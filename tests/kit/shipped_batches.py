@@ -29,10 +29,10 @@ def click(
 
 
 async def counted(ledger: ClickLedger, journal_id: UUID) -> int:
-    """Return the journal's last sequence that is in all counts."""
-    watermarks = await ledger.watermarks(journal_id)
-    assert watermarks is not None
-    return watermarks.fully_counted
+    """Return the journal's watermark."""
+    watermark = await ledger.watermark(journal_id)
+    assert watermark is not None
+    return watermark
 
 
 def batch(first: int, clicks: Sequence[Click], per_frame: int = 3) -> Batch:

@@ -1,9 +1,10 @@
 """Databases filled with sums of clicks, and stats queries of them."""
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import date, datetime, timedelta
 from functools import partial
+from unittest.mock import patch
 from uuid import uuid4
 
 import asyncpg
@@ -11,18 +12,25 @@ import asyncpg
 from engine.clicks.click import Click, ClickKind, VisitorClass
 from engine.clicks.dimension import Dimension
 from engine.clicks.record_items import HOST, PLACE, UTM, item
+from engine.stats.packed.packed_clicks import decode
+from engine.stats.packed.profile_clicks import Piece, ProfileClicks
+from engine.stats.packed.repacking import repacked
+from engine.stats.profile_day import ProfileDay
 from engine.stats.query import StatsQuery
 from engine.stats.result import Stats
 from storage.bridge import in_asyncio
 from storage.clicks.ledger import PostgresClickLedger
-from storage.postgres.database import Database
+from storage.postgres.database import Connection, Database
+from storage.stats import settling
 from storage.stats.compaction import compact
+from storage.stats.months import pack_months
 from storage.stats.reader import PostgresStatsReader
+from storage.stats.segments import ClickSegment, add_segments
 from tests.kit import dimension_tables
 from tests.kit.hosted import hosted_run
 from tests.kit.shipped_batches import batch, click
 
-# Name of the database, then as `fill`; its URL.
+# Name of the database, a function that fills the database at a URL, then its arguments; returns the URL.
 FilledDatabase = Callable[..., str]
 
 PLACES = [
@@ -71,57 +79,103 @@ def fill(
     compacted: Collection[date],
     dimensions: Collection[Dimension],
     late: Collection[Click] = (),
-    *,
-    before: date | None = None,
 ) -> None:
-    """Fill the tables. With `before`, the engine then compacts the days before that one. `late` clicks
-    stand in the live tables for days that are compacted, until that is done again."""
+    """Fill the tables of hot days by hand: every day is hot. `late` clicks stand in the live tables for days
+    that are compacted, until that is done again."""
 
     async def write() -> None:
         connection = await asyncpg.connect(url)
         try:
-            await connection.execute("TRUNCATE waypost.rollups")
-            await connection.execute("SET session_replication_role = replica")
             await connection.execute(
-                "INSERT INTO waypost.profiles (id, tenant_id, handle, title, raw_retention_days) "
-                "VALUES (2, 1, 'two', '', 3650)"
+                "SET search_path = waypost; SET session_replication_role = replica"
             )
+            await _keep_in_tables(connection)
             await dimension_tables.write(connection, clicks, compacted, dimensions)
-        finally:
-            await connection.close()
-
-    async def write_late() -> None:
-        connection = await asyncpg.connect(url)
-        try:
             await dimension_tables.write(connection, late, (), dimensions)
         finally:
             await connection.close()
 
-    hosted_run(partial(raw, url, [*clicks, *late]))
+    hosted_run(partial(in_asyncio, add_profile, url))
+    hosted_run(partial(_with_aggregator, url, lambda database: fold(database, [*clicks, *late])))
     hosted_run(partial(in_asyncio, write))
-    if before is not None:
-        hosted_run(partial(compacted_before, url, before))
-    hosted_run(partial(in_asyncio, write_late))
 
 
-async def compacted_before(url: str, day: date) -> None:
-    database = await Database.open(url, role="waypost_aggregator", size=1, query_timeout_ms=5_000)
+async def _keep_in_tables(connection: Connection) -> None:
+    """Make all days hot, and their deltas segments that are counted in tables as well."""
+    await connection.execute(
+        "INSERT INTO profile_days SELECT DISTINCT tenant_id, profile_id, day, true FROM click_deltas"
+    )
+    rows = await connection.fetch("DELETE FROM click_deltas RETURNING *")
+    for row in rows:
+        clicks = ProfileClicks([Piece(row["day"], decode(row["data"]))])
+        packed = repacked(clicks, row["day"], as_segment=True)
+        key = (row["tenant_id"], row["profile_id"], row["day"])
+        await add_segments(connection, [ClickSegment(*key, 0, 1, True, packed)])
+
+
+def fold_and_settle(
+    url: str,
+    clicks: Collection[Click],
+    late: Collection[Click],
+    *,
+    hot_clicks: int,
+    compacted_before: date | None = None,
+    months_before: date | None = None,
+) -> None:
+    """Fold and settle clicks as the engine does, with days of more than `hot_clicks` clicks hot. `late` clicks
+    stay in deltas."""
+
+    async def run(database: Database) -> None:
+        await fold(database, clicks)
+        days = await days_with_deltas(database)
+        with patch.object(settling, "HOT_CLICKS", hot_clicks):
+            await settling.settle(database, days, pack_few=True)
+        if compacted_before is not None:
+            assert await compact(database, lambda done, of: None, compacted_before) > 50
+        if months_before is not None:
+            assert await pack_months(database, months_before, lambda done: None) > 1
+        await fold(database, late)
+
+    hosted_run(partial(in_asyncio, add_profile, url))
+    hosted_run(partial(_with_aggregator, url, run))
+
+
+async def add_profile(url: str) -> None:
+    connection = await asyncpg.connect(url)
     try:
-        assert await compact(database, lambda done, of: None, day) > 50
+        await connection.execute(
+            "SET search_path = waypost; SET session_replication_role = replica"
+        )
+        await connection.execute(
+            "INSERT INTO profiles (id, tenant_id, handle, title, raw_retention_days) "
+            "VALUES (2, 1, 'two', '', 3650)"
+        )
+    finally:
+        await connection.close()
+
+
+async def _with_aggregator(url: str, work: Callable[[Database], Awaitable[None]]) -> None:
+    database = await Database.open(url, role="waypost_aggregator", size=2, query_timeout_ms=5_000)
+    try:
+        await work(database)
     finally:
         await database.close()
 
 
-async def raw(url: str, clicks: Collection[Click]) -> None:
-    """Write raw rows and rollups as a fold does."""
-    database = await Database.open(url, role="waypost_aggregator", size=1, query_timeout_ms=5_000)
-    try:
-        ledger = PostgresClickLedger(database)
-        await ledger.register(uuid4())
-        (position,) = await ledger.lease("test", 1, 60)
-        await ledger.commit(position, [batch(1, list(clicks), 50)])
-    finally:
-        await database.close()
+async def fold(database: Database, clicks: Collection[Click]) -> None:
+    """Write raw rows and deltas, as one fold of a new journal."""
+    ledger = PostgresClickLedger(database)
+    await ledger.register(uuid4())
+    (lease,) = await ledger.lease(str(uuid4()), 1, 60)
+    await ledger.commit(lease, [batch(1, list(clicks), 50)])
+
+
+async def days_with_deltas(database: Database) -> list[ProfileDay]:
+    async def work(connection: Connection) -> list[ProfileDay]:
+        query = "SELECT DISTINCT tenant_id, profile_id, day FROM click_deltas ORDER BY 1, 2, 3"
+        return [ProfileDay(*row) for row in await connection.fetch(query)]
+
+    return await database.transaction(work)
 
 
 def ask(url: str, queries: list[StatsQuery]) -> list[Stats]:

@@ -46,7 +46,7 @@ from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Database, Role
 from storage.visits.snapshots import PostgresSnapshotSource
 from tests.conftest import Servers, execute, with_database
-from tests.kit.stats_database import FilledDatabase, fill
+from tests.kit.stats_database import FilledDatabase
 
 OpenDatabase = Callable[..., Awaitable[Database]]
 PASSWORD = "correct horse"
@@ -239,7 +239,7 @@ def filled_database(servers: Servers, template: str) -> Iterator[FilledDatabase]
     """Yield a function that creates a database for the module and fills it with sums of clicks."""
     databases: list[str] = []
 
-    def make(name: str, *arguments: Any, **options: Any) -> str:
+    def make(name: str, fill: Callable[..., None], *arguments: Any, **options: Any) -> str:
         database = f"{template}_{name}"
         execute(servers.database_url, f"CREATE DATABASE {database} TEMPLATE {template}")
         databases.append(database)

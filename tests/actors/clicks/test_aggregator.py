@@ -10,11 +10,9 @@ from actors.clicks.aggregator import FOLD_GAPS, GAP_WAIT_S, Aggregator, contiguo
 from actors.clicks.journal_leases import STREAMS_A_ROUND
 from engine.clicks.batch import Batch
 from engine.common.errors import UnavailableError
-from engine.stats.ledger_ports import JournalLease, WatermarkAdvance
-from storage.clicks.memory_ledger import MemoryClickLedger
+from engine.stats.ledger_ports import JournalLease
 from tests.kit.click_pipeline import MINUTE, Pipeline, Tape, until
 from tests.system.simulation.faults import FaultyClickLedger
-from tests.system.simulation.plain import PlainClickBuffer
 
 TTL_S = 10.0
 
@@ -25,9 +23,7 @@ def pipeline() -> Pipeline:
 
 
 def aggregator_of(pipeline: Pipeline, owner: str = "one") -> Aggregator:
-    return Aggregator(
-        owner, pipeline.stream, pipeline.ledger, lease_ttl_s=TTL_S, new_buffer=PlainClickBuffer
-    )
+    return Aggregator(owner, pipeline.stream, pipeline.ledger, lease_ttl_s=TTL_S)
 
 
 async def shipped(pipeline: Pipeline, tape: Tape, *batches: Batch) -> None:
@@ -175,7 +171,7 @@ async def test_a_stream_with_a_failing_dead_letter_stops_no_other(
     assert "fold_failed" in {getattr(record, "event", "") for record in caplog.records}
 
 
-@pytest.mark.parametrize("name", ["commit", "dead_letter", "read", "lease"])
+@pytest.mark.parametrize("name", ["commit", "dead_letter", "read", "lease", "share"])
 @pytest.mark.parametrize("kind", ["refused", "unanswered"])
 async def test_calls_that_fail_or_lose_their_response(
     autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery, name: str, kind: str
@@ -203,13 +199,6 @@ async def test_a_commit_without_a_response_followed_by_a_trim(
     pipeline.postgres.unanswered["commit"] = 1
     nursery.start_soon(aggregator_of(pipeline).run)
     await until(lambda: pipeline.postgres.unanswered["commit"] == 0)
-    row = pipeline.counts.journals[tape.id]
-    gathered = PlainClickBuffer()
-    gathered.add(tape.id, tape.frames[0], 0)
-    twin = MemoryClickLedger(pipeline.counts, trio.current_time)
-    await twin.commit_dimension_counts(
-        [WatermarkAdvance(tape.id, 0, 2, row.fencing_token)], gathered
-    )
     tape.write(2)
     await pipeline.stream.add(tape.id, 2, tape.frames[-1])
     await pipeline.stream.trim(tape.id, 4)
@@ -240,9 +229,7 @@ async def test_a_stopped_aggregator_commits_nothing_when_it_continues(
     tape.write(2, 2)
     await shipped(pipeline, tape)
     ledger = Stopped(pipeline.ledger, pipeline.postgres)
-    stopped = Aggregator(
-        "stopped", pipeline.stream, ledger, lease_ttl_s=TTL_S, new_buffer=PlainClickBuffer
-    )
+    stopped = Aggregator("stopped", pipeline.stream, ledger, lease_ttl_s=TTL_S)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stopped.run)
         await trio.sleep(1)
@@ -325,4 +312,4 @@ async def test_stopping_while_postgres_is_away(
     aggregator = aggregator_of(pipeline)
     with trio.fail_after(MINUTE), trio.move_on_after(1):
         await aggregator.run()
-    assert aggregator.last_error == str(UnavailableError("lease did not arrive"))
+    assert aggregator.last_error == str(UnavailableError("share did not arrive"))

@@ -6,7 +6,6 @@ from trio.testing import MockClock
 
 from actors.clicks.aggregator import Aggregator
 from tests.kit.click_pipeline import MINUTE, Pipeline, Tape, until
-from tests.system.simulation.plain import PlainClickBuffer
 
 
 @pytest.fixture
@@ -16,9 +15,7 @@ def pipeline() -> Pipeline:
 
 @pytest.fixture
 async def aggregator(pipeline: Pipeline, nursery: trio.Nursery) -> Aggregator:
-    aggregator = Aggregator(
-        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10.0, new_buffer=PlainClickBuffer
-    )
+    aggregator = Aggregator("one", pipeline.stream, pipeline.ledger, lease_ttl_s=10.0)
     nursery.start_soon(aggregator.run)
     return aggregator
 
@@ -77,19 +74,3 @@ async def test_a_server_that_is_away_stalls_what_needs_it(
     assert any(reason.startswith(works) for reason in reasons(aggregator))
     plan.away = False
     await until(lambda: reasons(aggregator) == [])
-
-
-async def test_a_dimension_commit_that_fails_for_long_stalls(
-    autojump_clock: MockClock, pipeline: Pipeline, aggregator: Aggregator
-) -> None:
-    (tape,) = await leased(pipeline, aggregator, 1)
-    pipeline.postgres.refused["commit_dimension_counts"] = 20
-    tape.write(3)
-    assert await pipeline.stream.add(tape.id, 0, tape.frames[0])
-    await trio.sleep(9)
-    assert aggregator.dimension_counter.stall() == ""
-    await trio.sleep(3)
-    reason = aggregator.dimension_counter.stall()
-    assert reason.startswith("3 clicks to count by dimension: no progress for 1")
-    await until(lambda: pipeline.counts.journals[tape.id].dimension_counted == 3)
-    await until(lambda: aggregator.dimension_counter.stall() == "")

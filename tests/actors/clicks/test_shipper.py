@@ -11,7 +11,6 @@ from actors.clicks.journals import ActiveJournalShipper
 from actors.clicks.orphans import OrphanedJournal, OrphanShipper
 from actors.clicks.shipper import STALL_S, Shipper
 from tests.kit.click_pipeline import MINUTE, Pipeline, Tape, until
-from tests.system.simulation.plain import PlainClickBuffer
 
 WINDOW = 1_000
 
@@ -34,9 +33,7 @@ def living_of(pipeline: Pipeline, tape: Tape, window: int = 10**6) -> ActiveJour
 @pytest.fixture
 async def aggregated(pipeline: Pipeline, nursery: trio.Nursery) -> Pipeline:
     """With an aggregator at work."""
-    aggregator = Aggregator(
-        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, new_buffer=PlainClickBuffer
-    )
+    aggregator = Aggregator("one", pipeline.stream, pipeline.ledger, lease_ttl_s=10)
     nursery.start_soon(aggregator.run)
     return pipeline
 

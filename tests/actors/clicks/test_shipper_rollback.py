@@ -13,7 +13,6 @@ from actors.clicks.orphans import MAX_KEPT, ORPHAN_INTERVAL_S, OrphanedJournal, 
 from actors.clicks.shipper import IDLE_CHECK_S
 from engine.operations.progress import STALL_S
 from tests.kit.click_pipeline import MINUTE, Pipeline, Tape, until
-from tests.system.simulation.plain import PlainClickBuffer
 
 WINDOW = 1_000
 KEPT_S = 180.0
@@ -23,9 +22,7 @@ KEPT_S = 180.0
 async def pipeline(nursery: trio.Nursery) -> Pipeline:
     """With an aggregator at work."""
     pipeline = Pipeline()
-    aggregator = Aggregator(
-        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, new_buffer=PlainClickBuffer
-    )
+    aggregator = Aggregator("one", pipeline.stream, pipeline.ledger, lease_ttl_s=10)
     nursery.start_soon(aggregator.run)
     return pipeline
 
@@ -126,27 +123,6 @@ async def test_a_journal_that_is_gone_before_its_first_commit_is_registered_agai
         nursery.cancel_scope.cancel()
 
 
-async def test_the_dimension_watermark_may_go_back_alone(
-    autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery
-) -> None:
-    tape = Tape(kept=1_000)
-    living = active(pipeline, tape)
-    nursery.start_soon(living.run)
-    tape.write(6)
-    pipeline.postgres.refused["commit_dimension_counts"] = 10
-    await until(lambda: pipeline.postgres.refused["commit_dimension_counts"] < 10)
-    standby = pipeline.counts.copy()
-    row = standby.journals[tape.id]
-    assert (row.folded, row.dimension_counted) == (6, 0)
-    await until(lambda: living.pending == 0)
-    sums = pipeline.counts.copy().sums
-    pipeline.counts.go_back(standby)
-    await until(lambda: living.shipper.rollbacks.times == 1)
-    await until(lambda: living.pending == 0)
-    assert pipeline.counted(tape.id) == tape.clicks
-    assert pipeline.counts.sums == sums
-
-
 async def test_what_is_not_kept_any_more_is_counted_as_lost_once_and_the_journal_goes_on(
     autojump_clock: MockClock,
     pipeline: Pipeline,
@@ -175,32 +151,6 @@ async def test_what_is_not_kept_any_more_is_counted_as_lost_once_and_the_journal
     ]
 
 
-async def test_what_is_folded_and_not_kept_is_left_out_of_the_dimension_counts(
-    autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery
-) -> None:
-    """The gap begins below one watermark and ends above the other."""
-    tape = Tape(kept=3)
-    living = active(pipeline, tape)
-    nursery.start_soon(living.run)
-    tape.write(4)
-    await until(lambda: living.pending == 0)
-    pipeline.postgres.refused["commit_dimension_counts"] = 10
-    tape.write(2)
-    await until(lambda: pipeline.postgres.refused["commit_dimension_counts"] < 10)
-    standby = pipeline.counts.copy()
-    row = standby.journals[tape.id]
-    assert (row.folded, row.dimension_counted) == (6, 4)
-    await until(lambda: living.pending == 0)
-    tape.write(*[1] * 10)
-    await until(lambda: living.pending == 0)
-    pipeline.counts.go_back(standby)
-    await until(lambda: living.shipper.is_recovering)
-    await until(lambda: living.pending == 0)
-    assert living.shipper.rollbacks.lost == 7
-    assert pipeline.counted(tape.id) == [*tape.clicks[:6], *tape.clicks[13:]]
-    assert [(b.first, b.last) for _, b, _ in pipeline.counts.dead_letters] == [(7, 13)]
-
-
 async def test_an_aggregator_does_not_wait_above_a_watermark_that_went_back(
     autojump_clock: MockClock, pipeline: Pipeline
 ) -> None:
@@ -209,12 +159,12 @@ async def test_an_aggregator_does_not_wait_above_a_watermark_that_went_back(
     tape.write(3, 3)
     await pipeline.ledger.register(tape.id)
     await pipeline.stream.add(tape.id, 0, tape.frames[0])
-    await until(lambda: pipeline.counts.journals[tape.id].committed == 3)
+    await until(lambda: pipeline.counts.journals[tape.id].folded == 3)
     standby = pipeline.counts.copy()
     await pipeline.stream.add(tape.id, 3, tape.frames[1])
-    await until(lambda: pipeline.counts.journals[tape.id].committed == 6)
+    await until(lambda: pipeline.counts.journals[tape.id].folded == 6)
     pipeline.counts.go_back(standby)
-    await until(lambda: pipeline.counts.journals[tape.id].committed == 6, limit_s=5)
+    await until(lambda: pipeline.counts.journals[tape.id].folded == 6, limit_s=5)
     assert pipeline.counted(tape.id) == tape.clicks
 
 

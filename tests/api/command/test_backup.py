@@ -66,7 +66,7 @@ def test_the_manifest_counts_what_was_there_at_its_moment(
     manifest = back_up(engine, file)
     assert (manifest.clicks, manifest.rows["links"], manifest.rows["journals"]) == (FOLDED, 2, 1)
     (journal,) = manifest.journals
-    assert (journal.id, journal.folded, journal.dimension_counted) == (engine.journal.id, FOLDED, 0)
+    assert (journal.id, journal.folded) == (engine.journal.id, FOLDED)
     assert journal.kept == 1
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert names(tmp_path) == {"data", "backup.tar"}
@@ -275,11 +275,9 @@ def test_a_journal_that_comes_and_goes_is_looked_at_again(
 
     async def commit() -> None:
         connection = await asyncpg.connect(engine.database_url)
-        await connection.execute(
-            f"UPDATE waypost.journals SET folded = {RECORDED + 1}, dimension_counted = {RECORDED + 1}"
-        )
+        await connection.execute(f"UPDATE waypost.journals SET folded = {RECORDED + 1}")
         await connection.close()
 
     monkeypatch.setattr(BackupSnapshot, "take", take_and_lose)
     (journal,) = back_up(engine, tmp_path / "backup.tar").journals
-    assert (len(takes), journal.committed) == (2, RECORDED + 1)
+    assert (len(takes), journal.folded) == (2, RECORDED + 1)

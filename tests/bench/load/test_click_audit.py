@@ -20,7 +20,7 @@ ENTRIES = [50, 60, UNANSWERED, REFUSED, UNANSWERED]
 
 
 def counted(by_request: dict[tuple[int, int], int], untagged: int = 0) -> AuditFindings:
-    return compare(ENTRIES, LINKS, DatabaseCounts(IDS, by_request, {}, {}, untagged, 0))
+    return compare(ENTRIES, LINKS, DatabaseCounts(IDS, by_request, {}, untagged, 0))
 
 
 def test_a_count_is_exact_with_and_without_unanswered_requests() -> None:
@@ -58,16 +58,15 @@ def test_each_kind_of_wrong_count_is_found(
 
 
 def test_a_dimension_mismatch_is_not_exact() -> None:
-    counts = DatabaseCounts(IDS, {(0, 10): 1, (1, 11): 1}, {}, {}, 0, 0, dimension_mismatches=1)
+    counts = DatabaseCounts(IDS, {(0, 10): 1, (1, 11): 1}, {}, 0, 0, dimension_mismatches=1)
     assert not compare(ENTRIES, LINKS, counts).exact
 
 
-def test_rollups_and_api_totals_that_differ_from_raw_clicks_are_found() -> None:
-    counts = DatabaseCounts(IDS, {}, {10: 3, 11: 2}, {10: 3, 11: 2}, 0, 0)
+def test_days_and_api_totals_that_differ_from_raw_clicks_are_found() -> None:
+    counts = DatabaseCounts(IDS, {}, {10: 3, 11: 2}, 0, 0)
     assert mismatches(counts, {1: 5}) == 0
     assert mismatches(counts, {1: 4}) == 1
-    assert mismatches(counts._replace(rollups={10: 3}), {1: 5}) == 1
-    assert mismatches(counts._replace(rollups={10: 3, 11: 2, 12: 1}), {1: 5}) == 1
+    assert mismatches(counts._replace(day_mismatches=2), {1: 5}) == 2
 
 
 def test_a_tag_is_read_from_a_referrer_or_its_host() -> None:

@@ -32,7 +32,7 @@ def manifest(**changes: Any) -> Manifest:
         migrations=MIGRATIONS,
         rows={"clicks_20261130": 3},
         clicks=3,
-        journals=[BackupJournal(id=UUID(int=1), folded=3, dimension_counted=2, kept=1)],
+        journals=[BackupJournal(id=UUID(int=1), folded=3, kept=1)],
         members=[],
     )
     return msgspec.structs.replace(filled, **changes)
@@ -58,7 +58,7 @@ def test_other_names_are_refused(name: str) -> None:
 
 def test_a_manifest_is_read_as_it_was_written() -> None:
     assert parse_manifest(msgspec.json.encode(manifest())) == manifest()
-    assert manifest().journals[0].committed == 2
+    assert manifest().journals[0].folded == 3
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Invariant: vectorised dimension counts equal the reference, and both agree with the rollups."""
 
+from collections.abc import Iterator
+from datetime import date, timedelta
 from itertools import accumulate
 from uuid import UUID
 
@@ -9,10 +11,8 @@ from hypothesis import strategies as st
 from engine.clicks import user_agent as agents
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click
-from engine.clicks.continuation import batches_after
-from engine.clicks.copy_rows import clamped
+from engine.clicks.copy_rows import EncodedTexts, FoldRows, clamped
 from engine.clicks.dimension import ALL_LINKS, Dimension
-from engine.clicks.journal_format import clicks
 from engine.clicks.record_items import (
     COOKIE,
     EXPOSURES,
@@ -26,18 +26,23 @@ from engine.clicks.record_items import (
     pack_variant_refs,
 )
 from engine.clicks.rollup import rollup_counts as rollups
-from engine.stats.click_buffer import ClickBuffer, ValueDictionary
+from engine.experiments.increments import increments_of
 from engine.stats.dimension_counts import (
     DimensionCountKey,
     DimensionCounts,
     count_by_dimension,
     experiment_increments,
 )
-from tests.kit.shipped_batches import NOW_US, batch, click
-from tests.system.simulation.plain import by_referrer
+from engine.stats.packed.click_packer import ValueTexts, pack_day
+from engine.stats.packed.packed_clicks import decode, encode
+from engine.stats.packed.profile_clicks import Piece, ProfileClicks
+from engine.stats.packed.repacking import count_columns
+from engine.stats.vectorised_counts import ClickColumns
+from tests.kit.shipped_batches import NOW_US, batch
 
 agents.load()
 JOURNAL = UUID(int=7)
+TEXTS = ValueTexts()
 VARIANTS = st.lists(
     st.builds(VariantRef, st.integers(1, 2), st.integers(0, 1), st.integers(0, 2)), max_size=3
 )
@@ -74,15 +79,23 @@ CLICKS = st.builds(
 CLICK_LISTS = st.lists(CLICKS, min_size=1, max_size=30)
 
 
-def buffered(whole: Batch, after: int) -> ClickBuffer:
-    buffer = ClickBuffer(ValueDictionary())
-    buffer.add(JOURNAL, whole, after)
-    return buffer
+def folded(whole: Batch, after: int) -> FoldRows:
+    rows = FoldRows(JOURNAL, EncodedTexts())
+    rows.add(whole, after)
+    return rows
 
 
-def counts_of(buffer: ClickBuffer) -> dict[DimensionCountKey, DimensionCounts]:
+def columns_of(rows: FoldRows) -> Iterator[ClickColumns]:
+    """Yield the clicks of each profile's day as a hot day is counted: packed as a delta, then unpacked."""
+    for key, day in rows.days.items():
+        first = date(1970, 1, 1) + timedelta(days=key.day)
+        clicks = ProfileClicks([Piece(first, decode(encode(pack_day(day, TEXTS))))])
+        yield count_columns(clicks, key.tenant_id, key.profile_id)
+
+
+def counts_of(rows: FoldRows) -> dict[DimensionCountKey, DimensionCounts]:
     counts: dict[DimensionCountKey, DimensionCounts] = {}
-    for block in buffer.columns().blocks():
+    for block in (block for columns in columns_of(rows) for block in columns.blocks()):
         *keys, clicked, viewed, bots, sizes, visitors = block
         ends = list(accumulate(sizes, initial=0))
         assert ends[-1] == len(visitors)
@@ -100,26 +113,10 @@ def counts_of(buffer: ClickBuffer) -> dict[DimensionCountKey, DimensionCounts]:
 @settings(deadline=None, max_examples=50)
 def test_vectorised_counts_equal_the_reference(clicks: list[Click], data: st.DataObject) -> None:
     after = data.draw(st.integers(0, len(clicks)))
-    buffer = buffered(batch(1, clicks), after)
+    rows = folded(batch(1, clicks), after)
     plain = [click._replace(at_us=clamped(click.at_us)) for click in clicks[after:]]
-    assert counts_of(buffer) == count_by_dimension(plain)
-    assert buffer.experiment_increments() == experiment_increments(plain)
-
-
-@given(st.lists(CLICK_LISTS, min_size=1, max_size=4))
-@settings(deadline=None, max_examples=10)
-def test_a_dictionary_serves_more_buffers_and_a_journal_can_be_dropped(
-    parts: list[list[Click]],
-) -> None:
-    dictionary = ValueDictionary()
-    for part in parts:
-        buffer = ClickBuffer(dictionary)
-        buffer.add(JOURNAL, batch(1, part), 0)
-        buffer.add(UUID(int=8), batch(1, parts[0]), 0)
-        buffer.drop(UUID(int=8))
-        assert counts_of(buffer) == count_by_dimension(
-            click._replace(at_us=clamped(click.at_us)) for click in part
-        )
+    assert counts_of(rows) == count_by_dimension(plain)
+    assert increments_of(rows.experiment_clicks) == experiment_increments(plain)
 
 
 @given(CLICK_LISTS)
@@ -142,30 +139,3 @@ def test_the_values_of_a_dimension_add_up_to_the_rollups(clicks: list[Click]) ->
     for number in range(3):
         of_profiles = sum(entry[number] for key, entry in sums.items() if key[2] == ALL_LINKS)
         assert of_profiles == sum(entry[number] for entry in of_links.values())
-
-
-def test_dimension_counts_contain_the_simulations_sums() -> None:
-    clicks = [
-        click(n % 2, referrer=b"https://host%d/%d" % (n % 3, n))._replace(visitor_id=b"visitor%d" % (n % 4))
-        for n in range(20)
-    ]  # fmt: skip
-    assert by_referrer(clicks) == {
-        key: sums for key, sums in count_by_dimension(clicks).items() if key.dimension in (0, 8)
-    }
-
-
-def test_a_damaged_batch_adds_no_click() -> None:
-    whole = batch(1, [Click(1, 1, NOW_US, 1, 1, 1, b"a", b"b", b"c")] * 5)
-    buffer = ClickBuffer(ValueDictionary())
-    for cut in range(len(whole.payload)):
-        try:
-            buffer.add(JOURNAL, whole._replace(payload=whole.payload[:cut]), 0)
-        except ValueError:
-            continue
-        raise AssertionError(cut)
-    assert buffer.clicks == 0
-    assert counts_of(buffer) == {}
-    for part, after in batches_after(2, [whole]):
-        buffer.add(JOURNAL, part, after)
-    assert buffer.clicks == 3
-    assert list(clicks(whole.payload, 2))

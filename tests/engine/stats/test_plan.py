@@ -8,8 +8,8 @@ from engine.clicks.dimension import ALL_LINKS, Dimension
 from engine.common.errors import InvalidError
 from engine.stats.plan import (
     CountsPlan,
+    CrossedPlan,
     QuarterRange,
-    RawClicksPlan,
     RowKind,
     VisitorSketches,
     plan,
@@ -123,7 +123,7 @@ def test_totals_are_read_without_groups_where_values_overlap(
 
 def test_two_dimensions_are_counted_from_raw_clicks() -> None:
     planned = plan(query("visitors", **MARCH, group="country,browser", link="5"))
-    assert isinstance(planned, RawClicksPlan)
+    assert isinstance(planned, CrossedPlan)
     assert planned.groups == (Dimension.COUNTRY, Dimension.BROWSER)
     assert planned.link == 5
     assert planned.visitors

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from operator import methodcaller
@@ -18,9 +18,9 @@ from engine.clicks.click import RULES_VERSION_SHIFT, Click, ClickKind, VisitorCl
 from engine.clicks.copy_rows import user_agent_id
 from engine.clicks.record_items import HOST, PLACE, TRIGGER, UTM, item
 from engine.clicks.record_layout import FormatError
-from engine.clicks.rollup import rollup_counts
+from engine.clicks.rollup import RollupCounts, RollupKey, rollup_counts
 from engine.common.errors import StaleLeaseError, UnavailableError
-from engine.stats.ledger_ports import ClickLedger, JournalLease, WatermarkAdvance
+from engine.stats.ledger_ports import ClickLedger, JournalLease
 from storage.clicks.ledger import TEXTS_S, PostgresClickLedger
 from storage.clicks.memory_ledger import MemoryClickLedger
 from storage.clicks.partitions import Partitions
@@ -28,8 +28,8 @@ from storage.postgres.database import Connection, Database
 from storage.stats.memory_click_tables import MemoryClickTables
 from tests.kit.hosted import hosted_run
 from tests.kit.midnight import wait_past_midnight
+from tests.kit.packed_counts import rollups_of_deltas
 from tests.kit.shipped_batches import NOW_US, batch, click, counted
-from tests.system.simulation.plain import PlainClickBuffer
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
@@ -48,24 +48,10 @@ class Bench(NamedTuple):
             return len(self.counts.clicks)
         return int(await fetchval(self.database, "SELECT count(*) FROM clicks"))
 
-    async def rollups(self) -> dict[tuple[int, ...], tuple[int, ...]]:
+    async def rollups(self) -> dict[RollupKey, RollupCounts]:
         if self.database is None:
-            return {tuple(key): counts for key, counts in self.counts.rollups.items()}
-        rows = await self.database.transaction(
-            lambda connection: connection.fetch(
-                "SELECT tenant_id, profile_id, link_id, "
-                "(extract(epoch FROM bucket) * 1000000)::bigint, clicks, views, bots "
-                "FROM rollups"
-            )
-        )
-        return {tuple(row[:4]): tuple(row[4:]) for row in rows}
-
-    async def dimension_counted(self, lease: JournalLease) -> JournalLease:
-        """Move `dimension_counted` to `folded`, without any counts. Returns the lease moved."""
-        journal_id, folded, token, dimension_counted = lease
-        advance = WatermarkAdvance(journal_id, dimension_counted, folded, token)
-        await self.ledger.commit_dimension_counts([advance], PlainClickBuffer())
-        return lease._replace(dimension_counted=folded)
+            return dict(rollup_counts(self.counts.deltas))
+        return await self.database.transaction(rollups_of_deltas)
 
     async def leased(self, owner: str = "one", ttl_s: float = 60) -> JournalLease:
         """Register a journal and return its lease."""
@@ -105,18 +91,18 @@ async def opened(url: str, role: Any) -> Database:
     return await Database.open(url, role=role, size=4, query_timeout_ms=5_000)
 
 
-def sums(clicks: Any) -> dict[tuple[int, ...], tuple[int, int]]:
-    return {tuple(key): tuple(counts) for key, counts in rollup_counts(clicks)}  # type: ignore[misc]
+def sums(clicks: Iterable[Click]) -> dict[RollupKey, RollupCounts]:
+    return dict(rollup_counts(clicks))
 
 
 async def test_registering_makes_the_row_once(bench: Bench) -> None:
     journal_id = uuid4()
-    assert await bench.ledger.watermarks(journal_id) is None
-    assert await bench.ledger.register(journal_id) == (0, 0)
+    assert await bench.ledger.watermark(journal_id) is None
+    assert await bench.ledger.register(journal_id) == 0
     assert await counted(bench.ledger, journal_id) == 0
     (lease,) = await bench.ledger.lease("one", 9, 60)
-    await bench.dimension_counted(await bench.ledger.commit(lease, [batch(1, TEN)]))
-    assert await bench.ledger.register(journal_id) == (10, 10)
+    await bench.ledger.commit(lease, [batch(1, TEN)])
+    assert await bench.ledger.register(journal_id) == 10
     assert await counted(bench.ledger, journal_id) == 10
 
 
@@ -133,7 +119,6 @@ async def test_a_commit_stores_counts_and_moves(bench: Bench) -> None:
     lease = await bench.leased()
     moved = await bench.ledger.commit(lease, [batch(1, mixed[:4]), batch(5, mixed[4:])])
     assert moved == lease._replace(folded=16)
-    await bench.dimension_counted(moved)
     assert await counted(bench.ledger, lease.journal_id) == 16
     assert await bench.raw() == 16
     assert await bench.rollups() == sums(mixed)
@@ -216,7 +201,7 @@ async def test_a_damaged_batch_commits_nothing_and_can_be_dead_lettered(bench: B
         await bench.ledger.commit(lease, [batch(1, TEN), damaged])
     assert await bench.raw() == 0
     lease = await bench.ledger.commit(lease, [batch(1, TEN)])
-    lease = await bench.dimension_counted(lease)
+    lease = lease
     lease = await bench.ledger.dead_letter(lease, damaged, "checksum")
     assert await bench.ledger.dead_letter(lease, damaged, "checksum") == lease
     lease = await bench.ledger.commit(lease, [batch(21, TEN)])
@@ -261,7 +246,6 @@ async def test_a_released_lease_is_free_at_once(bench: Bench) -> None:
 async def test_a_deleted_journal_cannot_be_leased(bench: Bench) -> None:
     lease = await bench.leased("one", ttl_s=0)
     lease = await bench.ledger.commit(lease, [batch(1, TEN)])
-    await bench.dimension_counted(lease)
     await bench.ledger.delete_journal(lease.journal_id)
     await bench.ledger.delete_journal(uuid4())
     assert await bench.ledger.lease("one", 9, 60) == []
@@ -397,14 +381,14 @@ async def test_an_edge_may_only_register_and_read_watermarks(
     edge = await opened(database_url, "waypost_edge")
     ledger = PostgresClickLedger(edge)
     journal_id = uuid4()
-    assert await ledger.register(journal_id) == (0, 0)
+    assert await ledger.register(journal_id) == 0
     assert await counted(ledger, journal_id) == 0
     for statement in (
         "UPDATE journals SET folded = 5",
         "INSERT INTO journals (journal_id, folded) VALUES (gen_random_uuid(), 5)",
         "SELECT lease_owner FROM journals",
         "SELECT FROM clicks",
-        "SELECT FROM rollups",
+        "SELECT FROM click_deltas",
         "SELECT FROM user_agents",
         "SELECT ensure_click_partitions(1)",
     ):
@@ -419,14 +403,17 @@ async def test_the_app_sees_its_own_tenant_only(database_url: str, database: Dat
     await Partitions(database).ensure(1)
     await bench.ledger.commit(await bench.leased(), [batch(1, both)])
     app = await opened(database_url, "waypost_app")
-    for tenant_id, visible in ((1, 1), (2, 2), (3, 0), (None, 0)):
-        for table in ("clicks", "rollups"):
-            query = f"SELECT array_agg(tenant_id) FROM {table}"
-            work = methodcaller("fetchval", query)
-            caller = None if tenant_id is None else Caller(tenant_id, 1)
-            tenant_ids = await app.transaction(work, caller=caller) or []
-            assert tenant_ids == [tenant_id] * (visible if table == "clicks" else min(visible, 1))
-    await app.close()
+    try:
+        for tenant_id, visible in ((1, 1), (2, 2), (3, 0), (None, 0)):
+            for table in ("clicks", "click_deltas"):
+                query = f"SELECT array_agg(tenant_id) FROM {table}"
+                work = methodcaller("fetchval", query)
+                caller = None if tenant_id is None else Caller(tenant_id, 1)
+                tenant_ids = await app.transaction(work, caller=caller) or []
+                rows = visible if table == "clicks" else min(visible, 1)
+                assert tenant_ids == [tenant_id] * rows
+    finally:
+        await app.close()
 
 
 async def day_rows(database: Database) -> dict[str, int]:

@@ -28,7 +28,7 @@ async def test_a_fold_without_a_right_waits_for_it(
     ledger = PostgresClickLedger(await open_database("waypost_aggregator"))
     await ledger.register(uuid4())
     (lease,) = await ledger.lease("one", 1, 60)
-    for table in ("clicks", "rollups"):
+    for table in ("clicks", "click_deltas"):
         await in_asyncio(execute, f"REVOKE INSERT ON waypost.{table} FROM waypost_aggregator")
         with pytest.raises(UnavailableError, match=f"refuses to count clicks.*{table}"):
             await ledger.commit(lease, [batch(1, [click()])])

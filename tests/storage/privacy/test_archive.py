@@ -2,7 +2,10 @@
 
 import json
 import re
+from collections import Counter
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -12,12 +15,14 @@ from engine.links.link import LinkDraft
 from engine.links.profile import ProfileDraft
 from engine.privacy.ports import ArchiveSource
 from storage.accounts.keys import ensure_owner
+from storage.clicks.ledger import PostgresClickLedger
 from storage.links.memory_profiles import MemoryProfiles
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Connection
-from storage.privacy.archive import SQL, PostgresArchiveSource
+from storage.privacy.archive import ROWS_AT_ONCE, SQL, PostgresArchiveSource
 from storage.privacy.memory_archive import MemoryArchiveSource
 from tests.kit.hosted import hosted_run
+from tests.kit.shipped_batches import batch, click
 from tests.kit.stores import FAST, OpenDatabase, Stores
 
 pytestmark = pytest.mark.trio(run=hosted_run)
@@ -105,3 +110,29 @@ async def test_a_tenant_writes_one_archive_at_a_time(
         await anext(archives.archive(owner.caller, profile.id))
     await open_archive.aclose()
     assert len(await read(archives, owner.caller, profile.id)) > 2
+
+
+@pytest.mark.slow
+async def test_packed_clicks_are_in_the_archive_one_by_one(open_database: OpenDatabase) -> None:
+    app, aggregator = await open_database("waypost_app"), await open_database("waypost_aggregator")
+    owner = await ensure_owner(app, "owner@example.com", FAST)
+    assert owner is not None
+    profile = await PostgresProfileStore(app).create_profile(owner.caller, ProfileDraft(handle="a"))
+    ledger = PostgresClickLedger(aggregator)
+    await ledger.register(uuid4())
+    (lease,) = await ledger.lease("w", 1, 60)
+    tenant_id = owner.caller.tenant_id
+    of_profile = partial(click, tenant_id=tenant_id, profile_id=profile.id)
+    clicks = [of_profile(n) for n in range(ROWS_AT_ONCE + 7)]
+    others = [click(9, tenant_id=tenant_id, profile_id=profile.id + 1)]
+    await ledger.commit(lease, [batch(1, clicks + others)])
+    archived = await read(PostgresArchiveSource(app), owner.caller, profile.id)
+    rows = [line["row"] for line in archived if line.get("table") == "packed_clicks"]
+    assert archived[-1] == {"end": True, "rows": len(archived) - 2}
+    assert Counter(row["link_id"] for row in rows) == Counter(str(c.link_id) for c in clicks)
+    assert {row["counted_as"] for row in rows} == {"click"}
+    assert rows[0]["bucket"].endswith("Z")
+    assert rows[0]["kind"] == "human"
+    assert not any(
+        line.get("table") in ("click_deltas", "click_segments", "profile_days") for line in archived
+    )

@@ -23,8 +23,10 @@ from storage.postgres.database import Connection, Database
 from storage.privacy.erasure import Eraser, PostgresErasureStore, owner_of
 from storage.privacy.memory_erasure import MemoryErasureStore
 from storage.redis.client import RedisServer
+from storage.stats.settling import settle
 from tests.kit.hosted import hosted_run
 from tests.kit.shipped_batches import batch, click
+from tests.kit.stats_database import days_with_deltas
 from tests.kit.stores import FAST, OpenDatabase, Stores
 
 pytestmark = pytest.mark.trio(run=hosted_run)
@@ -92,7 +94,7 @@ async def tables_with(
 
 
 async def count_clicks(database: Database, profile: Profile) -> None:
-    """Fold two clicks of the profile, and add its dimension counts."""
+    """Fold and pack two clicks of the profile, fold two more, and add the counts of a hot day."""
     ledger = PostgresClickLedger(database)
     journal = uuid4()
     await ledger.register(journal)
@@ -106,17 +108,19 @@ async def count_clicks(database: Database, profile: Profile) -> None:
         )
         for _ in range(2)
     ]
-    await ledger.commit(lease, [batch(1, clicks)])
+    lease = await ledger.commit(lease, [batch(1, clicks)])
+    days = [day for day in await days_with_deltas(database) if day.profile_id == profile.id]
+    await settle(database, days, pack_few=True)
+    await ledger.commit(lease, [batch(3, clicks)])
     await ledger.release("one")
 
     async def more(connection: Connection) -> None:
+        of = (profile.tenant_id, profile.id)
         for table in ("dimension_counts", "dimension_days", "dimension_months"):
-            when = "'2026-05-01'"
             await connection.execute(
-                f"INSERT INTO {table} VALUES ($1, $2, -1, 1, {when}, 'DE', 1)",
-                profile.tenant_id,
-                profile.id,
+                f"INSERT INTO {table} VALUES ($1, $2, -1, 1, '2026-05-01', 'DE', 1)", *of
             )
+        await connection.execute("INSERT INTO rollups VALUES ($1, $2, 7, '2026-05-01', 1)", *of)
 
     await database.transaction(more)
 
@@ -171,7 +175,10 @@ async def test_an_erased_profile_leaves_nothing_and_others_stay_whole(
     try:
         words = [str(gone.id), "gone"]
         tables = await in_asyncio(tables_with, connection, words)
-        assert {"audit_log", "clicks_default", "dimension_days", "rollups", "links"} <= tables
+        assert {
+            "audit_log", "clicks_default", "click_deltas", "click_segments", "profile_days",
+            "dimension_counts", "dimension_days", "dimension_months", "rollups", "links",
+        } <= tables  # fmt: skip
         await PostgresErasureStore(app).erase(owned.caller, gone.id)
         await in_asyncio(
             connection.execute,

@@ -6,11 +6,14 @@ import pytest
 
 from storage.bridge import in_asyncio
 from storage.postgres.database import Database
+from storage.stats import settling
 from tests.kit.daily_counts import TODAY, DailyCounts, make_profile
 
 
 @pytest.fixture
-async def daily(database_url: str) -> AsyncIterator[DailyCounts]:
+async def daily(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DailyCounts]:
+    """Yield a profile whose days are all hot, as the tables of such days are compacted and rebuilt."""
+    monkeypatch.setattr(settling, "HOT_CLICKS", 0)
     TODAY.begin()
     await in_asyncio(make_profile, database_url)
     database = await Database.open(

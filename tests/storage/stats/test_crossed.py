@@ -1,10 +1,15 @@
-"""Stats of two crossed dimensions without a server: merging of Postgres' rows."""
+"""Stats of two crossed dimensions without a server: sums of packed clicks."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from engine.stats.plan import RawClicksPlan, plan
+from engine.clicks.click import VisitorClass
+from engine.clicks.day_rows import ClickHead, DayRows
+from engine.clicks.record_items import UTM, item
+from engine.stats.packed.click_packer import ValueTexts, pack_day
+from engine.stats.packed.packed_clicks import encode
+from engine.stats.plan import CrossedPlan, plan
 from engine.stats.query_parser import parse_query
 from engine.stats.result import MetricValues, Stats
 from storage.stats.crossed import crossed
@@ -14,23 +19,33 @@ NOW = datetime(2026, 11, 26, tzinfo=UTC)
 PARAMETERS = [("group", "utm_campaign,utm_term"), ("from", "2026-11-01"), ("to", "2026-11-26")]
 
 
+def _piece(first: int, clicks: int) -> tuple[date, bytes, bool]:
+    """Return a row of a delta in which every click has its own values."""
+    head = ClickHead(5, 7, 0, VisitorClass.HUMAN)
+    rows = DayRows()
+    rows.add_head(head)
+    rows.rows = [
+        (0, b"", b"", b"", n.to_bytes(8, "big"),
+         item(UTM, b"utm_campaign=c%d&utm_term=t%d" % (n, n % 9)))
+        for n in range(first, first + clicks)
+    ]  # fmt: skip
+    return date(2026, 11, 5), encode(pack_day(rows, ValueTexts())), False
+
+
 class FakeConnection:
-    """A connection that returns rows in which every click has its own values."""
+    """A connection that returns deltas of many values, and no segments."""
 
     def __init__(self, clicks: int) -> None:
         self._clicks = clicks
+        self._deltas = [_piece(first, 2_000) for first in range(1, clicks, 2_000)]
 
-    async def fetch(self, *_: object) -> list[Any]:
-        return [
-            (f"c{n}", f"t{n % 9}", 1, NOW, 1, 0, 0, n.to_bytes(8, "big"))
-            for n in range(self._clicks)
-        ]
+    async def fetch(self, query: str, *_: object) -> list[Any]:
+        return self._deltas if "click_deltas" in query else []
 
-    async def fetchrow(self, *_: object) -> dict[str, Any]:
-        return {"since": datetime(2000, 1, 1, tzinfo=UTC), "clicks": self._clicks}
-
-    async def fetchval(self, *_: object) -> None:
-        return None
+    async def fetchval(self, query: str, *_: object) -> Any:
+        if "AS since" in query:
+            return date(2000, 1, 1)
+        return None if "committed_at" in query else self._clicks
 
 
 def test_the_event_loop_runs_on_while_many_values_are_summed() -> None:
@@ -47,7 +62,7 @@ def test_the_event_loop_runs_on_while_many_values_are_summed() -> None:
         connection: Any = FakeConnection(30_000)
         query = parse_query(PARAMETERS, NOW)
         planned = plan(query)
-        assert isinstance(planned, RawClicksPlan)
+        assert isinstance(planned, CrossedPlan)
         stats = await crossed(connection, ProfileKey(1, 2), query, planned)
         ticking.cancel()
         return stats

@@ -19,11 +19,12 @@ from engine.clicks.click import (
 from engine.clicks.dimension import Dimension
 from engine.clicks.rollup import TIME_BUCKET_US
 from engine.stats.dimension_counts import count_by_dimension, dimension_values
+from engine.stats.profile_day import ProfileDay
 from engine.stats.query import StatsQuery
 from storage.bridge import in_asyncio
 from storage.postgres.database import Connection, Database
 from storage.stats import compaction
-from storage.stats.compaction import ProfileDay, compact, compact_day
+from storage.stats.compaction import compact, compact_day
 from storage.stats.daily import DailyAggregation
 from storage.stats.reader import PostgresStatsReader
 from storage.stats.rebuild import DayRebuild, RebuildError
@@ -51,11 +52,11 @@ async def test_no_step_changes_a_sum(
     rebuild = DayRebuild(daily.database)
     await daily.commit(clicks(chance, 30))
     for _ in range(7):
-        match chance.choice(["commit", "count dimensions", "compact", "compact", "rebuild"]):
+        match chance.choice(["commit", "settle", "compact", "compact", "rebuild"]):
             case "commit":
                 await daily.commit(clicks(chance, 20))
-            case "count dimensions":
-                await daily.count_dimensions()
+            case "settle":
+                await daily.settle()
             case "compact":
                 await compact(daily.database, lambda done, of: None)
             case "rebuild":
@@ -75,7 +76,7 @@ async def test_a_compacted_day_has_the_counts_of_its_clicks(daily: DailyCounts) 
     tables = await daily.check()
     assert not [key for key in tables.days if key[3] == TODAY.date]
     visitors: dict[tuple[Any, ...], set[int]] = {}
-    for key, sums in count_by_dimension(daily.dimension_counted).items():
+    for key, sums in count_by_dimension(daily.committed).items():
         at = key.bucket_us % DAY_US // TIME_BUCKET_US
         day = datetime.fromtimestamp(key.bucket_us / 1e6, UTC).date()
         if day != TODAY.date and sums.visitors:
@@ -134,7 +135,7 @@ async def test_days_of_any_zone_are_right_before_and_after_compaction(
     async def check() -> None:
         for tz in ZONES:
             for dimension in (None, Dimension.OS):
-                await _compare(reader, daily.dimension_counted, tz, dimension)
+                await _compare(reader, daily.committed, tz, dimension)
 
     await daily.add(clicks(chance, 150))
     await check()
@@ -235,7 +236,7 @@ async def test_folds_go_on_while_a_day_is_compacted_and_rebuilt(daily: DailyCoun
         for number in range(rounds):
             await daily.commit(clicks(chance, 10, 0))
             if number % 2:
-                await daily.count_dimensions()
+                await daily.settle()
         done = True
 
     async def compact_on() -> None:
@@ -251,7 +252,7 @@ async def test_folds_go_on_while_a_day_is_compacted_and_rebuilt(daily: DailyCoun
         nursery.start_soon(compact_on)
         nursery.start_soon(rebuild_on)
     await daily.check()
-    await daily.count_dimensions()
+    await daily.settle()
     await daily.check()
 
 

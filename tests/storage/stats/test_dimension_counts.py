@@ -1,35 +1,32 @@
-"""Dimension counts: one contract in memory and on Postgres; each click counts once, with concurrent writers."""
+"""Dimension counts of hot days: each click counts once, within caps, with concurrent writers."""
 
+import random
 from collections.abc import AsyncIterator
-from uuid import uuid4
+from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 import pytest
 import trio
 
-from engine.clicks.batch import Batch
 from engine.clicks.click import Click, ClickKind, VisitorClass
+from engine.clicks.day_rows import ClickHead, DayRows
 from engine.clicks.dimension import ALL_LINKS, MAX_VALUES_OPEN_ENDED, OTHER, Dimension
-from engine.clicks.record_items import EXPOSURES, PLACE, UTM, VariantRef, item, pack_variant_refs
-from engine.common.errors import StaleLeaseError
-from engine.experiments.increments import ExperimentIncrements
-from engine.stats.click_buffer import ClickBuffer, ValueDictionary
+from engine.clicks.record_items import PLACE, UTM, item
 from engine.stats.dimension_counts import (
     MAX_VALUES_PER_LINK,
     DimensionCountKey,
     count_by_dimension,
-    experiment_increments,
 )
-from engine.stats.ledger_ports import BufferedClicks, ClickLedger, JournalLease, WatermarkAdvance
+from engine.stats.packed.click_packer import ValueTexts, pack_day
+from engine.stats.packed.profile_clicks import Piece, ProfileClicks
+from engine.stats.packed.repacking import count_columns
 from engine.stats.sketch import union_size
-from storage.clicks import ledger
-from storage.clicks.ledger import PostgresClickLedger
-from storage.clicks.memory_ledger import MemoryClickLedger
-from storage.experiments.counts import add_increments
 from storage.postgres.database import Connection, Database
-from storage.stats import dimension_counts
-from storage.stats.memory_click_tables import MemoryClickTables
+from storage.stats import dimension_counts, settling
+from storage.stats.settling import settle
 from tests.kit.hosted import hosted_run
-from tests.kit.shipped_batches import NOW_US, batch, click, counted
+from tests.kit.shipped_batches import NOW_US, click
+from tests.kit.stats_database import days_with_deltas, fold
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
@@ -45,34 +42,18 @@ MIXED = [
 ]  # fmt: skip
 
 
-class LedgerBench:
-    """A ledger and its tables."""
+class HotDays(NamedTuple):
+    """A database in which every day is hot."""
 
-    def __init__(
-        self, ledger: ClickLedger, counts: MemoryClickTables, database: Database | None
-    ) -> None:
-        self.ledger = ledger
-        self.counts = counts
-        self.database = database
+    database: Database
 
-    async def leased(self) -> JournalLease:
-        await self.ledger.register(uuid4())
-        leases = await self.ledger.lease("one", 99, 60)
-        return leases[-1]
-
-    async def committed(
-        self, lease: JournalLease, clicks: list[Click]
-    ) -> tuple[JournalLease, Batch]:
-        folded = batch(lease.folded + 1, clicks)
-        return await self.ledger.commit(lease, [folded]), folded
+    async def add(self, clicks: list[Click]) -> None:
+        """Fold clicks, and count them in the tables."""
+        await fold(self.database, clicks)
+        await settle(self.database, await days_with_deltas(self.database))
 
     async def stored(self) -> Counts:
         """Return the stored counts with the estimated numbers of visitors, which are exact here."""
-        if self.database is None:
-            return {
-                key: (counts.clicks, counts.views, counts.bots, len(counts.visitors))
-                for key, counts in self.counts.sums.items()
-            }
         rows = await self.database.transaction(
             lambda connection: connection.fetch(
                 "SELECT tenant_id, profile_id, link_id, dimension, "
@@ -90,25 +71,13 @@ class LedgerBench:
 
 
 @pytest.fixture
-async def bench(place: str) -> AsyncIterator[LedgerBench]:
-    counts = MemoryClickTables()
-    if not place:
-        yield LedgerBench(MemoryClickLedger(counts, trio.current_time), counts, None)
-        return
-    database = await opened(place)
-    yield LedgerBench(PostgresClickLedger(database), counts, database)
+async def hot(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HotDays]:
+    monkeypatch.setattr(settling, "HOT_CLICKS", 0)
+    database = await Database.open(
+        database_url, role="waypost_aggregator", size=4, query_timeout_ms=5_000
+    )
+    yield HotDays(database)
     await database.close()
-
-
-async def opened(url: str) -> Database:
-    return await Database.open(url, role="waypost_aggregator", size=4, query_timeout_ms=5_000)
-
-
-def buffered(lease: JournalLease, *batches: Batch) -> ClickBuffer:
-    buffer = ClickBuffer(ValueDictionary())
-    for part in batches:
-        buffer.add(lease.journal_id, part, 0)
-    return buffer
 
 
 def expected(clicks: list[Click]) -> Counts:
@@ -118,73 +87,16 @@ def expected(clicks: list[Click]) -> Counts:
     }
 
 
-def move(lease: JournalLease, to_sequence: int) -> WatermarkAdvance:
-    return WatermarkAdvance(
-        lease.journal_id, lease.dimension_counted, to_sequence, lease.fencing_token
-    )
+async def test_settled_clicks_are_added_to_those_before(hot: HotDays) -> None:
+    dice = random.Random(4)
+    mixed = dice.sample(MIXED, len(MIXED))
+    for first in range(0, 24, 6):
+        await hot.add(mixed[first : first + 6])
+        assert await hot.stored() == expected(mixed[: first + 6])
 
 
-async def test_counts_and_watermark_commit_together(bench: LedgerBench) -> None:
-    lease = await bench.leased()
-    lease, first = await bench.committed(lease, MIXED[:10])
-    assert await counted(bench.ledger, lease.journal_id) == 0
-    await bench.ledger.commit_dimension_counts([move(lease, 10)], buffered(lease, first))
-    assert await counted(bench.ledger, lease.journal_id) == 10
-    lease, second = await bench.committed(lease, MIXED[10:])
-    assert await counted(bench.ledger, lease.journal_id) == 10
-    lease = lease._replace(dimension_counted=10)
-    await bench.ledger.commit_dimension_counts([move(lease, 24)], buffered(lease, second))
-    assert await bench.stored() == expected(MIXED)
-    (leased,) = await bench.ledger.lease("one", 1, 60)
-    assert leased == lease._replace(dimension_counted=24)
-
-
-async def test_journals_are_counted_in_one_commit(bench: LedgerBench) -> None:
-    moves, buffer = [], ClickBuffer(ValueDictionary())
-    for part in (MIXED[:7], MIXED[7:9], MIXED[9:]):
-        lease, folded = await bench.committed(await bench.leased(), part)
-        buffer.add(lease.journal_id, folded, 0)
-        moves.append(move(lease, len(part)))
-    await bench.ledger.commit_dimension_counts(moves, buffer)
-    assert await bench.stored() == expected(MIXED)
-
-
-@pytest.mark.parametrize("wrong", ["watermark", "token", "ahead"])
-async def test_a_stale_journal_counts_nothing_and_is_named(bench: LedgerBench, wrong: str) -> None:
-    good, folded = await bench.committed(await bench.leased(), MIXED)
-    bad, _ = await bench.committed(await bench.leased(), MIXED)
-    moves = {
-        "watermark": move(bad, 24)._replace(from_sequence=3),
-        "token": move(bad, 24)._replace(fencing_token=bad.fencing_token + 1),
-        "ahead": move(bad, 25),
-    }
-    with pytest.raises(StaleLeaseError) as stale:
-        await bench.ledger.commit_dimension_counts(
-            [move(good, 24), moves[wrong]], buffered(good, folded)
-        )
-    assert stale.value.journals == {bad.journal_id}
-    assert await bench.stored() == {}
-    await bench.ledger.commit_dimension_counts([move(good, 24)], buffered(good, folded))
-    with pytest.raises(StaleLeaseError):
-        await bench.ledger.commit_dimension_counts([move(good, 24)], buffered(good, folded))
-    assert await bench.stored() == expected(MIXED)
-
-
-async def test_a_batch_is_dead_lettered_only_where_all_before_it_is_counted(
-    bench: LedgerBench,
-) -> None:
-    lease, folded = await bench.committed(await bench.leased(), MIXED)
-    poison = Batch(25, 30, b"?")
-    with pytest.raises(StaleLeaseError):
-        await bench.ledger.dead_letter(lease, poison, "poison")
-    await bench.ledger.commit_dimension_counts([move(lease, 24)], buffered(lease, folded))
-    lease = await bench.ledger.dead_letter(lease, poison, "poison")
-    assert (lease.folded, lease.dimension_counted) == (30, 30)
-    assert await counted(bench.ledger, lease.journal_id) == 30
-
-
-async def test_values_beyond_the_cap_are_counted_as_other(bench: LedgerBench) -> None:
-    """The first values keep their rows, in this buffer and in later ones."""
+async def test_values_beyond_the_cap_are_counted_as_other(hot: HotDays) -> None:
+    """The first values keep their rows, when they are settled and later."""
     clicks = [
         click(link_id=5)._replace(
             items=item(UTM, b"utm_campaign=c%d" % n), visitor_id=b"%08d" % (n + 1)
@@ -192,19 +104,15 @@ async def test_values_beyond_the_cap_are_counted_as_other(bench: LedgerBench) ->
         for n in range(MAX_VALUES_OPEN_ENDED + 20)
     ]
     # A click without a value takes no room of one with a value.
-    few = [*clicks[:29], click(link_id=5)]
-    lease, first = await bench.committed(await bench.leased(), few)
-    await bench.ledger.commit_dimension_counts([move(lease, 30)], buffered(lease, first))
+    await hot.add([*clicks[:29], click(link_id=5)])
     other_click = clicks[0]._replace(
         items=item(UTM, b"utm_campaign=" + OTHER.encode()), visitor_id=b"somebody"
     )
-    lease, second = await bench.committed(lease, [*clicks, other_click, click(link_id=6)])
-    lease = lease._replace(dimension_counted=30)
-    await bench.ledger.commit_dimension_counts([move(lease, lease.folded)], buffered(lease, second))
+    await hot.add([*clicks, other_click, click(link_id=6)])
     for link_id, cap in ((5, MAX_VALUES_PER_LINK), (ALL_LINKS, MAX_VALUES_OPEN_ENDED)):
         rows_by_value = {
             key.value: row
-            for key, row in (await bench.stored()).items()
+            for key, row in (await hot.stored()).items()
             if key.link_id == link_id and key.dimension == Dimension.UTM_CAMPAIGN
         }
         over_cap = len(clicks) - cap
@@ -217,92 +125,99 @@ async def test_values_beyond_the_cap_are_counted_as_other(bench: LedgerBench) ->
         )
 
 
-async def test_experiments_are_counted_in_the_same_transaction(
-    bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stored: list[ExperimentIncrements] = bench.counts.experiment_increments
-
-    async def store(connection: Connection, increments: ExperimentIncrements) -> None:
-        if not stored:
-            stored.append(increments)
-            raise ValueError("the first time it fails")
-        await add_increments(connection, increments)
-
-    monkeypatch.setattr(ledger, "add_increments", store)
-    exposures = item(EXPOSURES, pack_variant_refs([VariantRef(7, 1, 0)]))
-    clicks = [one._replace(items=exposures) for one in MIXED]
-    lease, folded = await bench.committed(await bench.leased(), clicks)
-    if bench.database is not None:
-        with pytest.raises(ValueError, match="the first time"):
-            await bench.ledger.commit_dimension_counts([move(lease, 24)], buffered(lease, folded))
-        assert await bench.stored() == {}
-    await bench.ledger.commit_dimension_counts([move(lease, 24)], buffered(lease, folded))
-    assert await bench.stored() == expected(clicks)
-    assert stored == [experiment_increments(clicks)]
-
-
-async def test_concurrent_writers_lose_no_visitor(database_url: str) -> None:
-    """Each writer reads a sketch, adds visitors to it and writes it back."""
-    database = await opened(database_url)
-    writer = PostgresClickLedger(database)
-    leases = []
-    for number in range(4):
-        await writer.register(uuid4())
-        leased = await writer.lease(f"owner {number}", 1, 60)
-        clicks = [
-            click()._replace(
-                visitor_id=b"%02d%06d" % (number + 1, n), classification=VisitorClass.HUMAN
-            )
-            for n in range(50)
-        ]
-        folded = batch(1, clicks)
-        leases.append((await writer.commit(leased[0], [folded]), folded))
-    async with trio.open_nursery() as nursery:
-        for lease, folded in leases:
-            nursery.start_soon(
-                writer.commit_dimension_counts, [move(lease, 50)], buffered(lease, folded)
-            )
-    counts = await LedgerBench(writer, MemoryClickTables(), database).stored()
-    assert {row[3] for row in counts.values()} == {200}
-    await database.close()
-
-
 async def test_more_rows_than_one_statement_takes(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    hot: HotDays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dimension_counts, "ROWS_AT_ONCE", 7)
-    database = await opened(database_url)
-    bench = LedgerBench(PostgresClickLedger(database), MemoryClickTables(), database)
-    lease, folded = await bench.committed(await bench.leased(), MIXED)
-    await bench.ledger.commit_dimension_counts([move(lease, 24)], buffered(lease, folded))
-    assert await bench.stored() == expected(MIXED)
-    await database.close()
+    await hot.add(MIXED)
+    await hot.add(MIXED[:9])
+    assert await hot.stored() == expected([*MIXED, *MIXED[:9]])
 
 
-async def test_a_fold_does_not_wait_for_dimension_counts(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Until its last statement, a commit of dimension counts locks nothing that a fold needs."""
-    database = await opened(database_url)
-    bench = LedgerBench(PostgresClickLedger(database), MemoryClickTables(), database)
-    lease, folded = await bench.committed(await bench.leased(), MIXED)
-    done: list[str] = []
-    original = dimension_counts.add
+def visitors_of(profile_id: int, first: int, count: int) -> list[Click]:
+    return [
+        click()._replace(
+            profile_id=profile_id,
+            visitor_id=b"%08d" % (n + 1),
+            classification=VisitorClass.HUMAN,
+            at_us=NOW_US,
+        )
+        for n in range(first, first + count)
+    ]
 
-    async def slow(connection: Connection, buffer: BufferedClicks) -> None:
-        await original(connection, buffer)
-        await connection.execute("SELECT pg_sleep(0.3)")
 
-    monkeypatch.setattr(dimension_counts, "add", slow)
+async def test_concurrent_writers_lose_no_visitor(hot: HotDays) -> None:
+    """Each writer reads a sketch, adds visitors to it and writes it back."""
+    await hot.add(visitors_of(2, 0, 1))
 
-    async def count() -> None:
-        await bench.ledger.commit_dimension_counts([move(lease, 24)], buffered(lease, folded))
-        done.append("dimension counts")
+    async def write(number: int) -> None:
+        days = DayRows()
+        place = days.add_head(ClickHead(5, 7, 0, VisitorClass.HUMAN))
+        days.rows = [
+            (place, b"", b"", b"", one.visitor_id, b"")
+            for one in visitors_of(2, 1 + number * 50, 50)
+        ]
+        clicks = ProfileClicks([Piece(date(2026, 5, 1), pack_day(days, ValueTexts()))])
+
+        async def work(connection: Connection) -> None:
+            await dimension_counts.lock_profiles(connection, [2])
+            await dimension_counts.add_blocks(connection, count_columns(clicks, 1, 2).blocks())
+
+        await hot.database.transaction(work)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(count)
-        await trio.sleep(0.1)
-        await bench.committed(lease, MIXED)
-        done.append("fold")
-    assert done == ["fold", "dimension counts"]
-    await database.close()
+        for number in range(4):
+            nursery.start_soon(write, number)
+    first = datetime(2026, 5, 1, tzinfo=UTC).timestamp() * 1e6
+    stored = {
+        key: row
+        for key, row in (await hot.stored()).items()
+        if first <= key.bucket_us < first + 86_400e6
+    }
+    assert {row[3] for row in stored.values()} == {200}
+
+
+async def test_jobs_over_the_same_profiles_do_not_deadlock(
+    hot: HotDays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locks of counts are fewer than profiles: their order is another one than that of the days."""
+    slots = dimension_counts.LOCK_SLOTS
+    pairs = [(slots + 9, 2 * slots), (slots, 3 * slots + 9)]
+    barrier, original = Barrier(len(pairs)), settling._count_in_tables
+    days_counted = 0
+
+    async def slowly(connection: Connection, *of: object) -> None:
+        nonlocal days_counted
+        days_counted += 1
+        await connection.execute("SELECT pg_sleep(0.1)")
+        await original(connection, *of)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(settling, "_count_in_tables", slowly)
+    for pair in pairs:
+        for profile_id in pair:
+            await fold(hot.database, visitors_of(profile_id, 0, 3))
+    days = await days_with_deltas(hot.database)
+
+    async def settle_pair(pair: tuple[int, int]) -> None:
+        await barrier.wait()
+        await settle(hot.database, [day for day in days if day.profile_id in pair])
+
+    async with trio.open_nursery() as nursery:
+        for pair in pairs:
+            nursery.start_soon(settle_pair, pair)
+    assert {key.profile_id for key in await hot.stored()} == {*pairs[0], *pairs[1]}
+    assert days_counted == 4, "a transaction that deadlocks is repeated"
+
+
+class Barrier:
+    """A point at which tasks wait for each other."""
+
+    def __init__(self, tasks: int) -> None:
+        self._missing = tasks
+        self._all = trio.Event()
+
+    async def wait(self) -> None:
+        self._missing -= 1
+        if not self._missing:
+            self._all.set()
+        await self._all.wait()

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -27,7 +28,7 @@ from storage.stats.memory_stats import MemoryClickExport, counted, moment
 from storage.stats.reader import PostgresStatsReader
 from tests.conftest import execute
 from tests.kit.hosted import hosted_run
-from tests.kit.stats_database import FilledDatabase, ask, random_clicks
+from tests.kit.stats_database import FilledDatabase, ask, fill, fold_and_settle, random_clicks
 
 pytestmark = pytest.mark.slow
 
@@ -61,12 +62,29 @@ LATE = random_clicks(random.Random(6), 30, FIRST, 80)
 COMPACTED = {FIRST.date() + timedelta(days=n) for n in range(82)} - {date(2026, 4, 3)}
 
 
-@pytest.fixture(scope="module", params=["by hand", "by the aggregation"])
-def url(request: pytest.FixtureRequest, filled_database: FilledDatabase) -> str:
-    """One filled database for all queries, with days compacted by hand or by the engine."""
-    if request.param == "by hand":
-        return filled_database("by_hand", CLICKS, COMPACTED, DIMENSIONS, LATE)
-    return filled_database("real", CLICKS, (), DIMENSIONS, LATE, before=max(COMPACTED))
+# Every day is hot, compacted by hand or by the engine; or packed by day or month.
+KEPT: dict[str, Callable[[FilledDatabase], str]] = {
+    "by hand": lambda filled: filled("by_hand", fill, CLICKS, COMPACTED, DIMENSIONS, LATE),
+    "by the aggregation": lambda filled: filled(
+        "hot", fold_and_settle, CLICKS, LATE, hot_clicks=0, compacted_before=max(COMPACTED)
+    ),
+    "by day": lambda filled: filled("days", fold_and_settle, CLICKS, LATE, hot_clicks=2_000),
+    "by month": lambda filled: filled(
+        "months", fold_and_settle, CLICKS, LATE, hot_clicks=2_000, months_before=NOW.date()
+    ),
+}
+PACKED = {"by day", "by month"}
+
+
+@pytest.fixture(scope="module", params=KEPT)
+def kept(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def url(kept: str, filled_database: FilledDatabase) -> str:
+    """One filled database for all queries."""
+    return KEPT[kept](filled_database)
 
 
 def query(**parameters: str) -> StatsQuery:
@@ -194,40 +212,62 @@ def test_a_period_of_one_hour_or_quarter_is_counted(
     ],
 )
 def test_a_refused_crossed_query_states_its_number_of_clicks(
-    url: str, monkeypatch: pytest.MonkeyPatch, start: str, end: str
+    url: str, kept: str, monkeypatch: pytest.MonkeyPatch, start: str, end: str
 ) -> None:
+    """A part of a UTC day, or of a month that is packed, counts whole."""
     query_ = query(**{"from": start, "to": end}, group="city,country")
-    totals = brute(query_, CLICKS + LATE).totals
+    first, last = query_.start.date(), (query_.end - timedelta(seconds=1)).date()
+    whole = query(**{"from": f"{first}", "to": f"{last + timedelta(days=1)}"})
     monkeypatch.setattr(crossed, "MAX_CROSSED", -1)
     with pytest.raises(InvalidError) as refused:
         ask(url, [query_])
-    stated = re.search(r"the period has (\d+)", str(refused.value))
+    stated = re.search(r"the period has about (\d+)", str(refused.value))
     assert stated is not None
-    assert int(stated[1]) == totals.clicks + totals.views + totals.bots
+    clicks = size(brute(whole, CLICKS + LATE))
+    if kept == "by month":
+        march = query(**{"from": "2026-03-01", "to": "2026-04-01"})
+        clicks = size(brute(march, CLICKS)) + size(brute(whole, LATE))
+    assert int(stated[1]) == clicks
+
+
+def size(stats: Stats) -> int:
+    return stats.totals.clicks + stats.totals.views + stats.totals.bots
 
 
 def test_a_query_that_cannot_be_crossed_is_refused(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    url: str, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InvalidError, match="variant"):
         ask(url, [query(**SPAN, group="variant,country")])
+    crossed_query = query(**SPAN, group="city,country")
     with monkeypatch.context() as few:
         few.setattr(crossed, "MAX_GROUPS", 3)
         with pytest.raises(InvalidError, match="group: must not make more than 3 groups"):
-            ask(url, [query(**SPAN, group="city,country")])
-    monkeypatch.setattr(crossed, "MAX_CROSSED", 100)
-    with pytest.raises(InvalidError, match=r"from: .* at most 100 raw clicks"):
-        ask(url, [query(**SPAN, group="city,country")])
+            ask(url, [crossed_query])
+    with monkeypatch.context() as few:
+        few.setattr(crossed, "MAX_CROSSED", 100)
+        with pytest.raises(InvalidError, match=r"from: .* in at most 100 clicks"):
+            ask(url, [crossed_query])
     execute(url, "UPDATE waypost.profiles SET raw_retention_days = 30")
-    with pytest.raises(InvalidError, match=r"from: .* kept since"):
-        ask(url, [query(**SPAN, group="city,country")])
+    check_crossed(
+        url, kept, crossed_query, r"from: must not be before .*: of days with many clicks"
+    )
     # A longer retention does not restore deleted clicks, of this profile or of all.
     execute(url, "UPDATE waypost.profiles SET raw_retention_days = 3650")
     for whose in ("1, 2", "0, 0"):
         execute(url, f"INSERT INTO waypost.raw_click_retention VALUES ({whose}, '2026-03-03')")
-        with pytest.raises(InvalidError, match=r"from: must not be before 2026-03-03"):
-            ask(url, [query(**SPAN, group="city,country")])
+        check_crossed(url, kept, crossed_query, r"from: must not be before 2026-03-03")
         execute(url, "DELETE FROM waypost.raw_click_retention")
+
+
+def check_crossed(url: str, kept: str, crossed_query: StatsQuery, refusal: str) -> None:
+    """Packed days outlive raw clicks: only those of hot days are gone with them."""
+    if kept not in PACKED:
+        with pytest.raises(InvalidError, match=refusal):
+            ask(url, [crossed_query])
+        return
+    (stats,) = ask(url, [crossed_query])
+    assert stats.totals == brute(crossed_query, CLICKS + LATE).totals
 
 
 def test_a_statement_ends_at_the_time_limit(url: str) -> None:
@@ -242,9 +282,9 @@ def test_a_statement_ends_at_the_time_limit(url: str) -> None:
     hosted_run(run)
 
 
-def test_visitors_are_those_of_each_utc_day(url: str) -> None:
+def test_visitors_are_those_of_each_utc_day(url: str, kept: str) -> None:
     """Sketches of so few visitors are exact for UTC days and hours. A local day made of parts of two UTC days
-    counts a visitor of both twice."""
+    counts a visitor of both twice. Visitors of packed days are exact, late clicks included."""
     whole = {"from": "2026-03-02", "to": "2026-04-30"}
     query_ = [
         query(**whole), query(**whole, f_country="DE"),
@@ -260,6 +300,8 @@ def test_visitors_are_those_of_each_utc_day(url: str) -> None:
     for click, stats in zip(query_, ask(url, query_), strict=True):
         expected = brute(click, CLICKS + LATE)
         late = len([c for c in LATE if click.start <= moment(c) < click.end])
+        if kept in PACKED:
+            late = 0
         assert 0 <= (stats.totals.visitors or 0) - (expected.totals.visitors or 0) <= late
         for row, by_hand in zip(stats.rows, expected.rows, strict=True):
             assert 0 <= (row.visitors or 0) - (by_hand.visitors or 0) <= late

@@ -12,7 +12,7 @@ from engine.stats import period
 from engine.stats.period_split import interval_starts
 from engine.stats.query import StatsQuery
 from engine.stats.result import TimeInterval
-from tests.kit.stats_database import FilledDatabase, ask, random_clicks
+from tests.kit.stats_database import FilledDatabase, ask, fill, fold_and_settle, random_clicks
 
 SEED = 20_260
 START = datetime(2025, 12, 30, tzinfo=UTC)
@@ -22,9 +22,14 @@ dice = random.Random(SEED + 1)
 COMPACTED = {START.date() + timedelta(days=n) for n in range(369) if dice.random() < 0.8}
 
 
-@pytest.fixture(scope="module")
-def url(filled_database: FilledDatabase) -> str:
-    return filled_database("zones", CLICKS, COMPACTED, [Dimension.TOTAL])
+@pytest.fixture(scope="module", params=["in tables", "in months"])
+def url(request: pytest.FixtureRequest, filled_database: FilledDatabase) -> str:
+    if request.param == "in months":
+        return filled_database(
+            "zone_months", fold_and_settle, CLICKS[:380], CLICKS[380:], hot_clicks=9,
+            months_before=END.date(),
+        )  # fmt: skip
+    return filled_database("zones", fill, CLICKS, COMPACTED, [Dimension.TOTAL])
 
 
 def by_hand(tz: ZoneInfo, interval: TimeInterval) -> dict[object, list[int]]:

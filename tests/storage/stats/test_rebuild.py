@@ -1,7 +1,8 @@
 """Rebuilding and reclassifying of days from raw clicks."""
 
 import random
-from datetime import datetime
+from datetime import timedelta
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -10,9 +11,14 @@ from engine.clicks.click import (
     ClickKind,
     VisitorClass,
 )
+from engine.clicks.rollup import TIME_BUCKET_US
 from engine.visits.classifier import RULES_VERSION
+from storage.stats import settling
 from storage.stats.compaction import compact
+from storage.stats.months import pack_months
+from storage.stats.reader import PostgresStatsReader
 from storage.stats.rebuild import DayRebuild
+from storage.stats.settling import settle
 from tests.kit.daily_counts import (
     AGENTS,
     CRAWLER,
@@ -29,34 +35,99 @@ from tests.kit.hosted import hosted_run
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
 
-async def test_a_rebuild_restores_deleted_counts(daily: DailyCounts) -> None:
-    await daily.add(clicks(random.Random(7), 60))
-    await compact(daily.database, lambda done, of: None)
-    right = await daily.check()
-    for table in ("dimension_days", "dimension_months", "dimension_quarters", "rollups"):
-        await daily.database.transaction(
-            lambda connection, table=table: connection.execute(f"DELETE FROM {table}")  # type: ignore[misc]
+TABLES = {
+    "hot": (
+        "dimension_days",
+        "dimension_months",
+        "dimension_quarters",
+        "rollups",
+        "click_segments",
+    ),
+    "packed": ("click_segments", "click_deltas"),
+    "month": ("click_segments", "click_deltas"),
+}
+
+
+class CountedDays(NamedTuple):
+    """A profile's counts, and how its days are kept: hot and compacted, packed, or packed as months."""
+
+    counts: DailyCounts
+    kept: str
+
+    async def keep(self) -> None:
+        """Bring all deltas to where they are kept for years."""
+        database = self.counts.database
+        if self.kept == "month":
+            await pack_months(database, TODAY.date + timedelta(days=31), lambda done: None)
+        else:
+            await settle(database, days_of(8), pack_few=True)
+        if self.kept == "hot":
+            await compact(database, lambda done, of: None)
+        stored = await self.counts.read()
+        assert bool(stored.sums) == (self.kept == "hot")
+        days = await self.fetch("SELECT DISTINCT days FROM click_segments")
+        assert any(count > 1 for (count,) in days) == (self.kept == "month")
+
+    async def fetch(self, statement: str) -> list[Any]:
+        return await self.counts.database.transaction(
+            lambda connection: connection.fetch(statement)
         )
+
+
+@pytest.fixture(params=TABLES)
+def days(
+    request: pytest.FixtureRequest, daily: DailyCounts, monkeypatch: pytest.MonkeyPatch
+) -> CountedDays:
+    if request.param != "hot":
+        monkeypatch.setattr(settling, "HOT_CLICKS", 2_000)
+    return CountedDays(daily, request.param)
+
+
+async def test_a_rebuild_restores_deleted_counts(days: CountedDays) -> None:
+    daily = days.counts
+    await daily.commit(clicks(random.Random(7), 60))
+    await days.keep()
+    right = await daily.check()
+    for table in TABLES[days.kept]:
+        await days.fetch(f"DELETE FROM {table}")
     rebuild = DayRebuild(daily.database)
-    assert await rebuild.profiles(days_of()[1].day, "ada") == days_of()[1:2]
-    counted_before = await dimension_counted_at(daily)
-    for click in days_of():
-        await rebuild.rebuild(click)
-    assert await dimension_counted_at(daily) > counted_before  # so that polls get new counts
+    version = await PostgresStatsReader(daily.database).version()
+    for day in days_of():
+        await rebuild.rebuild(day)
+    assert await PostgresStatsReader(daily.database).version() != version  # polls get new counts
     await daily.check()
-    await compact(daily.database, lambda done, of: None)
+    await days.keep()
     assert (await daily.check()).days == right.days
+    assert await rebuild.profiles(days_of()[1].day, "ada") == days_of()[1:2]
 
 
-async def dimension_counted_at(daily: DailyCounts) -> datetime:
-    query = "SELECT max(dimension_counted_at) FROM journals"
-    counted_at: datetime = await daily.database.transaction(
-        lambda connection: connection.fetchval(query)
+async def test_a_rebuild_replaces_the_counts_of_its_day_only(days: CountedDays) -> None:
+    daily, chance = days.counts, random.Random(8)
+    rebuild = DayRebuild(daily.database)
+    for _ in range(2):
+        await daily.commit(clicks(chance, 60))
+        await days.keep()
+        await daily.commit(clicks(chance, 5))
+        for day in days_of():
+            await rebuild.rebuild(day)
+            await daily.check()
+
+
+async def test_a_rebuild_keeps_clicks_in_their_quarter_of_an_hour(days: CountedDays) -> None:
+    """Those of its last half second too, and of that of the day."""
+    daily = days.counts
+    ends = [TODAY.midnight_us - DAY_US + n * TIME_BUCKET_US for n in (1, 50, 96)]
+    daily_clicks = clicks(random.Random(9), len(ends))
+    await daily.commit(
+        [one._replace(at_us=end - 200_000) for one, end in zip(daily_clicks, ends, strict=True)]
     )
-    return counted_at
+    await daily.settle()
+    await DayRebuild(daily.database).rebuild(days_of()[1])
+    await daily.check()
 
 
-async def test_reclassified_clicks_are_counted_again(daily: DailyCounts) -> None:
+async def test_reclassified_clicks_are_counted_again(days: CountedDays) -> None:
+    daily = days.counts
     old = [
         Click(
             ClickKind.CLICK, visitor_class, TODAY.midnight_us - DAY_US // 2, TENANT, PROFILE, 7, agent,
@@ -83,26 +154,24 @@ async def test_reclassified_clicks_are_counted_again(daily: DailyCounts) -> None
             strict=True,
         )
     ]
-    await daily.add(old)
-    await compact(daily.database, lambda done, of: None)
-    await daily.database.transaction(
-        lambda connection: connection.execute(
-            "UPDATE clicks SET browser = 'Netscape', source = 'AOL'"
-        )
-    )
+    await daily.commit(old[:3])
+    await daily.commit(old[3:])
+    await days.keep()
+    await days.fetch("UPDATE clicks SET browser = 'Netscape', source = 'AOL'")
     rebuild, yesterday = DayRebuild(daily.database), days_of()[1]
     assert await rebuild.reclassify(yesterday) == len(old)
-    daily.committed, daily.dimension_counted = new, list(new)
+    daily.committed = new
     await daily.check()
     assert await rebuild.reclassify(yesterday) == 0
     assert await rebuild.reclassify(yesterday, everything=True) == len(old)
     await daily.check()
-    late = [
-        click._replace(user_agent=CRAWLER, classification=VisitorClass.HUMAN) for click in old[:1]
-    ]
-    await daily.commit(late)
-    assert await rebuild.reclassify(yesterday) == 0, (
-        "clicks that the dimension counter has not counted keep their class"
-    )
-    await daily.count_dimensions()
+    # A click that is not settled is classified again like any other.
+    late = old[0]._replace(user_agent=CRAWLER, classification=VisitorClass.HUMAN)
+    await daily.commit([late])
+    await daily.check()
+    assert await rebuild.reclassify(yesterday) == 1
+    daily.committed[-1] = late._replace(classification=VisitorClass.BOT | RULES_VERSION << 3)
+    await daily.check()
+    await daily.commit(new[:1])
+    await days.keep()
     await daily.check()

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.stats.plan import CountsPlan, RawClicksPlan, RowKind, plan
+from engine.stats.packed.column_sums import ColumnSums
+from engine.stats.plan import CountsPlan, RowKind, plan
 from engine.stats.query_parser import parse_query
 from storage.stats import statements
 from storage.stats.statements import ProfileKey
@@ -13,6 +14,10 @@ from storage.stats.statements import ProfileKey
 NOW = datetime(2026, 5, 20, 9, 40, tzinfo=UTC)
 SPAN = [("from", "2026-01-15"), ("to", "2026-05-03"), ("tz", "Asia/Kathmandu")]
 HOSTILE = "'; DROP TABLE clicks; --"
+PACKED = [
+    ColumnSums([5], [HOSTILE], [1], [1], [0], [0], [1]),
+    ColumnSums([None], [None], [2], [0], [1], [0], [0]),
+]
 
 
 def whole(text: str, values: list[object]) -> str:
@@ -31,17 +36,18 @@ def test_statements_of_counts_are_whole(group: str, order: str) -> None:
     assert isinstance(planned, CountsPlan)
     for statement in planned:
         if statement is not None:
-            text = whole(*statements.counts(ProfileKey(1, 2), statement))
+            text = whole(*statements.counts(ProfileKey(1, 2), statement, PACKED))
             assert ("dimension_months" in text) == (RowKind.MONTHS in statement.kinds)
             whole(*statements.sketches(ProfileKey(1, 2), statement))
 
 
-def test_statements_of_raw_clicks_are_whole() -> None:
-    filters = [("filter[city]", HOSTILE), ("filter[browser]~", HOSTILE), ("link", "5")]
-    planned = plan(parse_query([*SPAN, ("group", "city,os"), *filters], NOW))
-    assert isinstance(planned, RawClicksPlan)
-    whole(*statements.crossed(ProfileKey(1, 2), planned, 7))
-    whole(*statements.crossable(ProfileKey(1, 2), planned))
+def test_sums_of_packed_clicks_are_parameters() -> None:
+    planned = plan(parse_query([*SPAN, ("group", "link,city")], NOW))
+    assert isinstance(planned, CountsPlan)
+    assert planned.groups is not None
+    _, values = statements.counts(ProfileKey(1, 2), planned.groups, PACKED)
+    for column in ([5, None], [HOSTILE, None], [1, 2], [1, 0], [0, 1], [0, 0]):
+        assert column in values
 
 
 def test_only_needed_parameters_are_sent() -> None:
@@ -49,5 +55,5 @@ def test_only_needed_parameters_are_sent() -> None:
     planned = plan(parse_query([*SPAN[:2], ("metrics", "clicks")], NOW))
     assert isinstance(planned, CountsPlan)
     assert planned.series is not None
-    _, values = statements.counts(ProfileKey(1, 2), planned.series)
-    assert len(values) == 13
+    _, values = statements.counts(ProfileKey(1, 2), planned.series, PACKED)
+    assert len(values) == 19

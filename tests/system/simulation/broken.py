@@ -1,7 +1,7 @@
 """Builds of the engine that are broken on purpose, each in one place. The simulation must catch all of them."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -9,25 +9,17 @@ import trio
 
 from actors.clicks.aggregator import GAP_WAIT_S, MAX_BATCHES, READ_WAIT_MS, Aggregator
 from actors.clicks.journals import ActiveJournalShipper
-from actors.clicks.leased_journal import LeasedJournal
 from actors.clicks.orphans import OrphanedJournal, OrphanShipper
 from actors.clicks.shipper import WATERMARK_INTERVAL_S, Shipper
-from actors.stats.dimension_counter import CountedJournal, DimensionCounter
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click
 from engine.clicks.journal_format import clicks
 from engine.common.errors import StaleLeaseError, UnavailableError
-from engine.stats.ledger_ports import (
-    BufferedClicks,
-    JournalLease,
-    JournalWatermarks,
-    WatermarkAdvance,
-)
+from engine.stats.ledger_ports import JournalLease
 from storage.clicks.journal import Journal
 from storage.clicks.memory_ledger import MemoryClickLedger
 from storage.clicks.memory_stream import MemoryClickStream
 from storage.stats.memory_click_tables import MemoryClickTables
-from tests.system.simulation.plain import PlainClickBuffer
 from tests.system.simulation.world import Build
 
 # Between two transactions that should be one.
@@ -77,43 +69,6 @@ class CountsFirst(TwoTransactions):
         return await self._watermarks.commit(lease, batches)
 
 
-class DimensionWatermarkFirst(MemoryClickLedger):
-    """`dimension_counted` advances in a transaction of its own, before the dimension counts."""
-
-    async def commit_dimension_counts(
-        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
-    ) -> None:
-        await super().commit_dimension_counts(advances, PlainClickBuffer())
-        await trio.sleep(BETWEEN_S)
-        self._counts.add_dimension_counts(buffer)
-
-
-class DimensionCountsFirst(MemoryClickLedger):
-    """The dimension counts are committed before `dimension_counted` advances."""
-
-    async def commit_dimension_counts(
-        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
-    ) -> None:
-        self._counts.add_dimension_counts(buffer)
-        await trio.sleep(BETWEEN_S)
-        await super().commit_dimension_counts(advances, PlainClickBuffer())
-
-
-class DimensionCountsNotFenced(MemoryClickLedger):
-    """Neither the fencing token nor the watermark is compared when dimensions are counted."""
-
-    def _continues(self, advance: WatermarkAdvance) -> bool:
-        return advance.journal_id in self._counts.journals
-
-
-class ForgottenWhenFolded(MemoryClickLedger):
-    """Folded clicks may be forgotten, whether they are in the dimension counts or not."""
-
-    async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
-        watermarks = await super().watermarks(journal_id)
-        return watermarks and JournalWatermarks(watermarks.folded, watermarks.folded)
-
-
 class TokenIgnored(MemoryClickLedger):
     """An aggregator that knows the watermark may commit, with or without the lease."""
 
@@ -158,42 +113,15 @@ class GapsCommitted(MemoryClickLedger):
 class GapsNotAwaited(Aggregator):
     """Every batch that is read is folded, whether it continues the watermark or not."""
 
-    async def _fold_once(self, journal: LeasedJournal) -> bool:
+    async def _fold_once(self, journal: Any) -> bool:
         folded = journal.lease.folded
         batches = await self._stream.read(journal.id, folded, MAX_BATCHES, READ_WAIT_MS)
         if not batches:
             await trio.sleep(GAP_WAIT_S)
             return True
         for batch in batches:
-            # Past the gap in both counts, or the journal would refuse to go on.
-            journal._counted.buffered = max(journal._counted.buffered, batch.first - 1)
-            await journal.fold([batch])
+            await self._commit(journal, [batch])
         return True
-
-
-class NotCaughtUp(Aggregator):
-    """Dimension counts go on where the fold does, as if they were never behind."""
-
-    @contextmanager
-    def _open(self, lease: JournalLease) -> Iterator[LeasedJournal]:
-        with super()._open(lease) as journal:
-            journal._counted.buffered = lease.folded
-            yield journal
-
-
-class NotDropped(DimensionCounter):
-    """A journal's buffered clicks stay when its lease is lost, and the next owner counts them too."""
-
-    def _drop(self, journal: CountedJournal) -> None:
-        filled, self._filled = self._filled, None
-        super()._drop(journal)
-        self._filled = filled
-
-
-class BufferKept(Aggregator):
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.dimension_counter = NotDropped(self._ledger, options["new_buffer"])
 
 
 class ForgottenWhenShipped(ActiveJournalShipper):
@@ -235,14 +163,11 @@ class LossNotNoticed(ActiveJournalShipper):
 
 
 def _note_the_highest(shipper: Shipper) -> None:
-    """Have a shipper believe the highest watermarks that it has ever seen."""
+    """Have a shipper believe the highest watermark that it has ever seen."""
     note = shipper._note
 
-    def highest(watermarks: JournalWatermarks) -> bool:
-        committed, folded = watermarks
-        return note(
-            JournalWatermarks(max(committed, shipper.committed), max(folded, shipper.folded))
-        )
+    def highest(watermark: int) -> bool:
+        return note(max(watermark, shipper.committed))
 
     setattr(shipper, "_note", highest)  # noqa: B010
 
@@ -260,12 +185,12 @@ class NotRegisteredAgain(ActiveJournalShipper):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        read = self.shipper._read_watermarks
+        read = self.shipper._read_watermark
 
         async def read_only(*, register: bool = False) -> bool:
             return await read(register=register and not self.shipper.registered)
 
-        setattr(self.shipper, "_read_watermarks", read_only)  # noqa: B010
+        setattr(self.shipper, "_read_watermark", read_only)  # noqa: B010
 
 
 class OldLeaseKept(Aggregator):
@@ -340,19 +265,13 @@ BUILDS = {
     "watermark after the transaction": (5, Build(ledger=CountsFirst)),
     "fencing token not checked": (34, Build(ledger=TokenIgnored)),
     "neither fencing token nor watermark checked": (11, Build(ledger=NothingFenced)),
-    "dimension watermark before its counts": (4, Build(ledger=DimensionWatermarkFirst)),
-    "dimension watermark after its counts": (5, Build(ledger=DimensionCountsFirst)),
-    "dimension counts not fenced": (5, Build(ledger=DimensionCountsNotFenced)),
-    "forgotten before it is in all counts": (10, Build(ledger=ForgottenWhenFolded)),
     "gap not awaited": (
         9,
         Build(stream=AddedAnyway, ledger=GapsCommitted, aggregator=GapsNotAwaited),
     ),
-    "dimension counts not caught up": (1, Build(aggregator=NotCaughtUp)),
-    "buffer kept when a lease is lost": (9, Build(aggregator=BufferKept)),
     "segment deleted when shipped": (9, Build(living=ForgottenWhenShipped)),
     "orphan removed when shipped": (1, Build(orphans=RemovedWhenShipped)),
-    "row retired before its clicks are deleted": (245, Build(orphans=RetiredFirst)),
+    "row retired before its clicks are deleted": (440, Build(orphans=RetiredFirst)),
     "loss not looked for": (74, Build(living=LossNotNoticed)),
     "watermark never goes back": (6, Build(living=WatermarkNeverBack)),
     "not registered again": (33, Build(living=NotRegisteredAgain)),

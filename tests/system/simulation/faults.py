@@ -5,7 +5,7 @@ happened, or happen and lose its answer. A process that is killed gets no answer
 stopped (SIGSTOP) gets them when it continues. The twins themselves stay as correct as they are.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Protocol, TypeVar
@@ -14,15 +14,10 @@ from uuid import UUID
 import trio
 
 from engine.clicks.batch import Batch
+from engine.clicks.journal_shares import JournalShare
 from engine.clicks.ports import ClickStream
 from engine.common.errors import UnavailableError
-from engine.stats.ledger_ports import (
-    BufferedClicks,
-    ClickLedger,
-    JournalLease,
-    JournalWatermarks,
-    WatermarkAdvance,
-)
+from engine.stats.ledger_ports import ClickLedger, JournalLease
 from storage.stats.memory_click_tables import MemoryClickTables
 
 T = TypeVar("T")
@@ -142,20 +137,25 @@ class FaultyClickLedger:
     async def _call(self, name: str, *args: Any) -> Any:
         return await self._trouble.meet(name, partial(getattr(self._ledger, name), *args))
 
-    async def register(self, journal_id: UUID) -> JournalWatermarks:
-        registered: JournalWatermarks = await self._call("register", journal_id)
-        return registered
+    async def register(self, journal_id: UUID) -> int:
+        return int(await self._call("register", journal_id))
 
-    async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
-        watermarks: JournalWatermarks | None = await self._call("watermarks", journal_id)
-        return watermarks
+    async def watermark(self, journal_id: UUID) -> int | None:
+        watermark: int | None = await self._call("watermark", journal_id)
+        return watermark
 
-    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, JournalWatermarks]:
-        watermarks: dict[UUID, JournalWatermarks] = await self._call("watermarks_of", journal_ids)
+    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, int]:
+        watermarks: dict[UUID, int] = await self._call("watermarks_of", journal_ids)
         return watermarks
 
     async def complete(self, journal_id: UUID, last: int) -> None:
         await self._call("complete", journal_id, last)
+
+    async def share(
+        self, owner: str, ttl_s: float, handed_over: Collection[UUID] = ()
+    ) -> JournalShare:
+        share: JournalShare = await self._call("share", owner, ttl_s, handed_over)
+        return share
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
         leases: list[JournalLease] = await self._call("lease", owner, limit, ttl_s)
@@ -175,11 +175,6 @@ class FaultyClickLedger:
         moved: JournalLease = await self._call("dead_letter", lease, batch, reason)
         return moved
 
-    async def commit_dimension_counts(
-        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
-    ) -> None:
-        await self._call("commit_dimension_counts", advances, buffer)
-
 
 class WatchedLedger:
     """A `ClickLedger` that notes in `broken` each move of a watermark without its lease."""
@@ -189,9 +184,10 @@ class WatchedLedger:
         self._counts = counts
         self._broken = broken
         self.register = ledger.register
-        self.watermarks = ledger.watermarks
+        self.watermark = ledger.watermark
         self.complete = ledger.complete
         self.watermarks_of = ledger.watermarks_of
+        self.share = ledger.share
         self.lease = ledger.lease
         self.release = ledger.release
         self.delete_journal = ledger.delete_journal
@@ -201,22 +197,6 @@ class WatchedLedger:
 
     async def dead_letter(self, lease: JournalLease, batch: Batch, reason: str) -> JournalLease:
         return await self._guarded(lease, self._ledger.dead_letter(lease, batch, reason))
-
-    async def commit_dimension_counts(
-        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
-    ) -> None:
-        rows = {
-            advance.journal_id: self._counts.journals.get(advance.journal_id)
-            for advance in advances
-        }
-        stale = any(
-            (row := rows[advance.journal_id]) is None or row.fencing_token != advance.fencing_token
-            for advance in advances
-        )
-        rollbacks = self._counts.rollbacks
-        await self._ledger.commit_dimension_counts(advances, buffer)
-        if stale and rollbacks == self._counts.rollbacks:
-            self._broken.append("dimensions were counted under a lease that was lost")
 
     async def _guarded(self, lease: JournalLease, call: Awaitable[JournalLease]) -> JournalLease:
         row = self._counts.journals.get(lease.journal_id)

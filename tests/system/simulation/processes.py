@@ -18,7 +18,6 @@ from storage.clicks.recovery import OrphanReader, orphans
 from tests.kit.faulty_files import FaultyFiles
 from tests.kit.shipped_batches import click
 from tests.system.simulation.faults import FaultyClickLedger, FaultyClickStream, Network, Process
-from tests.system.simulation.plain import SmallClickBuffer
 
 if TYPE_CHECKING:
     from tests.system.simulation.world import World
@@ -248,7 +247,7 @@ class Worker:
         )
         ledger = FaultyClickLedger(world.ledger, Network(self.process, world.postgres))
         self.aggregator: Aggregator = world.build.aggregator(
-            owner, stream, ledger, lease_ttl_s=LEASE_TTL_S, new_buffer=SmallClickBuffer
+            owner, stream, ledger, lease_ttl_s=LEASE_TTL_S
         )
         self.ended = trio.Event()
         self._scope = trio.CancelScope()

@@ -1,0 +1,124 @@
+"""The settler: has deltas merged or counted before questions have too many of them to read.
+
+The ledger notes each delta that it commits. A day is due when it has many deltas, when their clicks would make
+it hot, and a hot day every HOT_S. Deltas that nobody noted, of a process that has ended, are looked for at the
+start and every LOOK_S. Two settlers may work at once: the store keeps them apart, and whatever one has not
+settled yet is counted all the same, as every question adds the deltas.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import trio
+
+from engine.common.errors import UnavailableError
+from engine.common.retry import backoff_s
+from engine.operations.metrics import Metric, Sample
+from engine.operations.progress import Progress
+from engine.stats.profile_day import HOT_CLICKS, MAX_DELTAS, ProfileDay
+
+logger = logging.getLogger("waypost.settler")
+
+TICK_S: Final = 0.5
+HOT_S: Final = 3.0
+LOOK_S: Final = 600.0
+MAX_NOTED: Final = 100_000
+DAYS_AT_ONCE: Final = 20
+LOOKED_FOR: Final = 1_000
+
+SETTLED_CLICKS: Final = Metric(
+    "waypost_settled_clicks_total", "Clicks in deltas that were merged, packed or counted in tables"
+)
+DUE_DAYS: Final = Metric(
+    "waypost_settling_waiting", "Days of profiles with so many deltas that they are to be settled"
+)
+
+
+class DeltaStore(Protocol):
+    """Deltas, and the days that they are of."""
+
+    async def settle(self, days: Sequence[ProfileDay]) -> tuple[int, set[ProfileDay]]:
+        """Settle the deltas of these days. Returns the clicks in them, and which of the days are hot."""
+
+    async def busy_days(self, limit: int) -> list[ProfileDay]:
+        """Return days with more deltas, or more clicks in them, than a day should have; the busiest first."""
+
+
+class _Noted:
+    """The deltas of a day that were noted: how many, their clicks, and since when."""
+
+    __slots__ = ("clicks", "deltas", "since")
+
+    def __init__(self, now: float) -> None:
+        self.deltas = self.clicks = 0
+        self.since = now
+
+
+class DeltaSettler:
+    """The settler. Run it under a supervisor."""
+
+    def __init__(self, store: DeltaStore) -> None:
+        self._store = store
+        self._noted: dict[ProfileDay, _Noted] = {}
+        self._hot: set[ProfileDay] = set()
+        self._look_at = 0.0
+        self._failures = 0
+        self._progress = Progress()
+        self.settled = 0
+        self.last_error = ""
+
+    def note(self, day: ProfileDay, clicks: int) -> None:
+        """Note a delta that was committed."""
+        noted = self._noted.get(day)
+        if noted is None:
+            if len(self._noted) >= MAX_NOTED:
+                self._noted.clear()  # the next look finds the busy ones
+            noted = self._noted[day] = _Noted(trio.current_time())
+        noted.deltas += 1
+        noted.clicks += clicks
+
+    async def run(self) -> None:
+        self._progress.moved(trio.current_time())
+        self._look_at = trio.current_time()
+        while True:
+            try:
+                await self._settle_due()
+                self._failures = 0
+                self._progress.moved(trio.current_time())
+                await trio.sleep(TICK_S)
+            except UnavailableError as error:
+                self._failures += 1
+                self.last_error = str(error)
+                await trio.sleep(backoff_s(self._failures, first_s=TICK_S, limit_s=5.0))
+
+    async def _settle_due(self) -> None:
+        due = [day for day, noted in self._noted.items() if self._is_due(day, noted)]
+        if trio.current_time() >= self._look_at:
+            due += await self._store.busy_days(LOOKED_FOR)
+            self._look_at = trio.current_time() + LOOK_S
+        for start in range(0, len(due), DAYS_AT_ONCE):
+            days = due[start : start + DAYS_AT_ONCE]
+            clicks, hot = await self._store.settle(days)
+            self.settled += clicks
+            for day in days:
+                self._noted.pop(day, None)
+            self._remember(hot)
+
+    def _is_due(self, day: ProfileDay, noted: _Noted) -> bool:
+        if noted.deltas >= MAX_DELTAS or noted.clicks >= HOT_CLICKS:
+            return True
+        return day in self._hot and trio.current_time() >= noted.since + HOT_S
+
+    def _remember(self, hot: set[ProfileDay]) -> None:
+        if len(self._hot) + len(hot) > MAX_NOTED:
+            self._hot.clear()
+        self._hot |= hot
+
+    def stall(self) -> str:
+        """Return a line if it has stood still, or an empty one."""
+        return self._progress.stall(trio.current_time(), "settling of deltas", self.last_error)
+
+    def samples(self) -> list[Sample]:
+        now_due = sum(self._is_due(day, noted) for day, noted in self._noted.items())
+        return [SETTLED_CLICKS.sample(self.settled), DUE_DAYS.sample(now_due)]

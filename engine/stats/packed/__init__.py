@@ -1,0 +1,1 @@
+"""Packed clicks: their format, how they are made, and how questions are answered from them."""

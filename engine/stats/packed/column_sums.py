@@ -1,0 +1,204 @@
+"""Sums of packed clicks, as the statements of a stats plan ask for them (engine/stats/plan.py).
+
+Exact for every zone, as rows begin with quarters of an hour, and for visitors: one is counted once in each row
+and UTC day, whatever its links and values.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from engine.clicks.dimension import ALL_LINKS, Dimension
+from engine.stats.packed.packed_clicks import COLUMN_OF, Numbers
+from engine.stats.packed.profile_clicks import QUARTERS, Mask, ProfileClicks, Values
+from engine.stats.plan import CountsStatement
+from engine.stats.query import Filter
+from engine.stats.sketch import sketches
+
+_BOT: Final = 2
+_QUARTER_S: Final = 900
+_EPOCH: Final = date(1970, 1, 1)
+_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+
+
+class ColumnSums(NamedTuple):
+    """Sums as columns, one row for each link (None: not by link), value (None: not by value) and row of the
+    answer, from 1."""
+
+    links: list[int | None]
+    values: list[str | None]
+    rows: list[int]
+    clicks: list[int]
+    views: list[int]
+    bots: list[int]
+    visitors: list[int]
+
+
+def column_sums(clicks: ProfileClicks, statement: CountsStatement) -> ColumnSums:
+    """Return the sums of a statement over these clicks, in no order and without a limit."""
+    of, codes, names = _chosen(clicks, statement)
+    rows = rows_of(clicks, statement.split.starts)[of]
+    if not statement.by_value:
+        # A click with two variants is one click where variants are not told apart.
+        of, first = np.unique(of, return_index=True)
+        rows, codes, names = rows[first], np.zeros(len(of), np.int64), ("",)
+    links = clicks.links[of] if statement.by_link else np.zeros(len(of), np.int64)
+    visitors = statement.sketches is not None
+    sums = group_sums(clicks, of, (links, codes, rows), visitors=visitors)
+    link_column, code_column, row_column = sums.keys
+    return ColumnSums(
+        link_column.tolist() if statement.by_link else [None] * len(row_column),
+        [names[code] for code in code_column.tolist()]
+        if statement.by_value
+        else [None] * len(row_column),
+        row_column.tolist(),
+        sums.counts[:, 0].tolist(),
+        sums.counts[:, 1].tolist(),
+        sums.counts[:, 2].tolist(),
+        sums.visitors.tolist(),
+    )
+
+
+def columns_of(statement: CountsStatement) -> set[str]:
+    """Return the names of the columns that column_sums() of the statement needs."""
+    columns = {"kinds"}
+    if statement.dimension in COLUMN_OF:
+        columns.add(COLUMN_OF[statement.dimension])
+    by_links = statement.links is None or ALL_LINKS not in statement.links
+    if by_links or statement.by_link or statement.dimension is Dimension.LINK:
+        columns.add("links")
+    return columns | ({"visitors", "pseudonyms"} if statement.sketches is not None else set())
+
+
+class SketchKey(NamedTuple):
+    """The key of one stored sketch: link (ALL_LINKS: the profile), value, row of the answer and UTC day."""
+
+    link: int
+    value: str
+    row: int
+    day: date
+
+
+def column_sketches(clicks: ProfileClicks, statement: CountsStatement) -> dict[SketchKey, bytes]:
+    """Return the visitors of a statement's clicks as sketches, to be merged with those of hot days' tables."""
+    of, codes, names = _chosen(clicks, statement)
+    known = (clicks.visitors[of] != 0) & (clicks.counted_as[of] != _BOT)
+    of, codes = of[known], codes[known]
+    whole = statement.links is None or ALL_LINKS in statement.links
+    links = np.full(len(of), ALL_LINKS) if whole else clicks.links[of]
+    rows = rows_of(clicks, statement.split.starts)[of]
+    days = clicks.quarters[of] // QUARTERS
+    group, firsts = _numbered((links, codes, rows, days))
+    pairs = np.unique(np.stack((group, clicks.pseudonyms[of])), axis=1)
+    sizes = np.bincount(pairs[0], minlength=len(firsts)).tolist()
+    keys = [
+        SketchKey(link, names[code], row, _EPOCH + timedelta(days=day))
+        for link, code, row, day in zip(
+            links[firsts].tolist(), codes[firsts].tolist(), rows[firsts].tolist(),
+            days[firsts].tolist(), strict=True,
+        )
+    ]  # fmt: skip
+    return {
+        key: sketch
+        for key, sketch in zip(keys, sketches(pairs[1], sizes), strict=True)
+        if sketch is not None
+    }
+
+
+class GroupSums(NamedTuple):
+    """Keys as columns, counts of shape (groups, 3), and visitors."""
+
+    keys: tuple[Numbers, ...]
+    counts: Numbers
+    visitors: Numbers
+
+
+def group_sums(
+    clicks: ProfileClicks, of: Numbers, keys: Sequence[Numbers], *, visitors: bool
+) -> GroupSums:
+    """Sum the clicks `of` by keys, columns as long as `of`. Without `visitors` their numbers are 0."""
+    group, firsts = _numbered(keys)
+    groups = len(firsts)
+    counted_as = clicks.counted_as[of]
+    counts = np.bincount(group * 3 + counted_as, minlength=3 * groups).reshape(groups, 3)
+    numbers = np.zeros(groups, np.int64)
+    if visitors:
+        known = (clicks.visitors[of] != 0) & (counted_as != _BOT)
+        of_known = clicks.visitors[of][known]
+        span = int(of_known.max(initial=0)) + 1
+        pairs = np.unique(group[known] * span + of_known)
+        numbers = np.bincount(pairs // span, minlength=groups)
+    return GroupSums(tuple(key[firsts] for key in keys), counts, numbers)
+
+
+def _numbered(keys: Sequence[Numbers]) -> tuple[Numbers, Numbers]:
+    """Return the number of each row's group, and the first row of each group."""
+    group = np.zeros(len(keys[0]), np.int64)
+    for key in keys:
+        _, codes = np.unique(key, return_inverse=True)
+        group = group * (int(codes.max(initial=0)) + 1) + codes
+        _, group = np.unique(group, return_inverse=True)
+    _, firsts = np.unique(group, return_index=True)
+    return group, firsts
+
+
+def within(clicks: ProfileClicks, start: datetime, end: datetime) -> Mask:
+    """Return which clicks are in [start, end), in whole quarters."""
+    return (clicks.quarters >= quarter(start)) & (clicks.quarters < quarter(end))
+
+
+def rows_of(clicks: ProfileClicks, starts: Sequence[datetime]) -> Numbers:
+    """Return the row of each click, from 1, for rows that begin at `starts`; 0: before the first."""
+    return np.searchsorted(np.array([quarter(start) for start in starts]), clicks.quarters, "right")
+
+
+def quarter(moment: datetime) -> int:
+    """Return the number of whole quarters of an hour since 1970, rounded up."""
+    return -(-int(moment.astimezone(UTC).timestamp()) // _QUARTER_S)
+
+
+def _chosen(
+    clicks: ProfileClicks, statement: CountsStatement
+) -> tuple[Numbers, Numbers, Sequence[str]]:
+    """Return the clicks that the statement reads, the number of the value of each, and the values."""
+    chosen = within(clicks, statement.split.starts[0], statement.split.end)
+    if statement.links is not None and ALL_LINKS not in statement.links:
+        chosen &= np.isin(clicks.links, np.array(statement.links, np.int64))
+    values = _values(clicks, statement.dimension)
+    passing = np.array([_passes(name, statement) for name in values.names], bool)
+    pairs = chosen[values.clicks] & passing[values.codes]
+    return values.clicks[pairs], values.codes[pairs], values.names
+
+
+def _values(clicks: ProfileClicks, dimension: Dimension) -> Values:
+    if dimension is not Dimension.TOTAL:
+        return clicks.values(dimension)
+    every = np.arange(len(clicks), dtype=np.int64)
+    return Values(every, np.zeros(len(clicks), np.int64), ("",))
+
+
+def _passes(value: str, statement: CountsStatement) -> bool:
+    if statement.values is not None and value not in statement.values:
+        return False
+    return passes(value, statement.filters)
+
+
+def passes(value: str, filters: Iterable[Filter]) -> bool:
+    """Return whether a dimension's value passes filters: one of those with `=`, and all of the others."""
+    equals: list[bool] = []
+    for filter_ in filters:
+        operator, operand = filter_.operator, filter_.value
+        if operator == "=":
+            equals.append(value == operand)
+        elif (operator == "!=" and value == operand) or (
+            operator == "~=" and ascii_lower(operand) not in ascii_lower(value)
+        ):
+            return False
+    return any(equals) if equals else True
+
+
+def ascii_lower(text: str) -> str:
+    """Return the text as Postgres' lower() in the collation C makes it."""
+    return text.translate(_LOWER)

@@ -1,0 +1,107 @@
+"""Repacking: packed clicks of several pieces as one, and as columns for the tables of hot days."""
+
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.clicks.dimension import Dimension
+from engine.stats.packed.column_sums import group_sums
+from engine.stats.packed.packed_clicks import (
+    COLUMN_OF,
+    VALUE_COLUMNS,
+    Numbers,
+    PackedClicks,
+    pack_links,
+    pack_pseudonyms,
+    pack_quarters,
+    pack_texts,
+    pack_visitors,
+)
+from engine.stats.packed.profile_clicks import Mask, ProfileClicks, quarter_of
+from engine.stats.vectorised_counts import ClickColumns, CountScope
+
+_QUARTER_US = 900_000_000
+
+
+def repacked(
+    clicks: ProfileClicks, day: date, *, as_segment: bool, chosen: Mask | None = None
+) -> PackedClicks:
+    """Return the clicks, or the chosen ones of them, packed as one, with quarters from `day` on.
+
+    As a segment, visitors are numbers, and their pseudonyms a column of its own that can be deleted; they are
+    left out if a piece has lost its own.
+    """
+    order = np.argsort(clicks.quarters, kind="stable")
+    if chosen is not None:
+        order = order[chosen[order]]
+    links, link_codes = np.unique(clicks.links, return_inverse=True)
+    texts = {}
+    for column in VALUE_COLUMNS:
+        values, codes = clicks.texts(column)
+        texts[column] = pack_texts(*_used(values, codes[order]))
+    pseudonyms: bytes | None = None
+    if not as_segment:
+        visitors = pack_pseudonyms(clicks.pseudonyms[order].astype(">i8").tobytes())
+    else:
+        visitors, pseudonyms = pack_visitors(clicks.pseudonyms[order])
+        pseudonyms = pseudonyms if clicks.has_pseudonyms else None
+    return PackedClicks(
+        len(order),
+        pack_quarters(clicks.quarters[order] - quarter_of(day)),
+        pack_links(links.tolist(), link_codes[order]),
+        texts,
+        visitors,
+        pseudonyms,
+    )
+
+
+def _used(values: list[str], codes: Numbers) -> tuple[list[str], Numbers]:
+    """Return the values that are used, and their numbers."""
+    used, numbers = np.unique(codes, return_inverse=True)
+    if len(used) == len(values):
+        return values, codes
+    return [values[number] for number in used.tolist()], numbers
+
+
+class RollupColumns(NamedTuple):
+    """Counts by link and quarter of an hour since 1970, as columns."""
+
+    links: list[int]
+    quarters: list[int]
+    clicks: list[int]
+    views: list[int]
+    bots: list[int]
+
+
+def rollups_of(clicks: ProfileClicks) -> RollupColumns:
+    keys = (clicks.links, clicks.quarters)
+    sums = group_sums(clicks, np.arange(len(clicks)), keys, visitors=False)
+    links, quarters = (key.tolist() for key in sums.keys)
+    return RollupColumns(links, quarters, *(column.tolist() for column in sums.counts.T))
+
+
+def count_columns(clicks: ProfileClicks, tenant_id: int, profile_id: int) -> ClickColumns:
+    """Return the clicks as columns of which counts by dimension are made."""
+    places = np.stack((clicks.links, clicks.quarters), axis=1)
+    scopes, scope = np.unique(places, axis=0, return_inverse=True)
+    names: list[str] = []
+    values: dict[Dimension, Numbers] = {}
+    for dimension in COLUMN_OF:
+        of_dimension = clicks.values(dimension)
+        values[dimension] = of_dimension.codes + len(names)
+        names += of_dimension.names
+    variants = clicks.values(Dimension.VARIANT)
+    variant_codes = values.pop(Dimension.VARIANT)
+    return ClickColumns(
+        [
+            CountScope(tenant_id, profile_id, link, quarter * _QUARTER_US)
+            for link, quarter in scopes.tolist()
+        ],
+        scope.reshape(-1),
+        clicks.counted_as,
+        clicks.pseudonyms,
+        values,
+        (variants.clicks, variant_codes),
+        names,
+    )

@@ -1,0 +1,233 @@
+"""Settling of deltas: they are merged, packed as segments, or counted in the tables of hot days.
+
+Guarantees:
+- exactly once, whatever is killed: a transaction deletes what it takes, `DELETE … RETURNING`, and inserts the
+  same clicks elsewhere. So every snapshot has each click once;
+- two jobs never work on one profile's day: each locks its row of `profile_days` first, and leaves out days
+  that are locked already. Folds are not locked out: they only insert;
+- no order matters: a day may be settled at any time and any number of times.
+
+| the day | its deltas become |
+|---|---|
+| hot | counts in rollups and dimension counts, and a segment that is `in_tables`, for crossed questions |
+| more than HOT_CLICKS clicks | hot, with the segments that it has |
+| before today, UTC, with PACKED_FROM clicks or a segment | a segment, together with that of the day |
+| any other | one delta |
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Final, NamedTuple
+
+from engine.stats.packed.packed_clicks import decode, encode
+from engine.stats.packed.profile_clicks import Piece, ProfileClicks
+from engine.stats.packed.repacking import count_columns, repacked, rollups_of
+from engine.stats.profile_day import HOT_CLICKS, MAX_DELTAS, ProfileDay
+from storage.postgres import queries
+from storage.postgres.database import Connection, Database
+from storage.stats import dimension_counts
+from storage.stats.deltas import Delta, add_deltas
+from storage.stats.segments import ClickSegment, add_segments, piece_of
+
+_SQL: Final = queries.load("stats/settling")
+LISTED_AT_ONCE: Final = 5_000
+DAYS_AT_ONCE: Final = 200
+STATEMENT_TIMEOUT_S: Final = 1_200.0
+PACKED_FROM: Final = 64  # clicks: columns of fewer take more space than a delta
+
+
+class _Taken(NamedTuple):
+    """The pieces taken of a day."""
+
+    deltas: list[Piece]
+    segments: list[Piece]
+
+
+class PostgresDeltaStore:
+    """DeltaStore over a database that was opened as waypost_aggregator."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def settle(self, days: Sequence[ProfileDay]) -> tuple[int, set[ProfileDay]]:
+        return await settle(self._database, days)
+
+    async def busy_days(self, limit: int) -> list[ProfileDay]:
+        async def work(connection: Connection) -> list[ProfileDay]:
+            rows = await connection.fetch(_SQL["busy_days"], MAX_DELTAS, HOT_CLICKS, limit)
+            return [ProfileDay(*row) for row in rows]
+
+        return await self._database.transaction(work)
+
+
+async def settle(
+    database: Database, days: Sequence[ProfileDay], *, pack_few: bool = False
+) -> tuple[int, set[ProfileDay]]:
+    """Settle the deltas of these days in one transaction. Returns the clicks in them, and which days are hot.
+
+    With `pack_few`, finished days become segments however few clicks they have.
+    """
+
+    async def work(connection: Connection) -> tuple[int, set[ProfileDay]]:
+        return await _settle(connection, sorted(set(days)), pack_few)
+
+    return await database.transaction(work) if days else (0, set())
+
+
+async def _settle(
+    connection: Connection, days: Sequence[ProfileDay], pack_few: bool
+) -> tuple[int, set[ProfileDay]]:
+    locked = await lock_days(connection, days)
+    if not locked:
+        return 0, set()
+    deltas: defaultdict[ProfileDay, list[Piece]] = defaultdict(list)
+    for day, data in await take_deltas(connection, list(locked)):
+        deltas[day].append(Piece(day.day, decode(data)))
+    if not deltas:
+        return 0, set()
+    columns = list(zip(*locked, strict=True))
+    packed = {
+        ProfileDay(*key): clicks
+        for *key, clicks in await connection.fetch(_SQL["packed_clicks"], *columns)
+    }
+    today: date = await connection.fetchval(_SQL["today"])
+    counts = {day: sum(piece.clicks.clicks for piece in of) for day, of in deltas.items()}
+    merged: list[ProfileDay] = []
+    finished: list[ProfileDay] = []
+    hot: list[ProfileDay] = []
+    promoted: list[ProfileDay] = []
+    for day, clicks in counts.items():
+        if locked[day]:
+            hot.append(day)
+        elif clicks + packed.get(day, 0) > HOT_CLICKS:
+            promoted.append(day)
+        else:
+            few = clicks < PACKED_FROM and day not in packed and not pack_few
+            (merged if few or day.day >= today else finished).append(day)
+    await _merge(connection, {day: deltas[day] for day in merged})
+    await _pack(connection, {day: deltas[day] for day in finished})
+    await _promote(connection, promoted, deltas)
+    # All at once, in the order of their locks, or two jobs could deadlock.
+    await dimension_counts.lock_profiles(connection, {day.profile_id for day in hot + promoted})
+    for day in sorted(hot + promoted):
+        await _count_in_tables(connection, day, deltas[day])
+    return sum(counts.values()), {*hot, *promoted}
+
+
+async def lock_days(connection: Connection, days: Sequence[ProfileDay]) -> dict[ProfileDay, bool]:
+    """Lock days against other jobs until the transaction ends. Returns the free days, each with `hot`."""
+    columns = list(zip(*sorted(days), strict=True))
+    if not columns:
+        return {}
+    await connection.execute(_SQL["add_days"], *columns)
+    rows = await connection.fetch(_SQL["lock_days"], *columns)
+    return {ProfileDay(*key): hot for *key, hot in rows}
+
+
+async def wait_for_days(connection: Connection, days: Sequence[ProfileDay]) -> None:
+    """Lock days against other jobs until the transaction ends, and wait for jobs that have them."""
+    columns = list(zip(*sorted(days), strict=True))
+    await connection.execute(_SQL["add_days"], *columns)
+    await connection.execute(_SQL["wait_for_days"], *columns)
+
+
+async def take_deltas(
+    connection: Connection, days: Sequence[ProfileDay]
+) -> list[tuple[ProfileDay, bytes]]:
+    """Delete the deltas of days that are locked. Returns their data by day."""
+    rows = await connection.fetch(_SQL["take_deltas"], *zip(*days, strict=True))
+    return [(ProfileDay(*key), data) for *key, data in rows]
+
+
+async def settle_finished(database: Database, report: Callable[[int], None]) -> int:
+    """Settle days before today, UTC, whose deltas should be fewer or packed. Returns how many there were."""
+    return await _settle_listed(database, "finished_days", (PACKED_FROM,), report, pack_few=False)
+
+
+async def settle_expired(database: Database) -> int:
+    """Pack the deltas of days whose raw clicks have ended, so that their pseudonyms can be deleted. Returns the
+    number of days."""
+    return await _settle_listed(database, "expired_days", (), lambda done: None, pack_few=True)
+
+
+async def _settle_listed(
+    database: Database,
+    query: str,
+    values: tuple[int, ...],
+    report: Callable[[int], None],
+    *,
+    pack_few: bool,
+) -> int:
+    settled, last = 0, ProfileDay(0, 0, date.min)
+    while True:
+
+        async def work(connection: Connection, last: ProfileDay = last) -> list[ProfileDay]:
+            await connection.execute(_SQL["no_time_limit"])
+            rows = await connection.fetch(
+                _SQL[query], *last, LISTED_AT_ONCE, *values, timeout=STATEMENT_TIMEOUT_S
+            )
+            return [ProfileDay(*row) for row in rows]
+
+        days = await database.transaction(work)
+        for start in range(0, len(days), DAYS_AT_ONCE):
+            chunk = days[start : start + DAYS_AT_ONCE]
+            await settle(database, chunk, pack_few=pack_few)
+            settled += len(chunk)
+            report(settled)
+        if len(days) < LISTED_AT_ONCE:
+            return settled
+        last = days[-1]
+
+
+async def _merge(connection: Connection, deltas: dict[ProfileDay, list[Piece]]) -> None:
+    rows = []
+    for day, pieces in deltas.items():
+        clicks = ProfileClicks(pieces)
+        rows.append(Delta(*day, len(clicks), encode(repacked(clicks, day.day, as_segment=False))))
+    await add_deltas(connection, rows)
+
+
+async def _pack(connection: Connection, deltas: dict[ProfileDay, list[Piece]]) -> None:
+    """Write the days' deltas, and the segments that they have, as one segment each."""
+    if not deltas:
+        return
+    await _add_segments_of(connection, deltas)
+    await add_segments(
+        connection,
+        (
+            ClickSegment(
+                *day, 0, 1, False, repacked(ProfileClicks(pieces), day.day, as_segment=True)
+            )
+            for day, pieces in deltas.items()
+        ),
+    )
+
+
+async def _promote(
+    connection: Connection, days: Sequence[ProfileDay], deltas: dict[ProfileDay, list[Piece]]
+) -> None:
+    """Make days hot, and take their segments as well."""
+    if days:
+        await connection.execute(_SQL["make_hot"], *zip(*days, strict=True))
+        await _add_segments_of(connection, {day: deltas[day] for day in days})
+
+
+async def _add_segments_of(connection: Connection, pieces: dict[ProfileDay, list[Piece]]) -> None:
+    """Take the segments of days that are in no table, and add them to the days' pieces."""
+    columns = zip(*pieces, strict=True)
+    for row in await connection.fetch(_SQL["take_segments"], *columns, False):
+        pieces[ProfileDay(*row[:3])].append(piece_of(row))
+
+
+async def _count_in_tables(
+    connection: Connection, day: ProfileDay, pieces: Sequence[Piece]
+) -> None:
+    """Add clicks of a hot day to its tables, and keep them packed for crossed questions."""
+    clicks = ProfileClicks(pieces)
+    await connection.execute(_SQL["add_to_rollups"], *day[:2], *rollups_of(clicks))
+    columns = count_columns(clicks, day.tenant_id, day.profile_id)
+    await dimension_counts.add_blocks(connection, columns.blocks())
+    last = await connection.fetchval(_SQL["last_part"], *day)
+    packed = repacked(clicks, day.day, as_segment=True)
+    await add_segments(connection, [ClickSegment(*day, last + 1, 1, True, packed)])

@@ -1,0 +1,92 @@
+-- name: no_time_limit
+-- Allow the transaction 20 minutes, as all finished days of all profiles are looked through.
+SET LOCAL statement_timeout = '20min';
+
+-- name: add_days
+-- Add the rows of profiles' days that have none, in the order of the key, or two jobs could deadlock.
+INSERT INTO profile_days (tenant_id, profile_id, day)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::date[]) ORDER BY 1, 2, 3
+ON CONFLICT DO NOTHING;
+
+-- name: lock_days
+-- Lock the rows of profiles' days until the transaction ends. Those that another job has locked are left out.
+SELECT p.tenant_id, p.profile_id, p.day, p.hot
+FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
+JOIN profile_days AS p USING (tenant_id, profile_id, day)
+ORDER BY 1, 2, 3
+FOR UPDATE OF p SKIP LOCKED;
+
+-- name: wait_for_days
+-- Lock the same, and wait for those that another job has locked.
+SELECT FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
+JOIN profile_days AS p USING (tenant_id, profile_id, day)
+ORDER BY p.tenant_id, p.profile_id, p.day
+FOR UPDATE OF p;
+
+-- name: take_deltas
+-- Take the deltas of profiles' days.
+DELETE FROM click_deltas AS d USING unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
+WHERE d.tenant_id = u.tenant_id AND d.profile_id = u.profile_id AND d.day = u.day
+RETURNING d.tenant_id, d.profile_id, d.day, d.data;
+
+-- name: packed_clicks
+-- Count the clicks in segments of profiles' days that are in no table.
+SELECT s.tenant_id, s.profile_id, s.day, sum(s.clicks)::bigint AS clicks
+FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
+JOIN click_segments AS s USING (tenant_id, profile_id, day)
+WHERE s.days = 1 AND NOT s.in_tables
+GROUP BY 1, 2, 3;
+
+-- name: take_segments
+-- Take the segments of profiles' days, of whole days only; those in tables if $4.
+DELETE FROM click_segments AS s USING unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
+WHERE s.tenant_id = u.tenant_id AND s.profile_id = u.profile_id AND s.day = u.day AND s.days = 1 AND s.in_tables = $4
+RETURNING s.*;
+
+-- name: make_hot
+-- Make profiles' days hot.
+UPDATE profile_days AS p SET hot = true
+FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
+WHERE p.tenant_id = u.tenant_id AND p.profile_id = u.profile_id AND p.day = u.day;
+
+-- name: last_part
+-- Return the highest part of the segments of a profile's day; -1: it has none.
+SELECT coalesce(max(part), -1) FROM click_segments WHERE tenant_id = $1 AND profile_id = $2 AND day = $3;
+
+-- name: today
+-- Return the UTC day by the clock of the database.
+SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date;
+
+-- name: add_to_rollups
+-- Add counts of hot days.
+INSERT INTO rollups AS r (tenant_id, profile_id, link_id, bucket, clicks, views, bots)
+SELECT $1, $2, link_id, timestamptz 'epoch' + quarter * interval '15 minutes', clicks, views, bots
+FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    AS u (link_id, quarter, clicks, views, bots)
+ORDER BY 3, 4
+ON CONFLICT (tenant_id, profile_id, link_id, bucket) DO UPDATE
+SET clicks = r.clicks + excluded.clicks, views = r.views + excluded.views, bots = r.bots + excluded.bots;
+
+-- name: busy_days
+-- List profiles' days with so many deltas, or clicks in them, that they should be settled: at most $3, the busiest
+-- first.
+SELECT d.tenant_id, d.profile_id, d.day FROM click_deltas AS d
+GROUP BY 1, 2, 3 HAVING count(*) > $1 OR sum(d.clicks) > $2
+ORDER BY count(*) DESC LIMIT $3;
+
+-- name: finished_days
+-- List profiles' days before today, UTC, after the key ($1, $2, $3), with more than one delta, or $5 clicks or more
+-- in deltas, or that are hot: at most $4.
+SELECT d.tenant_id, d.profile_id, d.day FROM click_deltas AS d
+    LEFT JOIN profile_days AS p USING (tenant_id, profile_id, day)
+WHERE d.day < (clock_timestamp() AT TIME ZONE 'UTC')::date AND (d.tenant_id, d.profile_id, d.day) > ($1, $2, $3)
+GROUP BY 1, 2, 3 HAVING count(*) > 1 OR sum(d.clicks) >= $5 OR bool_or(p.hot)
+ORDER BY 1, 2, 3 LIMIT $4;
+
+-- name: expired_days
+-- List profiles' days with deltas whose raw clicks have ended, after the key ($1, $2, $3): at most $4.
+SELECT DISTINCT d.tenant_id, d.profile_id, d.day
+FROM click_deltas AS d JOIN profiles AS p ON p.tenant_id = d.tenant_id AND p.id = d.profile_id
+WHERE d.day < (clock_timestamp() AT TIME ZONE 'UTC')::date - p.raw_retention_days::int
+    AND (d.tenant_id, d.profile_id, d.day) > ($1, $2, $3)
+ORDER BY 1, 2, 3 LIMIT $4;

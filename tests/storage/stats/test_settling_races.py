@@ -1,0 +1,163 @@
+"""Settling under races and kills: no snapshot loses or doubles a click, and sabotaged jobs are noticed."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+
+import asyncpg
+import pytest
+
+from engine.stats.profile_day import ProfileDay
+from storage.bridge import in_asyncio
+from storage.clicks import ledger
+from storage.postgres.database import Connection, Database
+from storage.stats import months, rebuild, settling
+from storage.stats.deltas import Delta, add_deltas
+from tests.kit.counting_races import FIRST, PROFILES, Races
+from tests.kit.hosted import hosted_run
+from tests.kit.stats_database import days_with_deltas, fold, random_clicks
+
+pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
+
+Sabotage = Callable[[pytest.MonkeyPatch], None]
+
+
+@pytest.fixture
+async def race(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[[int], Races]]:
+    """Yield a function that makes races of a number of folds. Commits are late at times."""
+    monkeypatch.setattr(settling, "HOT_CLICKS", 60)
+    dice = random.Random(1)
+
+    async def late(connection: Connection, deltas: list[Delta]) -> None:
+        await add_deltas(connection, deltas)
+        if dice.random() < 0.2:
+            await connection.execute("SELECT pg_sleep($1)", dice.random() * 0.05)
+
+    monkeypatch.setattr(ledger, "add_deltas", late)
+    await in_asyncio(_add_profiles, database_url)
+    app = await Database.open(database_url, role="waypost_app", size=2, query_timeout_ms=5_000)
+    aggregator = await Database.open(
+        database_url, role="waypost_aggregator", size=12, query_timeout_ms=5_000
+    )
+    yield lambda folds: Races(database_url, app, aggregator, folds)
+    await app.close()
+    await aggregator.close()
+
+
+async def _add_profiles(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "SET search_path = waypost; SET session_replication_role = replica"
+        )
+        await connection.executemany(
+            "INSERT INTO profiles (id, tenant_id, handle, title, raw_retention_days) "
+            "VALUES ($1, 1, $2, '', 3650)",
+            [(profile_id, f"profile{profile_id}") for profile_id in PROFILES],
+        )
+    finally:
+        await connection.close()
+
+
+async def test_no_snapshot_loses_or_doubles_a_click(race: Callable[[int], Races]) -> None:
+    races = race(40)
+    await races.run(1)
+    assert races.wrong == []
+    assert races.seen["read"] > 10
+
+
+async def test_a_day_that_a_job_has_is_left_to_it(database_url: str) -> None:
+    database = await Database.open(
+        database_url, role="waypost_aggregator", size=2, query_timeout_ms=5_000
+    )
+    await fold(database, random_clicks(random.Random(1), 30, FIRST, 3))
+    days = await days_with_deltas(database)
+    await settling.settle(database, days)  # which makes the rows that are locked
+
+    async def settle_meanwhile(connection: Connection) -> tuple[int, set[ProfileDay]]:
+        assert await settling.lock_days(connection, days[:2]) == dict.fromkeys(days[:2], False)
+        return await database.second_transaction(
+            lambda second: settling._settle(second, days, pack_few=True)
+        )
+
+    await database.transaction(settle_meanwhile)
+    assert await days_with_deltas(database) == days[:2]
+    clicks, _ = await settling.settle(database, days, pack_few=True)
+    assert clicks > 0
+    assert await days_with_deltas(database) == []
+    await database.close()
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("seed", range(4))
+async def test_long_races_lose_and_double_no_click(race: Callable[[int], Races], seed: int) -> None:
+    races = race(600)
+    await races.run(seed)
+    print(dict(races.seen))  # noqa: T201
+    assert races.wrong == []
+    assert min(races.seen[act] for act in ("stale", "months", "unavailable", "_recount")) > 3
+
+
+def _keep_deltas(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = (
+        "SELECT d.tenant_id, d.profile_id, d.day, d.data FROM click_deltas AS d "
+        "JOIN unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day) "
+        "USING (tenant_id, profile_id, day)"
+    )
+    monkeypatch.setattr(settling, "_SQL", {**settling._SQL, "take_deltas": query})
+
+
+def _keep_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = (
+        "SELECT s.* FROM click_segments AS s "
+        "JOIN unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day) "
+        "USING (tenant_id, profile_id, day) WHERE s.days = 1 AND s.in_tables = $4"
+    )
+    monkeypatch.setattr(settling, "_SQL", {**settling._SQL, "take_segments": query})
+
+
+def _take_no_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a day's segment were written anew without the one before."""
+    delete = settling._SQL["take_segments"].replace("RETURNING s.*", "")
+
+    async def lossy(connection: Connection, pieces: dict[ProfileDay, list[object]]) -> None:
+        await connection.execute(delete, *zip(*pieces, strict=True), False)
+
+    monkeypatch.setattr(settling, "_add_segments_of", lossy)
+
+
+def _lock_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def all_days(connection: Connection, days: list[ProfileDay]) -> dict[ProfileDay, bool]:
+        columns = list(zip(*sorted(days), strict=True))
+        await connection.execute(settling._SQL["add_days"], *columns)
+        query = settling._SQL["lock_days"].replace("FOR UPDATE OF p SKIP LOCKED", "")
+        return {ProfileDay(*key): hot for *key, hot in await connection.fetch(query, *columns)}
+
+    for module in (settling, months, rebuild):
+        monkeypatch.setattr(module, "lock_days", all_days)
+
+
+@pytest.mark.parametrize(
+    "sabotage",
+    [
+        _keep_deltas,
+        _keep_segments,
+        _take_no_segments,
+        pytest.param(_lock_nothing, marks=pytest.mark.large),
+    ],
+)
+async def test_a_sabotaged_job_is_noticed(
+    race: Callable[[int], Races], monkeypatch: pytest.MonkeyPatch, sabotage: Sabotage
+) -> None:
+    """By a snapshot that is wrong, or by Postgres, which refuses a second segment of the same part."""
+    sabotage(monkeypatch)
+    races = race(600)
+    try:
+        await races.run(2)
+    except BaseExceptionGroup as errors:
+        refused, others = errors.split(asyncpg.UniqueViolationError)
+        assert refused is not None
+        assert others is None
+    else:
+        assert races.wrong
