@@ -39,7 +39,7 @@ from bench.load.load import Load
 from bench.load.load import LoadPlan as LoadPlan
 from bench.load.machine import machine
 from bench.load.memory import resident_mb
-from bench.load.processes import Placement, cpu_s, on_cores, pin
+from bench.load.processes import Placement, cpu_s, cpu_s_of, on_cores, pin
 from engine.clicks.journal_format import HEADER_BYTES, frames
 
 CONNECTIONS = 64
@@ -141,8 +141,8 @@ class Pipeline:
         engine = self.engine
         return {
             "edge": cpu_s(self.edge),
-            "workers": sum(map(cpu_s, engine.role_pids("workers"))),
-            "postgres": sum(map(cpu_s, engine.postgres_processes())),
+            "workers": cpu_s_of(engine.role_pids("workers")),
+            "postgres": cpu_s_of(engine.postgres_processes()),
         }
 
     # ---- at a steady pace -----------------------------------------------------------------------

@@ -35,7 +35,7 @@ from bench.kit.link_set import SampleLink
 from bench.kit.report import progress, show, write_json
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.machine import machine
-from bench.load.processes import Placement, cpu_s
+from bench.load.processes import Placement, cpu_s, cpu_s_of
 
 LINKS: Final = 200
 P95_LIMIT_MS: Final = 50.0
@@ -165,7 +165,7 @@ class StatsQuestions:
 
     def _cpu_s(self) -> tuple[float, float]:
         """Return the CPU seconds so far of (console, Postgres)."""
-        return cpu_s(self.console), sum(map(cpu_s, self.engine.postgres_processes()))
+        return cpu_s(self.console), cpu_s_of(self.engine.postgres_processes())
 
     def measure_poll_cpu_ms(self, question: Question, polls: int) -> float:
         """Return the console's CPU time for one poll that is answered 304, in ms."""

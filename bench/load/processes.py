@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -26,16 +26,25 @@ class Stat(NamedTuple):
 def stat(pid: int) -> Stat:
     """Return the fields of a process. Raises OSError when it does not exist.
 
-    `cpu_s` is user and system time of all its threads, in steps of 10 ms.
+    `cpu_s` is user and system time of all its threads and of its children that have ended, in steps of 10 ms.
     """
     text = Path(f"/proc/{pid}/stat").read_text()
     # The name of the command, in parentheses, may contain any character.
     fields = text[text.rindex(")") + 2 :].split()
-    return Stat(int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS_PER_S, int(fields[19]))
+    return Stat(int(fields[1]), sum(map(int, fields[11:15])) / TICKS_PER_S, int(fields[19]))
 
 
 def cpu_s(pid: int) -> float:
     return stat(pid).cpu_s
+
+
+def cpu_s_of(pids: Iterable[int]) -> float:
+    """Return the sum of their CPU seconds. One that has ended counts at its parent, if that is among them."""
+    seconds = 0.0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            seconds += cpu_s(pid)
+    return seconds
 
 
 def descendants(pid: int) -> dict[int, Stat]:
