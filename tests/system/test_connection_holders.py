@@ -84,7 +84,10 @@ def test_one_address_that_holds_what_it_can_takes_nothing_from_a_visitor(engine:
         assert holder.held() <= SHARE
         assert slowest_visit_s(engine) < LIMIT_S
         assert engine.metrics()["waypost_connections"] >= SHARE / 2
-        assert engine.metrics()["waypost_connections_evicted_total"] >= SHARE
+        # Room is searched for ten times a second: connections that come in between are refused.
+        metrics = engine.metrics()
+        refused = metrics['waypost_connections_refused_total{reason="address"}']
+        assert metrics["waypost_connections_evicted_total"] + refused >= SHARE
     finally:
         holder.close()
 
