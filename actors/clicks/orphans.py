@@ -63,7 +63,7 @@ class OrphanedJournal(JournalSource, Protocol):
     @property
     def bytes_on_disk(self) -> int: ...
 
-    def sync(self) -> None: ...
+    async def sync(self) -> None: ...
 
     def holds_clicks(self) -> bool: ...
 
@@ -169,7 +169,7 @@ class OrphanShipper:
             if not orphan.holds_clicks():
                 return
             shipper.moved_at = trio.current_time()
-            await trio.to_thread.run_sync(orphan.sync)
+            await orphan.sync()
             await shipper.start()
         while await self._step(shipper):
             pass

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+import trio
+
 from engine.clicks import journal_format
 from engine.clicks.batch import Batch
 from engine.clicks.journal_format import (
@@ -113,11 +115,14 @@ class OrphanReader:
         self._lost_bytes.clear()
         return True
 
-    def sync(self) -> None:
-        """Bring to the disk what its writer may have left in the page cache. Blocks. Raises OSError.
+    async def sync(self) -> None:
+        """Bring to the disk what its writer may have left in the page cache. Raises OSError.
 
         Only that may be shipped: a power loss could take clicks back that Postgres has folded.
         """
+        await trio.to_thread.run_sync(self._sync_files)
+
+    def _sync_files(self) -> None:
         for _, path in self._paths:
             fd = self._files.open(path)
             try:

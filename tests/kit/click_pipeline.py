@@ -82,8 +82,8 @@ class Tape:
         if self._kept is not None:
             self.deleted = max(self.deleted, committed - self._kept)
 
-    def sync(self) -> None:
-        return
+    async def sync(self) -> None:
+        await trio.lowlevel.checkpoint()
 
     def holds_clicks(self) -> bool:
         return bool(self.frames)
