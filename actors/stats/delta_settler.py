@@ -54,6 +54,11 @@ class _Noted:
         self.deltas = self.clicks = 0
         self.since = now
 
+    def add(self, earlier: "_Noted") -> None:
+        self.deltas += earlier.deltas
+        self.clicks += earlier.clicks
+        self.since = earlier.since
+
 
 class DeltaSettler:
     """The settler. Run it under a supervisor."""
@@ -99,10 +104,15 @@ class DeltaSettler:
             self._look_at = trio.current_time() + LOOK_S
         for start in range(0, len(due), DAYS_AT_ONCE):
             days = due[start : start + DAYS_AT_ONCE]
-            clicks, hot = await self._store.settle(days)
+            # What is noted from now on may come too late to be settled with these.
+            noted = {day: self._noted.pop(day) for day in days if day in self._noted}
+            try:
+                clicks, hot = await self._store.settle(days)
+            except UnavailableError:
+                for day, earlier in noted.items():
+                    self._noted.setdefault(day, _Noted(earlier.since)).add(earlier)
+                raise
             self.settled += clicks
-            for day in days:
-                self._noted.pop(day, None)
             self._remember(hot)
 
     def _is_due(self, day: ProfileDay, noted: _Noted) -> bool:

@@ -35,13 +35,16 @@ LISTED_AT_ONCE: Final = 5_000
 DAYS_AT_ONCE: Final = 200
 STATEMENT_TIMEOUT_S: Final = 1_200.0
 PACKED_FROM: Final = 64  # clicks: columns of fewer take more space than a delta
+CLICKS_AT_ONCE: Final = 50_000  # in a transaction, and one delta more
+MAX_PART_CLICKS: Final = 100_000  # of a hot day's segments that are put together
 
 
-class _Taken(NamedTuple):
-    """The pieces taken of a day."""
+class _Settled(NamedTuple):
+    """Of one transaction: the clicks that were taken, how many of them are in no delta now, and hot days."""
 
-    deltas: list[Piece]
-    segments: list[Piece]
+    clicks: int
+    moved: int
+    hot: set[ProfileDay]
 
 
 class PostgresDeltaStore:
@@ -64,28 +67,34 @@ class PostgresDeltaStore:
 async def settle(
     database: Database, days: Sequence[ProfileDay], *, pack_few: bool = False
 ) -> tuple[int, set[ProfileDay]]:
-    """Settle the deltas of these days in one transaction. Returns the clicks in them, and which days are hot.
+    """Settle the deltas of these days, in as many transactions as that takes.
 
-    With `pack_few`, finished days become segments however few clicks they have.
+    Returns the clicks in them, and which days are hot. With `pack_few`, finished days become segments however
+    few clicks they have.
     """
 
-    async def work(connection: Connection) -> tuple[int, set[ProfileDay]]:
+    async def work(connection: Connection) -> _Settled:
         return await _settle(connection, sorted(set(days)), pack_few)
 
-    return await database.transaction(work) if days else (0, set())
+    clicks, hot = 0, set[ProfileDay]()
+    while days:
+        settled = await database.transaction(work)
+        clicks += settled.clicks
+        hot |= settled.hot
+        if settled.moved < CLICKS_AT_ONCE:
+            break
+    return clicks, hot
 
 
-async def _settle(
-    connection: Connection, days: Sequence[ProfileDay], pack_few: bool
-) -> tuple[int, set[ProfileDay]]:
+async def _settle(connection: Connection, days: Sequence[ProfileDay], pack_few: bool) -> _Settled:
     locked = await lock_days(connection, days)
     if not locked:
-        return 0, set()
+        return _Settled(0, 0, set())
     deltas: defaultdict[ProfileDay, list[Piece]] = defaultdict(list)
     for day, data in await take_deltas(connection, list(locked)):
         deltas[day].append(Piece(day.day, decode(data)))
     if not deltas:
-        return 0, set()
+        return _Settled(0, 0, set())
     columns = list(zip(*locked, strict=True))
     packed = {
         ProfileDay(*key): clicks
@@ -112,7 +121,8 @@ async def _settle(
     await dimension_counts.lock_profiles(connection, {day.profile_id for day in hot + promoted})
     for day in sorted(hot + promoted):
         await _count_in_tables(connection, day, deltas[day])
-    return sum(counts.values()), {*hot, *promoted}
+    clicks = sum(counts.values())
+    return _Settled(clicks, clicks - sum(counts[day] for day in merged), {*hot, *promoted})
 
 
 async def lock_days(connection: Connection, days: Sequence[ProfileDay]) -> dict[ProfileDay, bool]:
@@ -128,15 +138,18 @@ async def lock_days(connection: Connection, days: Sequence[ProfileDay]) -> dict[
 async def wait_for_days(connection: Connection, days: Sequence[ProfileDay]) -> None:
     """Lock days against other jobs until the transaction ends, and wait for jobs that have them."""
     columns = list(zip(*sorted(days), strict=True))
-    await connection.execute(_SQL["add_days"], *columns)
-    await connection.execute(_SQL["wait_for_days"], *columns)
+    locked = 0
+    while locked < len(days):  # a job that is waited for may delete the rows
+        await connection.execute(_SQL["add_days"], *columns)
+        locked = len(await connection.fetch(_SQL["wait_for_days"], *columns))
 
 
 async def take_deltas(
     connection: Connection, days: Sequence[ProfileDay]
 ) -> list[tuple[ProfileDay, bytes]]:
-    """Delete the deltas of days that are locked. Returns their data by day."""
-    rows = await connection.fetch(_SQL["take_deltas"], *zip(*days, strict=True))
+    """Delete deltas of days that are locked, until they have CLICKS_AT_ONCE. Returns their data by day."""
+    columns = zip(*days, strict=True)
+    rows = await connection.fetch(_SQL["take_deltas"], *columns, CLICKS_AT_ONCE)
     return [(ProfileDay(*key), data) for *key, data in rows]
 
 
@@ -215,8 +228,7 @@ async def _promote(
 
 async def _add_segments_of(connection: Connection, pieces: dict[ProfileDay, list[Piece]]) -> None:
     """Take the segments of days that are in no table, and add them to the days' pieces."""
-    columns = zip(*pieces, strict=True)
-    for row in await connection.fetch(_SQL["take_segments"], *columns, False):
+    for row in await connection.fetch(_SQL["take_segments"], *zip(*pieces, strict=True)):
         pieces[ProfileDay(*row[:3])].append(piece_of(row))
 
 
@@ -228,6 +240,22 @@ async def _count_in_tables(
     await connection.execute(_SQL["add_to_rollups"], *day[:2], *rollups_of(clicks))
     columns = count_columns(clicks, day.tenant_id, day.profile_id)
     await dimension_counts.add_blocks(connection, columns.blocks())
-    last = await connection.fetchval(_SQL["last_part"], *day)
+    await _add_part(connection, day, pieces)
+
+
+async def _add_part(connection: Connection, day: ProfileDay, pieces: Sequence[Piece]) -> None:
+    """Add a segment to a hot day, together with its latest ones that have no more clicks.
+
+    So a day has few segments, and a click is packed again only as often as they double.
+    """
+    parts = await connection.fetch(_SQL["parts"], *day)
+    first = parts[0]["part"] + 1 if parts else 0
+    size = sum(piece.clicks.clicks for piece in pieces)
+    for part, clicks in parts:
+        if clicks > size or clicks + size > MAX_PART_CLICKS:
+            break
+        first, size = part, size + clicks
+    taken = await connection.fetch(_SQL["take_parts"], *day, first)
+    clicks = ProfileClicks([*map(piece_of, taken), *pieces])
     packed = repacked(clicks, day.day, as_segment=True)
-    await add_segments(connection, [ClickSegment(*day, last + 1, 1, True, packed)])
+    await add_segments(connection, [ClickSegment(*day, first, 1, True, packed)])

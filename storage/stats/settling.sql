@@ -18,16 +18,21 @@ FOR UPDATE OF p SKIP LOCKED;
 
 -- name: wait_for_days
 -- Lock the same, and wait for those that another job has locked.
-SELECT FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
+SELECT p.day FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
 JOIN profile_days AS p USING (tenant_id, profile_id, day)
 ORDER BY p.tenant_id, p.profile_id, p.day
 FOR UPDATE OF p;
 
 -- name: take_deltas
--- Take the deltas of profiles' days.
-DELETE FROM click_deltas AS d USING unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
-WHERE d.tenant_id = u.tenant_id AND d.profile_id = u.profile_id AND d.day = u.day
-RETURNING d.tenant_id, d.profile_id, d.day, d.data;
+-- Take deltas of profiles' days that are locked, until they have $4 clicks.
+DELETE FROM click_deltas WHERE ctid = ANY (ARRAY(
+    SELECT place FROM (
+        SELECT d.ctid AS place, sum(d.clicks) OVER (ORDER BY d.tenant_id, d.profile_id, d.day, d.ctid) - d.clicks AS before
+        FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
+        JOIN click_deltas AS d USING (tenant_id, profile_id, day)
+    ) AS deltas WHERE before < $4
+))
+RETURNING tenant_id, profile_id, day, data;
 
 -- name: packed_clicks
 -- Count the clicks in segments of profiles' days that are in no table.
@@ -38,9 +43,9 @@ WHERE s.days = 1 AND NOT s.in_tables
 GROUP BY 1, 2, 3;
 
 -- name: take_segments
--- Take the segments of profiles' days, of whole days only; those in tables if $4.
+-- Take the segments of profiles' days that are in no table; those of months stay.
 DELETE FROM click_segments AS s USING unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
-WHERE s.tenant_id = u.tenant_id AND s.profile_id = u.profile_id AND s.day = u.day AND s.days = 1 AND s.in_tables = $4
+WHERE s.tenant_id = u.tenant_id AND s.profile_id = u.profile_id AND s.day = u.day AND s.days = 1 AND NOT s.in_tables
 RETURNING s.*;
 
 -- name: make_hot
@@ -49,9 +54,15 @@ UPDATE profile_days AS p SET hot = true
 FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
 WHERE p.tenant_id = u.tenant_id AND p.profile_id = u.profile_id AND p.day = u.day;
 
--- name: last_part
--- Return the highest part of the segments of a profile's day; -1: it has none.
-SELECT coalesce(max(part), -1) FROM click_segments WHERE tenant_id = $1 AND profile_id = $2 AND day = $3;
+-- name: parts
+-- List the segments of a profile's hot day, the latest first, with their clicks.
+SELECT part, clicks FROM click_segments
+WHERE tenant_id = $1 AND profile_id = $2 AND day = $3 AND in_tables ORDER BY part DESC;
+
+-- name: take_parts
+-- Take the segments of a profile's hot day from the part $4 on.
+DELETE FROM click_segments WHERE tenant_id = $1 AND profile_id = $2 AND day = $3 AND in_tables AND part >= $4
+RETURNING *;
 
 -- name: today
 -- Return the UTC day by the clock of the database.

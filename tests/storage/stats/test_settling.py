@@ -247,3 +247,36 @@ async def test_pseudonyms_leave_a_month_with_the_first_of_its_raw_clicks(
         await DailyAggregation(counting.aggregator).delete_raw()
         assert await kept() == pseudonyms
         await ask(counting, random.Random(2), first, end, exact_visitors=True)
+
+
+async def test_many_deltas_are_settled_some_at_a_time(
+    counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the segments of a hot day double, so that there are few."""
+    monkeypatch.setattr(settling, "HOT_CLICKS", 9)
+    monkeypatch.setattr(settling, "CLICKS_AT_ONCE", 10)
+    dice = random.Random(1)
+    first = datetime(2026, 4, 1, tzinfo=UTC)
+    for _ in range(24):
+        await counting.fold(some_clicks(dice, 12, first, 0.9))
+    days = await days_with_deltas(counting.aggregator)
+    assert len(days) == 1
+    transactions = []
+    transaction = counting.aggregator.transaction
+    monkeypatch.setattr(
+        counting.aggregator,
+        "transaction",
+        lambda work: transactions.append(work) or transaction(work),  # type: ignore[func-returns-value]
+    )
+    clicks, hot = await settle(counting.aggregator, days)
+    monkeypatch.undo()
+    assert hot == set(days)
+    assert 20 <= len(transactions) <= 25
+    rows = await counting.aggregator.transaction(
+        lambda connection: connection.fetch("SELECT clicks, in_tables FROM click_segments")
+    )
+    assert sum(row["clicks"] for row in rows) == clicks
+    assert all(row["in_tables"] for row in rows)
+    assert len(rows) <= 6
+    for _ in range(5):
+        await ask(counting, dice, first, first + timedelta(days=1), exact_visitors=False)

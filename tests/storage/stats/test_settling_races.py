@@ -75,9 +75,9 @@ async def test_a_day_that_a_job_has_is_left_to_it(database_url: str) -> None:
     days = await days_with_deltas(database)
     await settling.settle(database, days)  # which makes the rows that are locked
 
-    async def settle_meanwhile(connection: Connection) -> tuple[int, set[ProfileDay]]:
+    async def settle_meanwhile(connection: Connection) -> None:
         assert await settling.lock_days(connection, days[:2]) == dict.fromkeys(days[:2], False)
-        return await database.second_transaction(
+        await database.second_transaction(
             lambda second: settling._settle(second, days, pack_few=True)
         )
 
@@ -103,7 +103,7 @@ def _keep_deltas(monkeypatch: pytest.MonkeyPatch) -> None:
     query = (
         "SELECT d.tenant_id, d.profile_id, d.day, d.data FROM click_deltas AS d "
         "JOIN unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day) "
-        "USING (tenant_id, profile_id, day)"
+        "USING (tenant_id, profile_id, day) WHERE $4 > 0"
     )
     monkeypatch.setattr(settling, "_SQL", {**settling._SQL, "take_deltas": query})
 
@@ -112,7 +112,7 @@ def _keep_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     query = (
         "SELECT s.* FROM click_segments AS s "
         "JOIN unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day) "
-        "USING (tenant_id, profile_id, day) WHERE s.days = 1 AND s.in_tables = $4"
+        "USING (tenant_id, profile_id, day) WHERE s.days = 1 AND NOT s.in_tables"
     )
     monkeypatch.setattr(settling, "_SQL", {**settling._SQL, "take_segments": query})
 
@@ -122,7 +122,7 @@ def _take_no_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     delete = settling._SQL["take_segments"].replace("RETURNING s.*", "")
 
     async def lossy(connection: Connection, pieces: dict[ProfileDay, list[object]]) -> None:
-        await connection.execute(delete, *zip(*pieces, strict=True), False)
+        await connection.execute(delete, *zip(*pieces, strict=True))
 
     monkeypatch.setattr(settling, "_add_segments_of", lossy)
 
@@ -134,8 +134,9 @@ def _lock_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         query = settling._SQL["lock_days"].replace("FOR UPDATE OF p SKIP LOCKED", "")
         return {ProfileDay(*key): hot for *key, hot in await connection.fetch(query, *columns)}
 
-    for module in (settling, months, rebuild):
+    for module in (settling, months):
         monkeypatch.setattr(module, "lock_days", all_days)
+    monkeypatch.setattr(rebuild, "wait_for_days", all_days)
 
 
 @pytest.mark.parametrize(

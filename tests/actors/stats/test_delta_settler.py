@@ -1,0 +1,123 @@
+"""The settler settles the days that are due, and forgets no delta that was noted, in virtual time."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from actors.stats import delta_settler
+from actors.stats.delta_settler import HOT_S, LOOK_S, TICK_S, DeltaSettler
+from engine.common.errors import UnavailableError
+from engine.operations.progress import STALL_S
+from engine.stats.profile_day import HOT_CLICKS, MAX_DELTAS, ProfileDay
+
+DAY = ProfileDay(1, 2, date(2026, 5, 1))
+OTHER = ProfileDay(1, 3, date(2026, 5, 1))
+
+
+class Store:
+    """A store that notes what is settled. `took_s` is how long that takes, `busy` what a look finds."""
+
+    def __init__(self) -> None:
+        self.settled: list[ProfileDay] = []
+        self.hot: set[ProfileDay] = set()
+        self.busy: list[ProfileDay] = []
+        self.took_s = 0.0
+        self.away = False
+
+    async def settle(self, days: Sequence[ProfileDay]) -> tuple[int, set[ProfileDay]]:
+        await trio.sleep(self.took_s)
+        if self.away:
+            raise UnavailableError("Postgres is away")
+        self.settled.extend(days)
+        return len(days), self.hot & set(days)
+
+    async def busy_days(self, limit: int) -> list[ProfileDay]:
+        await trio.lowlevel.checkpoint()
+        return self.busy[:limit]
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+async def settler(store: Store, nursery: trio.Nursery) -> DeltaSettler:
+    settler = DeltaSettler(store)
+    nursery.start_soon(settler.run)
+    await trio.sleep(TICK_S / 2)
+    return settler
+
+
+@pytest.mark.parametrize(("deltas", "clicks"), [(MAX_DELTAS, 1), (1, HOT_CLICKS)])
+async def test_a_day_is_settled_once_it_has_many_deltas_or_clicks(
+    autojump_clock: MockClock, settler: DeltaSettler, store: Store, deltas: int, clicks: int
+) -> None:
+    for _ in range(deltas - 1):
+        settler.note(DAY, clicks)
+    settler.note(OTHER, HOT_CLICKS - 1)
+    await trio.sleep(2 * TICK_S)
+    assert store.settled == []
+    settler.note(DAY, clicks)
+    await trio.sleep(10 * TICK_S)
+    assert store.settled == [DAY]
+    assert settler.settled == 1
+
+
+async def test_a_hot_day_is_settled_every_few_seconds(
+    autojump_clock: MockClock, settler: DeltaSettler, store: Store
+) -> None:
+    store.hot = {DAY}
+    settler.note(DAY, HOT_CLICKS)
+    await trio.sleep(2 * TICK_S)
+    for _ in range(int(4 * HOT_S)):
+        settler.note(DAY, 1)
+        await trio.sleep(1)
+    assert 4 <= len(store.settled) <= 5
+
+
+async def test_a_delta_that_is_noted_meanwhile_is_settled_later(
+    autojump_clock: MockClock, settler: DeltaSettler, store: Store
+) -> None:
+    store.took_s = 1.0
+    settler.note(DAY, HOT_CLICKS)
+    await trio.sleep(TICK_S + 0.5)  # amid the settling of the first
+    settler.note(DAY, HOT_CLICKS)
+    await trio.sleep(5)
+    assert store.settled == [DAY, DAY]
+
+
+async def test_what_was_noted_outlives_an_outage(
+    autojump_clock: MockClock, settler: DeltaSettler, store: Store
+) -> None:
+    store.away, store.took_s = True, 0.1
+    settler.note(DAY, HOT_CLICKS)
+    for _ in range(100):
+        await trio.sleep(STALL_S / 50)
+        settler.note(OTHER, HOT_CLICKS)
+    assert "Postgres is away" in settler.stall()
+    assert settler.samples()[-1].value == 2
+    store.away = False
+    await trio.sleep(10)
+    assert set(store.settled) == {DAY, OTHER}
+    assert settler.stall() == ""
+
+
+async def test_deltas_that_nobody_noted_are_looked_for(
+    autojump_clock: MockClock, settler: DeltaSettler, store: Store
+) -> None:
+    store.busy = [DAY]
+    await trio.sleep(LOOK_S + 1)
+    assert store.settled == [DAY]
+
+
+async def test_few_days_are_remembered(
+    autojump_clock: MockClock, settler: DeltaSettler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta_settler, "MAX_NOTED", 3)
+    for number in range(20):
+        settler.note(DAY._replace(profile_id=number), 1)
+    assert len(settler._noted) <= 3
