@@ -10,7 +10,7 @@ from engine.stats.profile_day import ProfileDay
 from storage.bridge import in_asyncio
 from storage.clicks import ledger
 from storage.postgres.database import Connection, Database
-from storage.stats import months, rebuild, settling
+from storage.stats import settling
 from storage.stats.deltas import Delta, add_deltas
 from tests.kit.counting_races import FIRST, PROFILES, Races
 from tests.kit.hosted import hosted_run
@@ -127,25 +127,12 @@ def _take_no_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settling, "_add_segments_of", lossy)
 
 
-def _lock_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def all_days(connection: Connection, days: list[ProfileDay]) -> dict[ProfileDay, bool]:
-        columns = list(zip(*sorted(days), strict=True))
-        await connection.execute(settling._SQL["add_days"], *columns)
-        query = settling._SQL["lock_days"].replace("FOR UPDATE OF p SKIP LOCKED", "")
-        return {ProfileDay(*key): hot for *key, hot in await connection.fetch(query, *columns)}
-
-    for module in (settling, months):
-        monkeypatch.setattr(module, "lock_days", all_days)
-    monkeypatch.setattr(rebuild, "wait_for_days", all_days)
-
-
 @pytest.mark.parametrize(
     "sabotage",
     [
         _keep_deltas,
         _keep_segments,
         _take_no_segments,
-        pytest.param(_lock_nothing, marks=pytest.mark.large),
     ],
 )
 async def test_a_sabotaged_job_is_noticed(
