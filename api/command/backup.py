@@ -14,9 +14,8 @@ import trio
 from rich.filesize import decimal
 
 from actors.operations.runtime import Stop
-from api.command.servers import until_stopped
+from api.command.servers import finish
 from api.command.step_display import StepDisplay
-from engine.common.errors import StoppedError
 from engine.operations.backup import (
     FORMAT,
     OWNER,
@@ -201,10 +200,9 @@ class Backup:
 
     async def run(self, stop: Stop) -> str:
         """Write the backup. Returns a line about it. Raises WaypostError; then there is no file."""
-        manifest = await until_stopped(self._write, stop)
-        if manifest is None:
-            raise StoppedError("stopped before the end: no backup was written")
-        return _line(manifest)
+        return _line(
+            await finish(self._write, stop, "stopped before the end: no backup was written")
+        )
 
     async def _write(self) -> Manifest:
         if missing := await migrations.pending(self.settings.sessions_url):

@@ -11,9 +11,8 @@ import click
 import trio
 
 from actors.operations.runtime import Stop
-from api.command.servers import until_stopped
+from api.command.servers import finish
 from api.command.step_display import StepDisplay
-from engine.common.errors import StoppedError
 from engine.operations.backup import (
     POSTGRES,
     BackupError,
@@ -129,12 +128,9 @@ class Restore:
     async def run(self, stop: Stop) -> RestoreResult:
         """Restore. Raises WaypostError; the folder and the servers are then as empty as before."""
         try:
-            result = await until_stopped(self._restore, stop)
+            return await finish(self._restore, stop, "stopped before the end: nothing was restored")
         except OSError as error:
             raise self._unwritable(error) from None
-        if result is None:
-            raise StoppedError("stopped before the end: nothing was restored")
-        return result
 
     async def _restore(self) -> RestoreResult:
         comment = f"restored from the backup {self._backup.manifest_sha256}"

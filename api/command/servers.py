@@ -35,34 +35,23 @@ def with_servers(settings: Settings, folder: Path) -> Settings:
     )
 
 
-async def until_stopped(work: Callable[[], Awaitable[T]], stop: Stop) -> T | None:
-    """Return the result of `work`, or None if `stop` was requested before. Raises its WaypostError as it is."""
+async def finish(work: Callable[[], Awaitable[T]], stop: Stop, if_stopped: str) -> T:
+    """Return the result of `work`.
+
+    Raises its error as it is, StoppedError with the line `if_stopped` if `stop` was requested before.
+    """
     results: list[T] = []
-    errors: list[WaypostError] = []
+    errors: list[Exception] = []
 
     async def run() -> None:
         try:
             results.append(await work())
-        except WaypostError as error:
+        except Exception as error:  # a nursery would wrap it in a group, which no `except` names
             errors.append(error)
 
     await run_until_stopped(run, stop)
     for error in errors:
         raise error
-    return results[0] if results else None
-
-
-async def finish(work: Callable[[], Awaitable[T]], stop: Stop, if_stopped: str) -> T:
-    """Return the result of `work`.
-
-    Raises its WaypostError as it is, StoppedError with the line `if_stopped` if `stop` was requested before.
-    """
-    results: list[T] = []
-
-    async def run() -> None:
-        results.append(await work())
-
-    await until_stopped(run, stop)
     if not results:
         raise StoppedError(if_stopped)
     return results[0]

@@ -7,6 +7,7 @@ Bounds: MAX_CONNECTIONS at once, of which each sends one request within REQUEST_
 each client. Processes are asked at most once in FRESH_S, however many clients there are.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -21,6 +22,8 @@ from engine.common.errors import UnavailableError
 from engine.limits.local_limiter import LocalRateLimiter
 from engine.limits.rate import Rate
 from engine.operations.metrics import Metric, Sample
+
+logger = logging.getLogger("waypost.operations")
 
 MAX_CONNECTIONS: Final = 32
 REQUEST_S: Final = 5.0
@@ -89,7 +92,15 @@ class OperationsServer:
         try:
             with trio.move_on_after(REQUEST_S), suppress(trio.BrokenResourceError):
                 async with stream:
-                    await self._exchange(stream, client)
+                    try:
+                        await self._exchange(stream, client)
+                    except trio.BrokenResourceError:
+                        raise
+                    except (
+                        Exception
+                    ):  # the server belongs to the launcher, which outlives a request
+                        logger.exception("a request for reports failed",
+                                         extra={"event": "report_failed"})  # fmt: skip
         finally:
             self._connections -= 1
 

@@ -95,3 +95,8 @@ async def bounded(server: str, inspect: Inspect) -> list[Condition]:
         return [Condition(server, True, str(error))]
     except trio.TooSlowError:
         return [Condition(server, True, f"does not answer within {LIMIT_S:g} s")]
+    except (
+        Exception
+    ) as error:  # the watch belongs to the launcher, which must outlive its servers' faults
+        logger.exception("%s could not be inspected", server, extra={"event": "inspection_failed"})
+        return [Condition(server, True, f"could not be inspected: {type(error).__name__}")]

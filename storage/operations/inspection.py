@@ -45,7 +45,7 @@ async def postgres_facts(url: str) -> PostgresFacts:
 
     try:
         return await in_asyncio(read)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise UnavailableError(f"Postgres does not answer: {error}") from error
 
 

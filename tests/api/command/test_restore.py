@@ -1,5 +1,7 @@
 """`waypost restore` over real servers: what comes back, and what is refused."""
 
+import errno
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -280,3 +282,20 @@ def test_a_folder_that_cannot_be_written_is_refused(file: Path, tmp_path: Path) 
     assert "cannot make the folder" in refusal(nowhere, below_a_file, file)
     read_only = Path("/proc/waypost")
     assert "cannot make the folder" in refusal(nowhere, read_only, file)
+
+
+def test_a_disk_that_becomes_full_is_refused_in_one_line(
+    file: Path,
+    tmp_path: Path,
+    bare_database_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def write(self: RestoreFolder, backup: BackupReader, stream: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RestoreFolder, "write", write)
+    folder = tmp_path / "restored"
+    new = settings(bare_database_url, redis_url)
+    assert refusal(new, folder, file) == f"{folder} cannot be written: No space left on device"
+    assert {path.name for path in folder.iterdir()} <= {"lock"}

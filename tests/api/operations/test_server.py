@@ -30,6 +30,7 @@ class Machine:
         self.health = Health((Component("edge-0", True),))
         self.reads = 0
         self.hangs = False
+        self.fails = False
         self.server = OperationsServer(self._read_health, self._read_metrics)
 
     async def _read_health(self) -> Health:
@@ -39,6 +40,8 @@ class Machine:
         self.reads += 1
         if self.hangs:
             await trio.sleep_forever()
+        if self.fails:
+            raise ValueError("not a number")
         return [
             ProcessMetrics("edge", 11, (PENDING.sample(3),)),
             ProcessMetrics("launcher", 0, (PENDING.sample(4),)),
@@ -154,3 +157,14 @@ async def test_processes_that_hang_are_503(autojump_clock: MockClock) -> None:
     machine = Machine()
     machine.hangs = True
     assert status(await machine.send(GET % b"/metrics")) == 503
+
+
+async def test_a_report_that_fails_ends_its_request_and_no_more(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = Machine()
+    machine.fails = True
+    assert await machine.send(GET % b"/metrics") == b""
+    assert [record.getMessage() for record in caplog.records] == ["a request for reports failed"]
+    machine.fails = False
+    assert status(await machine.send(GET % b"/metrics")) == 200

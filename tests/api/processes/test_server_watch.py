@@ -77,3 +77,13 @@ async def test_a_server_that_does_not_answer_is_a_condition(autojump_clock: Mock
         Condition("redis", True, "does not answer within 10 s")
     ]
     assert trio.current_time() - began == pytest.approx(LIMIT_S)
+
+
+async def test_an_inspection_that_breaks_is_a_condition(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken() -> list[Condition]:
+        raise ValueError("a version that nobody knows")
+
+    assert await bounded("redis", broken) == [
+        Condition("redis", True, "could not be inspected: ValueError")
+    ]
+    assert [record.getMessage() for record in caplog.records] == ["redis could not be inspected"]
