@@ -63,7 +63,7 @@ def shipped_journal(shipper: Shipper, pending: int) -> ShippedJournal:
     return ShippedJournal(
         shipper.source.id,
         pending,
-        shipper.committed,
+        shipper.watermark,
         0.0 if shipper.moved_at is None else trio.current_time() - shipper.moved_at,
         shipper.recover_to if shipper.is_recovering else 0,
         shipper.last_error,

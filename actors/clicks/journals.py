@@ -7,7 +7,13 @@ from typing import Final, Protocol
 import trio
 
 from actors.clicks.journal_watch import ShippedJournal, shipped_journal
-from actors.clicks.shipper import STALL_S, WATERMARK_INTERVAL_S, JournalSource, Rollbacks, Shipper
+from actors.clicks.shipper import (
+    LOOK_FOR_LOSS_S,
+    WATERMARK_INTERVAL_S,
+    JournalSource,
+    Rollbacks,
+    Shipper,
+)
 from engine.clicks.ports import ClickStream
 from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
@@ -63,7 +69,7 @@ class ActiveJournalShipper:
     @property
     def pending(self) -> int:
         """Clicks that are recorded and not known to be in all counts."""
-        return self._journal.appended - self.shipper.committed
+        return self._journal.appended - self.shipper.watermark
 
     def samples(self) -> list[Sample]:
         return [PENDING_CLICKS.sample(self.pending), *self.shipper.samples()]
@@ -75,7 +81,7 @@ class ActiveJournalShipper:
             nursery.start_soon(self._follow)
             while True:
                 # Not for ever: a fresh start may take `shipped` back while no visitor comes.
-                with trio.move_on_after(STALL_S):
+                with trio.move_on_after(LOOK_FOR_LOSS_S):
                     await self._journal.wait_synced(self.shipper.shipped)
                 try:
                     if not await self.shipper.ship_ready():
@@ -104,7 +110,7 @@ class ActiveJournalShipper:
 
     def forget(self) -> None:
         """Have the journal delete what Postgres has counted, after the time for which it is kept."""
-        self._journal.forget(self.shipper.committed, trio.current_time() - self.shipper.read_at)
+        self._journal.forget(self.shipper.watermark, trio.current_time() - self.shipper.read_at)
 
     def states(self) -> list[ShippedJournal]:
         return [shipped_journal(self.shipper, self.pending)]

@@ -173,16 +173,18 @@ class OrphanShipper:
             await shipper.start()
         while await self._step(shipper):
             pass
+        if shipper.is_recovering:
+            shipper.give_up_rest()
 
     async def _step(self, shipper: Shipper) -> bool:
         """Ship once and read the watermark. Returns whether clicks are left that are not counted."""
         shipped = await shipper.ship_ready()
         moved = await shipper.follow_watermark()
-        if shipper.shipped > shipper.committed:
+        if shipper.shipped > shipper.watermark:
             if not shipped and not moved:
                 await trio.sleep(WATERMARK_INTERVAL_S)
             return True
-        return shipper.source.read(shipper.committed, 1) is not None
+        return shipper.source.read(shipper.watermark, 1) is not None
 
     async def _keep(self, orphan: OrphanedJournal, shipper: Shipper) -> bool:
         """Keep a counted journal for its time. Returns True when Postgres went back, and it must be shipped
@@ -194,7 +196,7 @@ class OrphanShipper:
             while not kept.let_go.is_set() and shipper.read_at < began + self._kept_s:
                 is_noted = is_noted or await self._note_complete(shipper)
                 await shipper.follow_watermark()
-                if shipper.shipped > shipper.committed or shipper.is_recovering:
+                if shipper.shipped > shipper.watermark or shipper.is_recovering:
                     return True
                 with trio.move_on_after(ORPHAN_INTERVAL_S):
                     await kept.let_go.wait()
@@ -205,7 +207,7 @@ class OrphanShipper:
     async def _note_complete(self, shipper: Shipper) -> bool:
         """Spare the aggregators a lease on a journal that is counted. Returns whether that was done."""
         try:
-            await self._ledger.complete(shipper.source.id, shipper.committed)
+            await self._ledger.complete(shipper.source.id, shipper.watermark)
         except UnavailableError as error:
             shipper.last_error = str(error)
             return False
@@ -232,8 +234,8 @@ class OrphanShipper:
         orphan.close(remove=True)
         self._orphans.remove(orphan)
         shipper = self._shippers.pop(orphan.id)
-        if shipper.committed:
-            self._ended.add(orphan.id, shipper.committed)
+        if shipper.watermark:
+            self._ended.add(orphan.id, shipper.watermark)
         self.finished += 1
         self.dropped_clicks += orphan.dropped_clicks
         self.dropped_bytes += orphan.dropped_bytes
@@ -247,7 +249,7 @@ class OrphanShipper:
     def pending_clicks(self) -> int:
         """Return at least 1 for each orphaned journal that is not wholly counted, after one more search."""
         self._scan()
-        return sum(max(1, s.shipped - s.committed) for s in self._uncounted())
+        return sum(max(1, s.shipped - s.watermark) for s in self._uncounted())
 
     def _uncounted(self) -> list[Shipper]:
         return [s for id_, s in self._shippers.items() if id_ not in self._kept]
@@ -255,7 +257,7 @@ class OrphanShipper:
     def states(self) -> list[ShippedJournal]:
         """Return the state of each journal that is being shipped."""
         return [
-            shipped_journal(shipper, max(1, shipper.shipped - shipper.committed))
+            shipped_journal(shipper, max(1, shipper.shipped - shipper.watermark))
             for shipper in self._uncounted()
             if shipper.moved_at is not None
         ]

@@ -38,7 +38,7 @@ logger = logging.getLogger("waypost.shipper")
 BATCH_BYTES: Final = 256 * 1024
 WATERMARK_INTERVAL_S: Final = 0.1
 IDLE_CHECK_S: Final = 1.0
-STALL_S: Final = 2.0
+LOOK_FOR_LOSS_S: Final = 2.0
 
 STREAM_RESETS: Final = Metric(
     "waypost_stream_resets_total",
@@ -90,7 +90,7 @@ class JournalSource(Protocol):
 
 
 class Shipper:
-    """Ships one source. `committed` is its last sequence that is counted, as far as is known."""
+    """Ships one source. `watermark` is its last sequence that is counted, as far as is known."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Shipper:
         """`rollbacks` counts for several shippers of a process."""
         self.source = source
         self.shipped = 0
-        self.committed = 0
+        self.watermark = 0
         self.resets = 0
         self.rollbacks = rollbacks or Rollbacks()
         self.batches = 0
@@ -135,7 +135,7 @@ class Shipper:
     @property
     def is_recovering(self) -> bool:
         """Whether clicks that Postgres had counted and lost are not counted again yet."""
-        return self.committed < self.recover_to
+        return self.watermark < self.recover_to
 
     async def start(self) -> None:
         """Register the journal and reset its stream, to ship from the watermark on."""
@@ -151,7 +151,7 @@ class Shipper:
         self.registered = True
 
     def _begin_at_watermark(self) -> None:
-        self.shipped = self.committed
+        self.shipped = self.watermark
         self._previous = 0
         self._in_flight.clear()
         self._in_flight_bytes = 0
@@ -199,8 +199,8 @@ class Shipper:
         self._previous = batch.last
         self.batches += 1
         # The watermark may have passed it while it was on its way.
-        self.shipped = max(batch.last, self.committed)
-        if batch.last > self.committed:
+        self.shipped = max(batch.last, self.watermark)
+        if batch.last > self.watermark:
             self._in_flight.append((batch.last, len(batch.payload)))
             self._in_flight_bytes += len(batch.payload)
         return True
@@ -211,7 +211,7 @@ class Shipper:
         await self._stream.reset(self.source.id)
         self.resets += 1
         logger.warning(
-            "journal %s is shipped again from %d: %s", self.source.id.hex, self.committed, reason,
+            "journal %s is shipped again from %d: %s", self.source.id.hex, self.watermark, reason,
             extra={"event": "stream_reset", "journal": self.source.id.hex},
         )  # fmt: skip
         self._begin_at_watermark()
@@ -221,7 +221,7 @@ class Shipper:
 
         While all is counted, it is read once in IDLE_CHECK_S only.
         """
-        idle = self.shipped <= self.committed and not self._in_flight and not self._must_reset
+        idle = self.shipped <= self.watermark and not self._in_flight and not self._must_reset
         if idle and trio.current_time() < self.read_at + IDLE_CHECK_S:
             return False
         try:
@@ -230,14 +230,16 @@ class Shipper:
                 async with self._one_writer:
                     if self._must_reset:
                         await self._start_over("Postgres went back")
-            elif not idle and not moved and trio.current_time() >= self._looked_at + STALL_S:
+            elif (
+                not idle and not moved and trio.current_time() >= self._looked_at + LOOK_FOR_LOSS_S
+            ):
                 await self._look_for_loss()
         except UnavailableError as error:
             self.last_error = str(error)
             return False
         if moved and not idle:
             try:
-                await self._stream.trim(self.source.id, self.committed)
+                await self._stream.trim(self.source.id, self.watermark)
             except UnavailableError as error:
                 self.last_error = str(error)  # the next trim takes these entries too
         return moved
@@ -255,19 +257,19 @@ class Shipper:
                 self._must_reset = True
             return self._note(watermark or 0)
 
-    def _note(self, committed: int) -> bool:
-        if committed == self.committed:
+    def _note(self, watermark: int) -> bool:
+        if watermark == self.watermark:
             return False
         self.moved_at = self._looked_at = self.read_at
         self.last_error = ""
-        if committed < self.committed:
-            self._go_back(committed)
+        if watermark < self.watermark:
+            self._go_back(watermark)
             return True
         was_recovering = self.is_recovering
-        self.committed = committed
+        self.watermark = watermark
         # Beyond what was shipped when an aggregator had read the stream before it was reset.
-        self.shipped = max(self.shipped, committed)
-        while self._in_flight and self._in_flight[0][0] <= committed:
+        self.shipped = max(self.shipped, watermark)
+        while self._in_flight and self._in_flight[0][0] <= watermark:
             self._in_flight_bytes -= self._in_flight.popleft()[1]
         if was_recovering and not self.is_recovering:
             logger.warning(
@@ -277,29 +279,41 @@ class Shipper:
             )  # fmt: skip
         return True
 
-    def _go_back(self, committed: int) -> None:
-        gone = self.committed - committed
+    def _go_back(self, watermark: int) -> None:
+        gone = self.watermark - watermark
         # A click is lost once, however often Postgres goes back.
-        lost = max(0, self.source.oldest - 1 - max(committed, self._lost_until))
+        lost = max(0, self.source.oldest - 1 - max(watermark, self._lost_until))
         self.rollbacks.add(gone, lost)
-        self.recover_to = max(self.recover_to, self.committed)
+        self.recover_to = max(self.recover_to, self.watermark)
         logger.error(
             "journal %s: Postgres lost commits and went back from click %d to %d; %d clicks are counted again, "
             "%d are lost, as the journal does not keep them any more",
-            self.source.id.hex, self.committed, committed, gone - lost, lost,
+            self.source.id.hex, self.watermark, watermark, gone - lost, lost,
             extra={"event": "watermark_went_back", "journal": self.source.id.hex},
         )  # fmt: skip
         if lost:
             self._lost_until = self.source.oldest - 1
-        self.committed = committed
+        self.watermark = watermark
         self._must_reset = True
+
+    def give_up_rest(self) -> None:
+        """Count the clicks up to `recover_to` as lost: the source is read to its end, and has none of them."""
+        lost = self.recover_to - self.watermark
+        self.rollbacks.lost += lost
+        logger.error(
+            "journal %s: Postgres lost the counts of the clicks from %d to %d, and they cannot be read "
+            "any more: %d clicks are lost",
+            self.source.id.hex, self.watermark + 1, self.recover_to, lost,
+            extra={"event": "rolled_back_clicks_lost", "journal": self.source.id.hex},
+        )  # fmt: skip
+        self.recover_to = self.watermark
 
     async def _look_for_loss(self) -> None:
         async with self._one_writer:
             self._looked_at = trio.current_time()
-            front = await self._stream.read(self.source.id, self.committed, 1, 0)
+            front = await self._stream.read(self.source.id, self.watermark, 1, 0)
             last = await self._stream.last(self.source.id)
-            if not front or front[0].first > self.committed + 1 or last != self._previous:
+            if not front or front[0].first > self.watermark + 1 or last != self._previous:
                 await self._start_over("the stream lost entries that are not committed")
 
     async def _wait_backoff(self, error: UnavailableError) -> None:

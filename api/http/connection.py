@@ -170,20 +170,20 @@ class ConsoleConnection:
                 pass
 
     def request_began(self) -> None:
-        self._is_idle(False)
+        self._set_idle(False)
         self._timer.stop()
 
     def head_began(self) -> None:
         # The time for the first head of a connection begins with the connection.
         if self._is_between_requests:
-            self._is_idle(False)
+            self._set_idle(False)
             self._timer.set(self._limits.head_s)
 
     def between_requests(self) -> None:
-        self._is_idle(True)
+        self._set_idle(True)
         self._timer.set(self._limits.idle_s)
 
-    def _is_idle(self, idle: bool) -> None:
+    def _set_idle(self, idle: bool) -> None:
         self._is_between_requests = idle
         if idle:
             self._counters.idle.add(self, self._nursery.cancel_scope.cancel)

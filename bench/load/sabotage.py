@@ -94,9 +94,9 @@ def _forget() -> None:
 
     async def follow(self: shipper.Shipper) -> bool:
         moved = await original(self)
-        committed = self.committed
-        self.committed = max(committed, self.shipped)
-        return moved or self.committed > committed
+        watermark = self.watermark
+        self.watermark = max(watermark, self.shipped)
+        return moved or self.watermark > watermark
 
     setattr(shipper.Shipper, "follow_watermark", follow)  # noqa: B010
 
@@ -105,7 +105,7 @@ def _highest() -> None:
     original = shipper.Shipper._note
 
     def note(self: shipper.Shipper, watermark: int) -> bool:
-        return original(self, max(watermark, self.committed))
+        return original(self, max(watermark, self.watermark))
 
     setattr(shipper.Shipper, "_note", note)  # noqa: B010
 

@@ -180,7 +180,7 @@ DESIGN = [
     ("design/failures.md", "up to 400 ms until an edge sees the edit",
      "engine.operations.settings:Settings().poll_interval_ms", 400),
     ("design/failures.md", "or a check within 2 s, and clicks are shipped again",
-     "actors.clicks.shipper:STALL_S", 2.0),
+     "actors.clicks.shipper:LOOK_FOR_LOSS_S", 2.0),
     ("design/jobs.md", "A lease lasts 15 s", "actors.jobs.worker:LEASE_S", 15.0),
     ("design/statistics.md", "a HyperLogLog of 2^15 registers", "engine.stats.sketch:LG_K", 15),
     ("operations.md", "What has work and has not moved for 10 s is not ready",

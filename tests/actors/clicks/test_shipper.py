@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from actors.clicks.aggregator import Aggregator
 from actors.clicks.journals import ActiveJournalShipper
 from actors.clicks.orphans import OrphanedJournal, OrphanShipper
-from actors.clicks.shipper import STALL_S, Shipper
+from actors.clicks.shipper import LOOK_FOR_LOSS_S, Shipper
 from tests.kit.click_pipeline import MINUTE, Pipeline, Tape, until
 
 WINDOW = 1_000
@@ -65,7 +65,7 @@ async def test_a_start_goes_on_from_the_watermark(
     await pipeline.commit(tape, up_to=4)
     after = shipper_of(pipeline, tape)
     await after.start()
-    assert (after.committed, after.shipped) == (4, 4)
+    assert (after.watermark, after.shipped) == (4, 4)
     await after.ship_ready()
     assert pipeline.entries(tape.id) == [9]
 
@@ -82,7 +82,7 @@ async def test_trim_and_forget_stay_at_the_watermark(
     await pipeline.commit(tape, up_to=4)
     with trio.move_on_after(1):
         await living.shipper.follow_watermark()
-        living._journal.forget(living.shipper.committed, 0.0)
+        living._journal.forget(living.shipper.watermark, 0.0)
     assert tape.forgotten == 4
     assert pipeline.entries(tape.id) == [4, 6, 8]
     assert living.pending == 4
@@ -120,7 +120,7 @@ async def test_the_window_holds(
             await trio.sleep(1)
             uncommitted = [
                 batch for batch in pipeline.streams.entries[tape.id]
-                if batch.last > living.shipper.committed
+                if batch.last > living.shipper.watermark
             ]  # fmt: skip
             size = sum(len(batch.payload) for batch in uncommitted)
             assert size <= WINDOW + largest
@@ -167,7 +167,7 @@ async def test_a_watermark_ahead_of_the_stream_does_not_block_the_window(
         await pipeline.commit(tape, up_to=shipper.shipped)
         await shipper.follow_watermark()
         await shipper.ship_ready()
-    assert shipper.committed == tape.appended
+    assert shipper.watermark == tape.appended
 
 
 async def test_a_batch_without_a_response_is_added_again_unchanged(
@@ -232,7 +232,7 @@ async def test_a_loss_is_noticed_without_new_clicks(
         pipeline.streams.lose_last(tape.id, lost)
         lost_at = trio.current_time()
         await until(lambda: living.shipper.resets > 0)
-        assert trio.current_time() - lost_at < STALL_S + 1
+        assert trio.current_time() - lost_at < LOOK_FOR_LOSS_S + 1
         await until(lambda: pipeline.entries(tape.id) == [1, 2, 3])
         nursery.cancel_scope.cancel()
 

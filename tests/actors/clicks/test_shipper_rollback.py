@@ -223,6 +223,37 @@ async def test_a_kept_orphan_is_shipped_again_when_postgres_goes_back(
     assert not tape.removed
 
 
+@pytest.mark.timeout(10)  # virtual time stands still in a loop without a sleep
+async def test_the_end_of_a_kept_orphan_that_cannot_be_read_again_is_lost_once(
+    autojump_clock: MockClock,
+    pipeline: Pipeline,
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The disk lost it after it was counted; the journal is counted as far as it goes, and then deleted."""
+    tape = Tape(kept=100)
+    tape.write(2)
+    await pipeline.ledger.register(tape.id)
+    standby = pipeline.counts.copy()
+    tape.write(3, 4)
+    clicks = tape.clicks
+    orphans = orphans_of(pipeline, tape)
+    nursery.start_soon(orphans.run)
+    await until(lambda: orphans.pending_clicks() == 0)
+    tape.frames.pop()
+    for _ in range(2):
+        reads = tape.reads
+        pipeline.counts.go_back(standby.copy())
+        await until(lambda: pipeline.counted(tape.id) == clicks[:5])
+        await until(lambda: orphans.pending_clicks() == 0)
+        assert tape.reads < reads + 20
+    (shipper,) = orphans._shippers.values()
+    assert shipper.rollbacks.lost == 4
+    assert not shipper.is_recovering
+    assert events(caplog).count("rolled_back_clicks_lost") == 1
+    await until(lambda: tape.removed, limit_s=2 * KEPT_S)
+
+
 async def test_time_while_postgres_is_away_keeps_nothing_shorter(
     autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery
 ) -> None:

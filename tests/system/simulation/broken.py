@@ -167,7 +167,7 @@ def _note_the_highest(shipper: Shipper) -> None:
     note = shipper._note
 
     def highest(watermark: int) -> bool:
-        return note(max(watermark, shipper.committed))
+        return note(max(watermark, shipper.watermark))
 
     setattr(shipper, "_note", highest)  # noqa: B010
 
