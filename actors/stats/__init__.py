@@ -1,1 +1,1 @@
-"""Counts by dimension, live updates and the version of all counts."""
+"""Settling of deltas, live updates and the version of all counts."""

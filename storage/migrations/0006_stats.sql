@@ -77,7 +77,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON profile_days, click_deltas, click_segmen
 
 -- ---- hot days: rollups ---------------------------------------------------------------------------------
 
--- Counts of hot days per time bucket of 15 minutes. Every fold of a hot day updates the rows of the current bucket:
+-- Counts of hot days per time bucket of 15 minutes. Each settling of a hot day updates the rows of the current bucket:
 -- the free space and the index without the counts let Postgres do that in place (HOT, nine in ten), without touching
 -- any index.
 CREATE TABLE rollups (

@@ -17,7 +17,7 @@ SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date;
 
 -- name: take_rollups
 -- Take up to $4 rollups of a profile's day. By key, so that a row is taken with the counts that
--- a fold adds meanwhile.
+-- a settling job adds meanwhile.
 DELETE FROM rollups AS r USING (
     SELECT link_id, bucket FROM rollups
     WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $3::date::timestamp AT TIME ZONE 'UTC'

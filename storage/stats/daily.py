@@ -1,4 +1,4 @@
-"""The daily aggregation: it packs finished days and months, compacts hot days, deletes raw clicks past their
+"""The daily aggregation job: it packs finished days and months, compacts hot days, deletes raw clicks past their
 retention, and indexes the rest.
 
 Each part may stop anywhere and run any number of times. Raw clicks are kept for each profile's
