@@ -21,6 +21,7 @@ So there is no cache by visitor: it would pay only if every second request came 
 
 import math
 import struct
+import sys
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
@@ -135,8 +136,8 @@ def ranges(weights: Sequence[float], coverage: float = 1.0) -> BucketRanges:
     """Return each variant's range `[start, start + coverage * weight)`, as GrowthBook's SDKs compute it.
 
     A start is the sum of the weights before it, whatever the coverage: raising the coverage keeps every
-    included visitor in the same variant. Weights whose sum is outside 0.99 to 1.01 become equal shares; a
-    coverage outside 0 to 1 becomes the nearer end. Raises WeightsError (a ValueError too) for no weights,
+    included visitor in the same variant. Weights are ratios of any size: those whose sum is outside 0.99 to
+    1.01 are divided by it. A coverage outside 0 to 1 becomes the nearer end. Raises WeightsError (a ValueError too) for no weights,
     for negative or infinite ones, and for a coverage that is no number.
     """
     if not weights:
@@ -156,11 +157,30 @@ def ranges(weights: Sequence[float], coverage: float = 1.0) -> BucketRanges:
 
 
 def normalised(weights: Sequence[float]) -> Sequence[float]:
-    """Return `weights`, or equal shares if their sum is not about 1."""
+    """Return `weights` as shares of their sum: as they are if it is about 1, equal shares if it is 0.
+
+    Leaving sums of about 1 alone keeps every visitor's slot as GrowthBook's SDKs compute it. Their SDKs make
+    equal shares of other sums, which would turn `[95, 5]` into an even split.
+    """
+    largest = max(weights)
+    if largest == 0:
+        return [1 / len(weights)] * len(weights)
+    total = _sum(weights)
+    if 0.99 <= total <= 1.01:
+        return weights
+    if not math.isfinite(total) or total < sys.float_info.min:
+        # Weights near either end of the floats: their sum or its quotients would be infinite.
+        weights = [weight / largest for weight in weights]
+        total = _sum(weights)
+    return [weight / total for weight in weights]
+
+
+def _sum(weights: Sequence[float]) -> float:
+    """Return the sum from left to right: `sum` rounds differently from Python 3.12 on."""
     total = 0.0
     for weight in weights:
         total += weight
-    return weights if 0.99 <= total <= 1.01 else [1 / len(weights)] * len(weights)
+    return total
 
 
 def choose(bucket: float, weights: Sequence[float], coverage: float = 1.0) -> int | None:

@@ -185,7 +185,7 @@ def validate_draft(
 ) -> tuple[ExperimentDraft | None, list[FieldError]]:
     """Return the normalised draft and no errors, or None and every error.
 
-    Weights that do not sum to about 1 become equal shares. Targets of a destination may be missing:
+    Weights become shares of their sum. Targets of a destination may be missing:
     with_state() requires them at the start.
     """
     errors = _name_errors(draft.name, "name")
@@ -226,6 +226,8 @@ def _validate_variants(
             errors.append(
                 FieldError(f"variants.{number}.name", "must not be the name of another variant")
             )
+    if not any(variant.weight for variant in variants):
+        errors.append(FieldError("variants", "must not all have a weight of 0"))
     if errors:
         return variants, errors
     weights = normalised([variant.weight for variant in valid])

@@ -110,18 +110,32 @@ def test_variants_of_weight_0_get_no_visitor() -> None:
     [
         ([0.49, 0.5], (0, 0.49)),
         ([0.5, 0.51], (0, 0.5)),
-        ([0.485, 0.5], (0, 0.5)),
-        ([0.515, 0.5], (0, 0.5)),
-        ([0.2, 0.5], (0, 0.5)),
-        ([0.9, 0.2], (0, 0.5)),
+        ([0.485, 0.5], (0, 0.485 / 0.985)),
+        ([0.515, 0.5], (0, 0.515 / 1.015)),
+        ([0.2, 0.6], (0, 0.25)),
+        ([0.9, 0.3], (0, 0.75)),
         ([0, 0], (0, 0.5)),
-        ([70, 30], (0, 0.5)),
+        ([70, 30], (0, 0.7)),
+        ([95, 5], (0, 0.95)),
+        ([1, 1, 2], (0, 0.25, 0.5)),
+        ([1.5e308, 0.5e308], (0, 0.75)),
+        ([3e-323, 1e-323], (0, 0.75)),
     ],
 )
-def test_weights_that_do_not_sum_to_1_become_equal(
-    weights: list[float], starts: tuple[float, ...]
-) -> None:
-    assert ranges(weights).starts == starts
+def test_weights_are_ratios_of_any_size(weights: list[float], starts: tuple[float, ...]) -> None:
+    assert ranges(weights).starts == pytest.approx(starts)
+
+
+def test_95_to_5_is_no_even_split() -> None:
+    assert shares([95, 5]) == [0.95, 0.05]
+    assert [choose(position, [95, 5]) for position in (0.5, 0.9499, 0.95)] == [0, 0, 1]
+
+
+@given(weights.filter(any), st.floats(1e-3, 1e6))
+def test_the_size_of_ratios_does_not_matter(weights: list[float], factor: float) -> None:
+    scaled = [weight * factor for weight in weights]
+    assert ranges(scaled).starts == pytest.approx(ranges(weights).starts, abs=0.02)
+    assert ranges(scaled).ends[-1] == pytest.approx(1, abs=0.0101)
 
 
 @pytest.mark.parametrize("bad", [[], [1.5, -0.5], [math.nan, 1], [math.inf, 0]])

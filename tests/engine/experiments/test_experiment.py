@@ -66,7 +66,8 @@ def test_a_good_draft_is_normalised() -> None:
     valid_draft, errors = validate_draft(draft(variants=variants))
     assert not errors
     assert valid_draft is not None
-    assert valid_draft.variants == (A, B)
+    heavier = msgspec.structs.replace(A, weight=0.4), msgspec.structs.replace(B, weight=0.6)
+    assert valid_draft.variants == heavier
 
 
 @dataclass
@@ -85,6 +86,10 @@ class Bad:
         Bad({"variants": (A,) * 11}, ["variants"]),
         Bad({"variants": (A, A)}, ["variants.1.name"]),
         Bad({"variants": (A, Variant(name="b", weight=-1))}, ["variants.1.weight"]),
+        Bad(
+            {"variants": (msgspec.structs.replace(A, weight=0), Variant(name="b", weight=0))},
+            ["variants"],
+        ),
         Bad({"variants": (A, Variant(name="b", weight=float("nan")))}, ["variants.1.weight"]),
         Bad(
             {"variants": (A, Variant(name="b", weight=1, target="ftp://x"))}, ["variants.1.target"]
