@@ -1,6 +1,6 @@
 """Exactly-once counting while processes are killed at any moment: `python -m bench chaos`.
 
-A whole `waypost up`, with a second workers process beside it, serves a load of known requests. Every 0.3 to 1 s
+A whole `waypost up`, with more workers processes beside it (`--workers`), serves a load of known requests. Every 0.3 to 1 s
 a fault is injected; a seed decides which (bench/load/faults.py). Then the load stops, all clicks must be
 committed, and an audit compares every request with the counts (bench/load/click_audit.py).
 
@@ -26,7 +26,7 @@ that they are deleted all the time.
 | `dimension_mismatches` | combinations of link or profile, day and dimension whose values do not sum to the number of raw clicks |
 | `clicks_unrecorded`, `dead_lettered` | clicks that the engine reports as not recorded, or as dead letters |
 | `stale_leases` | commits refused because another worker held the lease; counts of killed processes are missing |
-| `gave_up` | how often `waypost up` ended by itself and was started again |
+| `gave_up` | how often a launcher ended by itself and was started again |
 | `visitors_standstill_s` | longest time in which no visitor was answered |
 | `counting_standstill_s` | longest time in which no click was committed |
 | `drain_s` | seconds from the end of the load until all clicks were committed |
@@ -96,6 +96,7 @@ class ChaosOptions(NamedTuple):
     min_answered: int = 0
     cluster: bool = False
     cold_redis: bool = False
+    workers: int = 2
 
 
 class Reporter:
@@ -221,7 +222,7 @@ class Chaos:
     def _plan(self) -> dict[str, Any]:
         return {
             key: getattr(self.plan, key)
-            for key in ("rate", "links", "edges", "sabotage", "cluster")
+            for key in ("rate", "links", "edges", "workers", "sabotage", "cluster")
         }
 
 
@@ -236,7 +237,7 @@ def run(plan: ChaosOptions) -> dict[str, Any]:
 def _engine(plan: ChaosOptions, module: tuple[str, ...]) -> CrashableEngine:
     if plan.cluster:
         return ClusteredEngine(SETTINGS, module=module, cold_redis=plan.cold_redis)
-    return CrashableEngine(plan.edges, SETTINGS, module=module, spare_workers=True)
+    return CrashableEngine(plan.edges, SETTINGS, module=module, workers=plan.workers)
 
 
 def failures(result: dict[str, Any]) -> list[str]:
@@ -272,6 +273,8 @@ def table(result: dict[str, Any]) -> Table:
               help="requests per second; 0: as many as are answered")  # fmt: skip
 @click.option("--links", type=click.IntRange(1, 10_000), default=100, show_default=True)
 @click.option("--edges", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 16), default=2, show_default=True,
+              help="workers processes, without --cluster")  # fmt: skip
 @click.option("--cluster", is_flag=True,
               help="two machines, a Redis Cluster, a Postgres with a standby, PgBouncer")  # fmt: skip
 @click.option("--cold-redis", is_flag=True, help="with --cluster: start while Redis is down")

@@ -11,7 +11,9 @@ the remaining cores. With two cores these share wrk's, so Postgres and the aggre
 | `freshness_p50_ms`, `freshness_p99_ms` | at 5,000 clicks/s, time from the response to a probe's click until the stats API counts it (polled every 4 ms) |
 | `redirect_p99_ms` | latency of the 5,000 clicks/s: open loop, from when a request was due |
 | `wal_bytes_per_click` | bytes of write-ahead log that Postgres wrote per recorded click at full load |
-| `fold_clicks_per_s` | one aggregator folding `backlog` clicks of a dead edge's journal, from the first commit to the last; no process is pinned |
+| `fold_clicks_per_s` | `workers` processes folding `backlog` clicks of as many dead edges' journals, from the first commit to the last; no process is pinned |
+| `fold_workers_cpu_us_per_click`, `fold_postgres_cpu_us_per_click` | CPU time of these processes for a click of the backlog: what a second or fourth workers process adds to it, the cores of the machine do not hide |
+| `fold_lock_waits` | backends that waited for a lock meanwhile, on average |
 | `journal_bytes_per_click` | bytes of frames per click, with the headers of browsers |
 | `rss_mb` | resident memory of each process before the backlog |
 
@@ -56,6 +58,7 @@ class PipelineOptions(NamedTuple):
     traffic: str
     links: int | None
     backlog: int
+    workers: int = 1
 
 
 class Pipeline:
@@ -184,12 +187,15 @@ class Pipeline:
     # ---- a backlog ------------------------------------------------------------------------------
 
     def measure_folding(self) -> dict[str, Any]:
-        fold = fold_backlog.measure(self.engine, self.plan.backlog)
+        fold = fold_backlog.measure(self.engine, self.plan.backlog, self.plan.workers)
         if not fold.exact:
             self.failures.append("the counts did not grow by the clicks of the backlog")
         return {
             "fold_clicks_per_s": round(fold.clicks_per_s, 1),
             "fold_seconds": round(fold.seconds, 2),
+            "fold_workers_cpu_us_per_click": round(fold.workers_cpu_us, 2),
+            "fold_postgres_cpu_us_per_click": round(fold.postgres_cpu_us, 2),
+            "fold_lock_waits": round(fold.lock_waits, 3),
         }
 
 
@@ -213,7 +219,7 @@ def run(plan: PipelineOptions) -> dict[str, Any]:
     with ExitStack() as stack:
         pinning = stack.enter_context(ExitStack())
         pinning.enter_context(on_cores(placement.rest))
-        engine = stack.enter_context(CrashableEngine())
+        engine = stack.enter_context(CrashableEngine(workers=plan.workers))
         pipeline = Pipeline(plan, placement, engine)
         progress(f"making {len(pipeline.links)} links")
         pipeline.prepare()
@@ -249,7 +255,8 @@ def table(result: dict[str, Any]) -> Table:
         grid.add_row(key.replace("_per_s", "/s").replace("_", " "), f"{result[key]:,.0f}")
     for key, unit in (
         ("seconds_to_commit", "s"), ("edge_cpu_us_per_click", "µs"), ("workers_cpu_us_per_click", "µs"),
-        ("postgres_cpu_us_per_click", "µs"), ("freshness_p50_ms", "ms"), ("freshness_p99_ms", "ms"),
+        ("postgres_cpu_us_per_click", "µs"), ("fold_workers_cpu_us_per_click", "µs"),
+        ("fold_postgres_cpu_us_per_click", "µs"), ("freshness_p50_ms", "ms"), ("freshness_p99_ms", "ms"),
         ("redirect_p99_ms", "ms"), ("journal_bytes_per_click", "bytes"),
     ):  # fmt: skip
         name = key.removesuffix("_ms").replace("_cpu_us_per_click", " CPU per click")
@@ -264,16 +271,18 @@ def table(result: dict[str, Any]) -> Table:
     help="Clicks per second from socket to committed counts; freshness, folding, memory."
 )
 @click.option("--seconds", type=click.IntRange(1, 3600), default=60, show_default=True)
-@click.option("--traffic", "kind", type=click.Choice(sorted(traffic.TRAFFIC)), default="flat",
+@click.option("--traffic", type=click.Choice(sorted(traffic.TRAFFIC)), default="flat",
               show_default=True, help="how clicks are spread over links")  # fmt: skip
 @click.option(
     "--links", type=click.IntRange(1, 100_000), help="links, instead of the traffic's own number"
 )
-@click.option("--backlog", "clicks", type=click.IntRange(10_000, 100_000_000), default=1_000_000,
+@click.option("--backlog", type=click.IntRange(10_000, 100_000_000), default=1_000_000,
               show_default=True, help="clicks that one aggregator has to fold")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 4), default=1, show_default=True,
+              help="workers processes that share the backlog's journals")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
-def command(seconds: int, kind: str, links: int | None, clicks: int, as_json: bool) -> int:
-    result = run(PipelineOptions(seconds, kind, links, clicks))
+def command(as_json: bool, **options: Any) -> int:
+    result = run(PipelineOptions(**options))
     show(table(result))
     for failure in result["failures"]:
         print(f"FAILED: {failure}")

@@ -293,7 +293,7 @@ def run(plan: WebhooksOptions) -> dict[str, Any]:
     """Run the benchmark and return its result. Raises BenchError when the engine does not start or answer."""
     module = ("bench.load.pacing", str(plan.pace), str(ATTEMPT_TIMEOUT_S))
     receivers = ReceiverThread()
-    with CrashableEngine(1, SETTINGS, module=module, spare_workers=True) as engine:
+    with CrashableEngine(1, SETTINGS, module=module, workers=2) as engine:
         bench = WebhooksRun(plan, engine, receivers)
         with receivers:
             return bench.run()

@@ -37,8 +37,8 @@ class SettleResult(NamedTuple):
 class CrashableEngine(EngineProcess):
     """An engine in its own processes, with methods to kill and restart them.
 
-    `module` is run with `python -m`, and may be a sabotaged engine with arguments. `spare_workers` starts a
-    second workers process on the same servers, with its own launcher.
+    `module` is run with `python -m`, and may be a sabotaged engine with arguments. One of the `workers`
+    processes is of `waypost up`; the others are on the same servers, each with its own launcher and folder.
     """
 
     def __init__(
@@ -47,12 +47,11 @@ class CrashableEngine(EngineProcess):
         settings: Mapping[str, str] | None = None,
         *,
         module: tuple[str, ...] = ("api.command",),
-        spare_workers: bool = False,
+        workers: int = 1,
     ) -> None:
         super().__init__(edges, settings)
         self._module = module
-        self._spare_workers = spare_workers
-        self._spare: BackgroundProcess | None = None
+        self._spares: list[BackgroundProcess | None] = [None] * (workers - 1)
         self._ports = free_ports(2)
         self.more_ports: list[int] = []  # visitors' ports of further machines
         self.starts = 0
@@ -77,15 +76,22 @@ class CrashableEngine(EngineProcess):
         self.api_key = json.loads((self.data / "owner.json").read_text())["api_key"]
         if self._console is None:
             self._console = Client(self.console_url, self.api_key)
-        self._start_spare()
+        self._start_spares()
 
-    def _start_spare(self) -> None:
-        if self._spare_workers and (self._spare is None or not self._spare.running()):
-            urls = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
-            self._spare = self._run(
-                f"spare-{self.starts}", self.folder / "spare", {**self._settings, **urls},
-                "serve", "--roles", "workers",
-            )  # fmt: skip
+    def _start_spares(self) -> None:
+        urls = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
+        for number, spare in enumerate(self._spares):
+            if spare is None or not spare.running():
+                self._spares[number] = self._run(
+                    f"log-spare-{number}-{self.starts}", self._spare_folder(number),
+                    {**self._settings, **urls}, "serve", "--roles", "workers",
+                )  # fmt: skip
+
+    def _spare_folder(self, number: int) -> Path:
+        return self.folder / f"spare-{number}"
+
+    def _running_spares(self) -> list[BackgroundProcess]:
+        return [spare for spare in self._spares if spare is not None]
 
     def _run(
         self, log: str, data: Path, settings: Mapping[str, str], *arguments: str
@@ -95,15 +101,15 @@ class CrashableEngine(EngineProcess):
 
     def close(self) -> None:
         try:
-            if self._spare is not None:
-                self._spare.stop(STOP_LIMIT_S)
+            for spare in self._running_spares():
+                spare.stop(STOP_LIMIT_S)
         finally:
             super().close()
 
     def logs(self) -> str:
         """Return all output of the engine, to diagnose a failure."""
-        files = [*self.folder.glob("log-*"), *self.folder.glob("spare-*")]
-        return "\n".join(file.read_text(errors="replace") for file in sorted(files))
+        files = sorted(self.folder.glob("log-*"))
+        return "\n".join(file.read_text(errors="replace") for file in files)
 
     # ---- processes ------------------------------------------------------------------------------
 
@@ -113,8 +119,8 @@ class CrashableEngine(EngineProcess):
         return self._child.pid if self._child is not None else 0
 
     def launcher_pids(self) -> list[int]:
-        """Return the pids of all launchers, the spare one included."""
-        return [self.launcher_pid] + ([self._spare.pid] if self._spare is not None else [])
+        """Return the pids of all launchers, spare ones included."""
+        return [self.launcher_pid, *(spare.pid for spare in self._running_spares())]
 
     def role_pids(self, role: str) -> list[int]:
         """Return the pids of a role, with the spare ones for `workers`.
@@ -146,7 +152,8 @@ class CrashableEngine(EngineProcess):
     def stale_leases(self) -> dict[int, int]:
         """Return the refused commits by pid of each workers process, spare ones included."""
         refused = {}
-        for folder in (self.layout.run, layout(self.folder / "spare").run):
+        spares = (layout(self._spare_folder(number)).run for number in range(len(self._spares)))
+        for folder in (self.layout.run, *spares):
             for process in trio.run(status.fetch_statuses, folder):
                 for sample in process.metrics.samples:
                     if sample.name == "waypost_stale_leases_total":
@@ -162,8 +169,8 @@ class CrashableEngine(EngineProcess):
         children = [pid for role in ("edge", "api", "workers") for pid in self.role_pids(role)]
         self._child.process.kill()
         self._child.process.wait()
-        if self._spare is not None:
-            children = [pid for pid in children if pid not in descendants(self._spare.pid)]
+        for spare in self._running_spares():
+            children = [pid for pid in children if pid not in descendants(spare.pid)]
         until = time.monotonic() + GONE_LIMIT_S
         while any(map(alive, children)):
             if time.monotonic() > until:
@@ -181,7 +188,7 @@ class CrashableEngine(EngineProcess):
 
     def restart_ended(self) -> None:
         """Restart launchers that ended by themselves. Counts those of `waypost up` in `gave_up`."""
-        self._start_spare()
+        self._start_spares()
         if self._child is not None and not self._child.running():
             self.gave_up += 1
             self._start()

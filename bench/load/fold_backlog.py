@@ -1,7 +1,7 @@
-"""Folding rate of one aggregator on a backlog: the journal of an edge that has died.
+"""Folding of a backlog: the journals of edges that have died, one for each workers process.
 
-The engine's own code writes the journal while no engine runs, with clicks of browsers on existing links. After
-the next start an edge adopts the orphaned journal and ships it while the aggregator folds it, as after an
+The engine's own code writes the journals while no engine runs, with clicks of browsers on existing links. After
+the next start an edge adopts the orphaned journals and ships them while the aggregators fold them, as after an
 outage.
 """
 
@@ -17,6 +17,7 @@ import uvloop
 from bench.kit.errors import BenchError
 from bench.load import browsers
 from bench.load.crashable_engine import CrashableEngine
+from bench.load.processes import cpu_s_of
 from engine.clicks.click import Click, ClickKind, VisitorClass
 from engine.clicks.journal_format import encode_record
 from storage.clicks.journal import Journal
@@ -27,7 +28,9 @@ TEXTS = 4_000
 LIMIT_S = 300.0
 POLL_S = 0.02
 _LINKS = "SELECT tenant_id, profile_id, id FROM waypost.links"
-_WATERMARK = "SELECT folded, committed_at FROM waypost.journals WHERE journal_id = $1"
+_WATERMARK = """SELECT coalesce(sum(folded), 0)::bigint, max(committed_at),
+    (SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock')
+FROM waypost.journals WHERE journal_id = ANY ($1::uuid[])"""
 # Every click that is counted is in exactly one delta or segment.
 _TOTAL = """SELECT (coalesce((SELECT sum(clicks) FROM waypost.click_deltas), 0)
     + coalesce((SELECT sum(clicks) FROM waypost.click_segments), 0))::bigint"""
@@ -36,31 +39,62 @@ _TOTAL = """SELECT (coalesce((SELECT sum(clicks) FROM waypost.click_deltas), 0)
 class Fold(NamedTuple):
     """Folding from the first commit to the last.
 
-    Clicks of the first commit are left out of the rate, because the start of work on them is unknown. `exact`:
-    the counted clicks grew by exactly `clicks`.
+    Clicks of the first commit are left out of the rate, because the start of work on them is unknown. The CPU
+    times are those of a click, from the first commit seen to the last. `lock_waits`: backends that waited for a
+    lock, on average. `exact`: the counted clicks grew by exactly `clicks`.
     """
 
     clicks: int
     clicks_per_s: float
     seconds: float
+    workers_cpu_us: float
+    postgres_cpu_us: float
+    lock_waits: float
     exact: bool
 
 
-def measure(engine: CrashableEngine, clicks: int) -> Fold:
+class Commit(NamedTuple):
+    """The counted clicks of the backlog, when Postgres committed them (s), and CPU seconds at that time."""
+
+    counted: int
+    at_s: float
+    workers_cpu_s: float
+    postgres_cpu_s: float
+
+
+class Commits(NamedTuple):
+    """Commits that were seen, and how many backends waited for a lock at each look."""
+
+    seen: list[Commit]
+    waiting: list[int]
+
+
+def measure(engine: CrashableEngine, clicks: int, journals: int = 1) -> Fold:
     """Stop the engine, write a backlog of `clicks` into its folder, restart it and measure the folding."""
     engine.settle()
     ids, before = uvloop.run(_links(engine.database_url))
     engine.stop()
-    journal = trio.run(_write, engine.data / "journals", ids, clicks)
+    written = [
+        trio.run(_write, engine.data / "journals", ids, clicks // journals) for _ in range(journals)
+    ]
+    clicks = clicks // journals * journals
     engine.restart()
-    commits = uvloop.run(_follow_commits(engine.database_url, journal, clicks))
+    commits = uvloop.run(_follow_commits(engine, written, clicks))
     engine.settle()
     _, after = uvloop.run(_links(engine.database_url))
-    (first, started), (last, ended) = commits[0], commits[-1]
-    seconds = ended - started
+    first, last = commits.seen[0], commits.seen[-1]
+    seconds, counted = last.at_s - first.at_s, last.counted - first.counted
     if seconds <= 0:
         raise BenchError("the backlog was folded in one commit: give a larger --backlog")
-    return Fold(clicks, (last - first) / seconds, seconds, after - before == clicks)
+    return Fold(
+        clicks,
+        counted / seconds,
+        seconds,
+        (last.workers_cpu_s - first.workers_cpu_s) * 1e6 / counted,
+        (last.postgres_cpu_s - first.postgres_cpu_s) * 1e6 / counted,
+        sum(commits.waiting) / len(commits.waiting),
+        after - before == clicks,
+    )
 
 
 async def _write(folder: Path, ids: list[tuple[int, int, int]], clicks: int) -> UUID:
@@ -111,25 +145,32 @@ async def _links(url: str) -> tuple[list[tuple[int, int, int]], int]:
         await connection.close()
 
 
-async def _follow_commits(url: str, journal: UUID, clicks: int) -> list[tuple[int, float]]:
-    """Wait until the journal is folded. Returns (watermark, Postgres' time in s) of each commit seen.
+async def _follow_commits(engine: CrashableEngine, journals: list[UUID], clicks: int) -> Commits:
+    """Wait until the journals are folded. Returns what was committed meanwhile.
 
     Raises BenchError after LIMIT_S.
     """
-    connection = await asyncpg.connect(url)
-    commits: list[tuple[int, float]] = []
+    connection = await asyncpg.connect(engine.database_url)
+    commits = Commits([], [])
     started = time.monotonic()
     try:
-        while not commits or commits[-1][0] < clicks:
-            row: Any = await connection.fetchrow(_WATERMARK, journal)
-            if row and row["folded"] and (not commits or row["folded"] > commits[-1][0]):
-                commits.append((row["folded"], row["committed_at"].timestamp()))
+        while not commits.seen or commits.seen[-1].counted < clicks:
+            row: Any = await connection.fetchrow(_WATERMARK, journals)
+            counted, at, waiting = row
+            if counted and (not commits.seen or counted > commits.seen[-1].counted):
+                commits.seen.append(Commit(counted, at.timestamp(), *_cpu(engine)))
+            if commits.seen:
+                commits.waiting.append(waiting)
             if time.monotonic() > started + LIMIT_S:
                 raise BenchError(f"the backlog was not folded within {LIMIT_S:g} s")
             await connection.execute("SELECT pg_sleep($1)", POLL_S)
         return commits
     finally:
         await connection.close()
+
+
+def _cpu(engine: CrashableEngine) -> tuple[float, float]:
+    return cpu_s_of(engine.role_pids("workers")), cpu_s_of(engine.postgres_processes())
 
 
 def counted_clicks(url: str) -> int:

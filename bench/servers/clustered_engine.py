@@ -57,6 +57,7 @@ class Machine:
         self.visitors_port, self.console_port = free_ports(2)
         self.starts = 0
         self.child: BackgroundProcess | None = None
+        self.is_killed = False
 
 
 class ClusteredEngine(CrashableEngine):
@@ -142,6 +143,10 @@ class ClusteredEngine(CrashableEngine):
             raise BenchError(f"waypost migrate failed: {done.stderr.strip()[-300:]}")
 
     def _start_machine(self, machine: Machine) -> None:
+        machine.is_killed = False
+        self._run_machine(machine)
+
+    def _run_machine(self, machine: Machine) -> None:
         machine.starts += 1
         machine.child = self._run(
             f"log-{machine.name}-{machine.starts}", machine.folder, self._settings,
@@ -163,14 +168,16 @@ class ClusteredEngine(CrashableEngine):
         """Kill the launcher of a machine with SIGKILL; its processes end with it. Returns its pid."""
         if machine.child is None:
             return 0
+        machine.is_killed = True
         machine.child.process.kill()
         machine.child.process.wait()
         return machine.child.pid
 
     def restart_ended(self) -> None:
-        """Restart machines whose launcher has ended: killed, or by itself while Postgres was away."""
+        """Restart machines whose launcher has ended. Counts those that ended by themselves in `gave_up`."""
         for machine in self.machines:
             if machine.child is not None and not machine.child.running():
+                self.gave_up += not machine.is_killed
                 self._start_machine(machine)
 
     def stale_leases(self) -> dict[int, int]:

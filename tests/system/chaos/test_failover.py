@@ -71,7 +71,7 @@ def test_every_answered_click_is_counted_once_though_the_standby_lacks_them(
     begins_later: bool,
 ) -> None:
     """`begins_later`: the edge is killed after the standby's last moment, so the journal is unknown there."""
-    with CrashableEngine(1, {"WAYPOST_LEASE_TTL_MS": "1000"}, spare_workers=True) as engine:
+    with CrashableEngine(1, {"WAYPOST_LEASE_TTL_MS": "1000"}, workers=2) as engine:
         failover = Failover(engine)
         with failover.load, Standby(engine.layout, engine.folder / "standby") as standby:
             failover.wait_answered(RATE)
