@@ -68,10 +68,11 @@ class Workers:
         self._owner = f"{socket.gethostname()}:{spec.run_folder}:{spec.name}"
         self._feed = LiveFeed(RedisLiveChannel(redis))
         self._settler = DeltaSettler(PostgresDeltaStore(database))
+        self._ledger = PostgresClickLedger(database, on_delta=self._settler.note)
         self._aggregator = Aggregator(
             self._owner,
             RedisClickStream(redis),
-            PostgresClickLedger(database, on_delta=self._settler.note),
+            self._ledger,
             lease_ttl_s=settings.lease_ttl_ms / 1000,
             on_fold=self._feed.committed,
         )
@@ -156,6 +157,7 @@ class Workers:
     def samples(self) -> list[Sample]:
         return [
             *self._aggregator.samples(),
+            *self._ledger.samples(),
             *self._settler.samples(),
             *self._feed.samples(),
             *self._courier.samples(),

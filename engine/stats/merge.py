@@ -59,6 +59,48 @@ def of_groups(statement: CountsStatement, groups: Iterable[SumKey]) -> CountsSta
     return statement
 
 
+def packed_sums(parts: Iterable[ColumnSums], statement: CountsStatement) -> Sums:
+    """Return the sums of packed clicks alone, in the statement's order and within its limit.
+
+    Equal to what Postgres returns where stored counts are added (storage/stats/stats.sql).
+    """
+    sums: defaultdict[SumKey, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for part in parts:
+        columns = (part.links, part.values, part.rows, part.clicks, part.views, part.bots)
+        for link, value, row, clicks, views, bots in zip(*columns, strict=True):
+            counts = sums[SumKey(link, value, row)]
+            counts[0] += clicks
+            counts[1] += views
+            counts[2] += bots
+    values = {
+        key: MetricValues(clicks, views, bots, 0) for key, (clicks, views, bots) in sums.items()
+    }
+    if statement.order == "value":
+        ordered = sorted(values, key=_by_value, reverse=statement.descending)
+    else:
+        ordered = sorted(
+            values, key=lambda key: (_rank(key, values[key], statement), *_by_value(key))
+        )
+    return {key: values[key] for key in ordered[: statement.limit]}
+
+
+def _by_value(key: SumKey) -> tuple[str, int, int]:
+    return key.value or "", key.link or 0, key.row
+
+
+def _rank(key: SumKey, values: MetricValues, statement: CountsStatement) -> tuple[bool, float]:
+    """Return the sort key of a sum. A sum without a rate comes last either way."""
+    if not statement.order:
+        return False, key.row
+    if statement.order == "click_rate":
+        if not values.views:
+            return True, 0.0
+        number = values.clicks / values.views
+    else:
+        number = getattr(values, statement.order)
+    return False, -number if statement.descending else number
+
+
 def add_visitors(
     sums: Sums, sketches: Iterable[tuple[SumKey, Sequence[bytes]]], *, add_stored: bool
 ) -> None:
@@ -78,14 +120,15 @@ def add_visitors(
             sums[key] = _with_visitors(sums[key], (sums[key].visitors or 0) + visitors)
 
 
-def add_counted_visitors(sums: Sums, packed: ColumnSums) -> None:
+def add_counted_visitors(sums: Sums, parts: Iterable[ColumnSums]) -> None:
     """Add the visitors of packed clicks, which are counted exactly and of other days than those of sketches."""
-    for link, value, row, visitors in zip(
-        packed.links, packed.values, packed.rows, packed.visitors, strict=True
-    ):
-        key = SumKey(link, value, row)
-        if key in sums:
-            sums[key] = _with_visitors(sums[key], (sums[key].visitors or 0) + visitors)
+    for part in parts:
+        for link, value, row, visitors in zip(
+            part.links, part.values, part.rows, part.visitors, strict=True
+        ):
+            key = SumKey(link, value, row)
+            if key in sums:
+                sums[key] = _with_visitors(sums[key], (sums[key].visitors or 0) + visitors)
 
 
 def _with_visitors(values: MetricValues, visitors: int) -> MetricValues:

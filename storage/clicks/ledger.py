@@ -38,6 +38,7 @@ from engine.experiments.increments import increments_of
 from engine.jobs.handler import repeatable
 from engine.jobs.periodic import HOUR, PeriodicJob
 from engine.jobs.schedule import Every
+from engine.operations.metrics import Sample
 from engine.stats.ledger_ports import JournalLease
 from engine.stats.packed.click_packer import ValueTexts
 from engine.stats.profile_day import ProfileDay
@@ -85,6 +86,9 @@ class PostgresClickLedger:
                 repeatable(self.purge_retired),
             )
         ]
+
+    def samples(self) -> list[Sample]:
+        return self._events.samples()
 
     async def register(self, journal_id: UUID) -> int:
         async def work(connection: Connection) -> int:

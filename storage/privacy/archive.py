@@ -1,17 +1,18 @@
 """Archives of profiles: the profile's rows of every table that has a profile, found in Postgres' catalogue.
 
-So an archive has tables that are added later, too. Packed clicks follow, a row for each click. It is read from
-one database snapshot, in bounded memory, as the console's role: row-level security and column grants keep
-secrets out of it.
+So an archive has tables that are added later, too. Packed clicks follow, a row for each click, unpacked piece
+by piece in a thread. It is read from one database snapshot, in bounded memory, as the console's role: row-level
+security and column grants keep secrets out of it.
 """
 
-from collections.abc import AsyncGenerator
-from datetime import UTC, date, datetime, timedelta
-from functools import partial
+from collections.abc import AsyncGenerator, Iterator
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Final
 
+import asyncpg
 import msgspec
-import numpy as np
+import trio
 
 from engine.accounts.access import Action, Caller
 from engine.limits.tenant_slots import TenantSlots
@@ -21,7 +22,7 @@ from engine.stats.packed.profile_clicks import ProfileClicks
 from storage.accounts.access import ProfileAccess, enter_profile
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
-from storage.stats.pieces import COLUMNS, read_pieces
+from storage.stats.pieces import pieces_of
 
 MAX_AT_ONCE: Final = 2  # each holds a connection
 MAX_OF_TENANT: Final = 1
@@ -71,33 +72,25 @@ class PostgresArchiveSource:
                             b'{"table":"%b","row":%b}\n' % (archived_as.encode(), row[0].encode())
                             for row in rows
                         )
-                packed = await snapshot.run(partial(packed_months, access.tenant_id, profile_id))
-                for month in packed:
-                    clicks = await snapshot.run(
-                        partial(read_month, access.tenant_id, profile_id, month)
-                    )
-                    for start in range(0, len(clicks), ROWS_AT_ONCE):
-                        chosen = np.arange(start, min(len(clicks), start + ROWS_AT_ONCE))
-                        count += len(chosen)
-                        yield b"".join(
-                            _line({"table": "packed_clicks", "row": row})
-                            for row in packed_rows(clicks, chosen)
-                        )
+                pieces = snapshot.rows(
+                    SQL["packed_clicks"], access.tenant_id, profile_id, chunk_rows=1
+                )
+                async for rows in pieces:
+                    clicks = await trio.to_thread.run_sync(_unpacked, rows)
+                    archived = packed_rows(clicks)
+                    while lines := await trio.to_thread.run_sync(_lines, archived):
+                        count += len(lines)
+                        yield b"".join(lines)
                 yield _line({"end": True, "rows": count})
 
 
-async def packed_months(tenant_id: int, profile_id: int, connection: Connection) -> list[date]:
-    """Return the first days of the UTC months that have packed clicks outside the tables of hot days."""
-    rows = await connection.fetch(SQL["packed_months"], tenant_id, profile_id)
-    return [row["month"] for row in rows]
+def _unpacked(rows: list[asyncpg.Record]) -> ProfileClicks:
+    return ProfileClicks(pieces_of(rows))
 
 
-async def read_month(
-    tenant_id: int, profile_id: int, month: date, connection: Connection
-) -> ProfileClicks:
-    last = (month + timedelta(days=31)).replace(day=1) - timedelta(days=1)
-    pieces = await read_pieces(connection, tenant_id, profile_id, month, last, COLUMNS)
-    return ProfileClicks([*pieces.packed, *pieces.pending])
+def _lines(archived: Iterator[dict[str, object]]) -> list[bytes]:
+    """Return lines of the next ROWS_AT_ONCE packed clicks."""
+    return [_line({"table": "packed_clicks", "row": row}) for row in islice(archived, ROWS_AT_ONCE)]
 
 
 def _line(value: dict[str, object]) -> bytes:

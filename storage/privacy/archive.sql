@@ -3,7 +3,7 @@
 -- name: tables
 -- List the tables that may hold rows of a profile: each one's name, its name in the archive, and its readable
 -- columns as a select list. Bytes (hashes, secrets, sketches) and visitors' pseudonyms are left out. An archive
--- has the names of its format, not of the schema. Tables of packed clicks are left out: see packed_months.
+-- has the names of its format, not of the schema. Tables of packed clicks are left out: see packed_clicks.
 WITH published (of_table, of_column, name) AS (VALUES
     ('audit_log', '', 'activity'),
     ('clicks', 'classification', 'verdict'),
@@ -27,9 +27,13 @@ WHERE c.relnamespace = 'waypost'::regnamespace AND c.relkind IN ('r', 'p') AND N
     AND has_column_privilege(c.oid, a.attnum, 'SELECT')
 GROUP BY c.relname, t.name ORDER BY c.relname <> 'profiles', archived_as;
 
--- name: packed_months
--- List the UTC months that have packed clicks which are not counted in tables as well.
-SELECT DISTINCT date_trunc('month', day)::date AS month
-FROM (SELECT day FROM click_deltas WHERE tenant_id = $1 AND profile_id = $2
-    UNION ALL SELECT day FROM click_segments WHERE tenant_id = $1 AND profile_id = $2 AND NOT in_tables) AS d
-ORDER BY month;
+-- name: packed_clicks
+-- Read the deltas and segments of a profile whose clicks are not counted in tables as well.
+SELECT day, clicks, data, NULL::bytea AS quarters, NULL::bytea AS links, NULL::bytea AS agents,
+    NULL::bytea AS referrers, NULL::bytea AS sources, NULL::bytea AS languages, NULL::bytea AS places,
+    NULL::bytea AS campaigns, NULL::bytea AS kinds, NULL::bytea AS variants
+FROM click_deltas WHERE tenant_id = $1 AND profile_id = $2
+UNION ALL
+SELECT day, clicks, NULL, quarters, links, agents, referrers, sources, languages, places, campaigns, kinds, variants
+FROM click_segments WHERE tenant_id = $1 AND profile_id = $2 AND NOT in_tables
+ORDER BY day;

@@ -5,6 +5,7 @@ packed clicks of hot days are deleted with the raw clicks; those of other days s
 """
 
 import asyncio
+from datetime import date
 from typing import Final
 
 from engine.common.errors import FieldError, InvalidError
@@ -15,7 +16,8 @@ from engine.stats.query import StatsQuery
 from engine.stats.result import Stats
 from storage.postgres import queries
 from storage.postgres.database import Connection
-from storage.stats.pieces import count_clicks, read_pieces, utc_days
+from storage.stats.packed_sums import CLICKS_IN_LOOP
+from storage.stats.pieces import StoredPieces, pieces_of, read_pieces, require_few, utc_days
 from storage.stats.statements import ProfileKey
 
 _SQL: Final = queries.load("stats/stats")
@@ -27,28 +29,28 @@ async def crossed(
     connection: Connection, profile: ProfileKey, query: StatsQuery, plan: CrossedPlan
 ) -> Stats:
     """Answer the query from packed clicks. Raises InvalidError if they are too many or not kept."""
-    await _check(connection, profile, plan)
     first, last = utc_days(plan.starts[0], plan.end)
-    columns = columns_of(plan)
-    pieces = await read_pieces(connection, *profile, first, last, columns, in_tables=True)
-    as_of = await connection.fetchval(_SQL["as_of"])
-    clicks = ProfileClicks([*pieces.packed, *pieces.pending, *pieces.in_tables])
+    await _require_kept(connection, profile, first)
+    stored = await read_pieces(
+        connection, *profile, first, last, columns_of(plan), max_clicks=MAX_CROSSED, in_tables=True
+    )
+    require_few(stored.clicks, MAX_CROSSED, "two dimensions are counted together")
+    if stored.clicks < CLICKS_IN_LOOP:
+        return _answer(stored, query, plan)
     # In a thread, because it may take tenths of a second, and other requests must not wait.
-    return await asyncio.to_thread(crossed_sums, clicks, query, plan, as_of, MAX_GROUPS)
+    return await asyncio.to_thread(_answer, stored, query, plan)
 
 
-async def _check(connection: Connection, profile: ProfileKey, plan: CrossedPlan) -> None:
-    first, last = utc_days(plan.starts[0], plan.end)
+def _answer(stored: StoredPieces, query: StatsQuery, plan: CrossedPlan) -> Stats:
+    rows = [*stored.packed, *stored.pending, *stored.in_tables]
+    return crossed_sums(ProfileClicks(pieces_of(rows)), query, plan, stored.as_of, MAX_GROUPS)
+
+
+async def _require_kept(connection: Connection, profile: ProfileKey, first: date) -> None:
+    """Raise InvalidError if packed clicks of hot days from `first` on are deleted."""
     since = await connection.fetchval(_SQL["tables_only_since"], *profile)
     if since is None:
         return  # the profile is deleted, so there is nothing to count
     if first < since and await connection.fetchval(_SQL["has_hot_days"], *profile, first, since):
         reason = f"must not be before {since}: of days with many clicks two dimensions are kept since then"
-        raise InvalidError([FieldError("from", reason)])
-    clicks = await count_clicks(connection, *profile, first, last)
-    if clicks > MAX_CROSSED:
-        reason = (
-            f"must be later: two dimensions are counted together in at most {MAX_CROSSED} clicks, and the "
-            f"period has about {clicks}; ask for a shorter one"
-        )
         raise InvalidError([FieldError("from", reason)])

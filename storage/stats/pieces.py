@@ -1,12 +1,13 @@
 """Pieces of a profile's packed clicks in Postgres: its deltas and segments, read in one database snapshot."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 import asyncpg
 
+from engine.common.errors import FieldError, InvalidError
 from engine.stats.packed.packed_clicks import VALUE_COLUMNS, PackedClicks, decode, decompress
 from engine.stats.packed.profile_clicks import Piece
 from storage.postgres import queries
@@ -14,15 +15,24 @@ from storage.postgres.database import Connection
 
 _SQL: Final = queries.load("stats/pieces")
 COLUMNS: Final = ("links", *VALUE_COLUMNS, "visitors", "pseudonyms")
+PieceRows = list[asyncpg.Record]
 
 
-class Pieces(NamedTuple):
-    """Pieces of packed clicks, by where they are counted: `packed` nowhere else, `pending` nowhere else yet, as
-    their day is hot, and `in_tables` in the tables of hot days as well."""
+class StoredPieces(NamedTuple):
+    """Pieces as Postgres has them, by where their clicks are counted, and facts of the same snapshot.
 
-    packed: list[Piece]
-    pending: list[Piece]
-    in_tables: list[Piece]
+    `packed` are counted nowhere else, `pending` nowhere else yet, as their day is hot, and `in_tables` in the
+    tables of hot days as well. `has_tables`: some of the days are hot. `as_of`: when the last fold was
+    committed, or None. Reading Piece()s out of rows takes some 10 µs each, which is work for a thread if they
+    are many.
+    """
+
+    packed: PieceRows
+    pending: PieceRows
+    in_tables: PieceRows
+    clicks: int
+    has_tables: bool
+    as_of: datetime | None
 
 
 async def read_pieces(
@@ -33,25 +43,53 @@ async def read_pieces(
     last: date,
     columns: Collection[str],
     *,
+    max_clicks: int,
     in_tables: bool = False,
-) -> Pieces:
-    """Read the pieces of the UTC days `first` to `last`, with these of COLUMNS; with `in_tables` those too."""
-    days = (tenant_id, profile_id, first, last)
-    pieces = Pieces([], [], [])
-    for day, data, hot in await connection.fetch(_SQL["deltas"], *days):
-        (pieces.pending if hot else pieces.packed).append(Piece(day, decode(data)))
+) -> StoredPieces:
+    """Read the pieces of the UTC days `first` to `last`, with these of COLUMNS; with `in_tables` those too.
+
+    If they have more than `max_clicks` clicks in all, there are no rows.
+    """
     names = tuple(name for name in COLUMNS if name in columns)
-    for row in await connection.fetch(_segments(names), *days, in_tables):
-        of = pieces.in_tables if row["in_tables"] else pieces.packed
-        of.append(Piece(row["day"], _segment(row, names)))
-    return pieces
+    rows = await connection.fetch(
+        _pieces(names), tenant_id, profile_id, first, last, in_tables, max_clicks
+    )
+    facts = rows[0]
+    clicks: int = facts["all_clicks"]
+    stored = StoredPieces([], [], [], clicks, facts["has_tables"], facts["as_of"])
+    for row in rows:
+        if row["day"] is None:
+            continue
+        of = (
+            stored.in_tables
+            if row["in_tables"]
+            else stored.pending
+            if row["hot"]
+            else stored.packed
+        )
+        of.append(row)
+    return stored
 
 
-async def count_clicks(
-    connection: Connection, tenant_id: int, profile_id: int, first: date, last: date
-) -> int:
-    """Return the number of packed clicks of the UTC days, and of the rest of segments that touch them."""
-    return int(await connection.fetchval(_SQL["clicks"], tenant_id, profile_id, first, last))
+def require_few(clicks: int, limit: int, counted: str) -> None:
+    """Raise InvalidError if the pieces of a question have more clicks than `limit`. `counted` says what is."""
+    if clicks > limit:
+        reason = (
+            f"must be later: {counted} in at most {limit} clicks, and the period has about {clicks}; "
+            "ask for a shorter one"
+        )
+        raise InvalidError([FieldError("from", reason)])
+
+
+def pieces_of(rows: Iterable[asyncpg.Record]) -> Iterator[Piece]:
+    """Yield the pieces of rows of read_pieces()."""
+    for row in rows:
+        data = row["data"]
+        yield Piece(row["day"], _segment(row) if data is None else decode(data))
+
+
+def clicks_of(rows: Iterable[asyncpg.Record]) -> int:
+    return sum(row["clicks"] for row in rows)
 
 
 def utc_days(start: datetime, end: datetime) -> tuple[date, date]:
@@ -60,12 +98,13 @@ def utc_days(start: datetime, end: datetime) -> tuple[date, date]:
 
 
 @lru_cache(64)
-def _segments(names: tuple[str, ...]) -> str:
-    return _SQL["segments"].format(columns=", ".join(names) or "NULL")
+def _pieces(names: tuple[str, ...]) -> str:
+    nothing = ", ".join(f"NULL::bytea AS {name}" for name in names) or "NULL"
+    return _SQL["pieces"].format(columns=", ".join(names) or "NULL", nothing=nothing)
 
 
-def _segment(row: asyncpg.Record, names: Iterable[str]) -> PackedClicks:
-    columns = {name: decompress(row[name]) for name in names if row[name] is not None}
+def _segment(row: asyncpg.Record) -> PackedClicks:
+    columns = {name: decompress(data) for name in COLUMNS if (data := row.get(name)) is not None}
     return PackedClicks(
         row["clicks"],
         decompress(row["quarters"]),

@@ -2,13 +2,12 @@
 
 engine/stats/plan.py decides which rows answer a query, storage/stats/statements.py has their SQL, this
 module executes the statements, and engine/stats/merge.py makes an answer of the sums. Packed clicks are summed
-here (engine/stats/packed/column_sums.py), and Postgres adds, orders and limits the sums of both. Python cuts
-intervals by the zone's clock and Postgres only sums between instants, so totals are exact on days of 23 and 25
-hours too. An answer comes from one database snapshot, under the tenant's row-level security. Postgres ends a
-statement at the time limit.
+by storage/stats/packed_sums.py. If the period has a hot day, Postgres adds, orders and limits the sums of both;
+else the packed clicks are the whole answer. Python cuts intervals by the zone's clock and Postgres only sums
+between instants, so totals are exact on days of 23 and 25 hours too. An answer comes from one database
+snapshot, under the tenant's row-level security. Postgres ends a statement at the time limit.
 """
 
-import asyncio
 from collections import defaultdict
 from typing import Final
 
@@ -18,14 +17,7 @@ from engine.accounts.access import Caller
 from engine.common.errors import SlowQueryError
 from engine.stats import merge
 from engine.stats.merge import SumKey, Sums
-from engine.stats.packed.column_sums import (
-    ColumnSums,
-    SketchKey,
-    column_sketches,
-    column_sums,
-    columns_of,
-)
-from engine.stats.packed.profile_clicks import ProfileClicks
+from engine.stats.packed.column_sums import ColumnSums, SketchKey, columns_of
 from engine.stats.plan import CountsPlan, CountsStatement, CrossedPlan, plan
 from engine.stats.query import StatsQuery
 from engine.stats.result import MetricValues, Stats, StatsRow
@@ -33,11 +25,11 @@ from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.stats import statements
 from storage.stats.crossed import crossed
-from storage.stats.pieces import read_pieces, utc_days
+from storage.stats.packed_sums import MAX_CLICKS, PackedSums
+from storage.stats.pieces import read_pieces, require_few, utc_days
 from storage.stats.statements import ProfileKey
 
 _SQL: Final = queries.load("stats/stats")
-CLICKS_IN_LOOP: Final = 2_000  # summed in about a millisecond
 
 
 class PostgresStatsReader:
@@ -83,15 +75,20 @@ class _CountsReading:
         self._query = query
         self._plan = planned
         self._links: tuple[int, ...] | None = None
-        self._packed = self._pending = ProfileClicks(())
 
     async def stats(self) -> Stats:
-        await self._read_packed()
+        columns = set().union(*(columns_of(each) for each in self._plan if each is not None))
+        days = utc_days(self._query.start, self._query.end)
+        stored = await read_pieces(
+            self._connection, *self._profile, *days, columns, max_clicks=MAX_CLICKS
+        )
+        require_few(stored.clicks, MAX_CLICKS, "a question counts")
+        self._has_tables = stored.has_tables
+        self._clicks = PackedSums(stored)
         if self._plan.links is not None:
             self._links = merge.links_of(await self._counts(self._plan.links))
-        as_of = await self._connection.fetchval(_SQL["as_of"])
         rows = await self._rows()
-        return Stats(rows=rows, as_of=as_of, totals=await self._totals(rows))
+        return Stats(rows=rows, as_of=stored.as_of, totals=await self._totals(rows))
 
     async def _rows(self) -> tuple[StatsRow, ...]:
         groups = None
@@ -110,7 +107,9 @@ class _CountsReading:
     async def _groups(self, statement: CountsStatement) -> Sums:
         sums = await self._counts(statement)
         merge.check_sortable(self._query, sums)
-        await self._add_visitors(merge.of_groups(statement, sums), sums)
+        if statement.sketches is not None:  # of these groups only
+            few = merge.of_links(merge.of_groups(statement, sums), self._links)
+            await self._add_visitors(few, sums, await self._clicks.packed(few, visitors=True))
         return merge.first_groups(self._query, sums)
 
     async def _totals(self, rows: tuple[StatsRow, ...]) -> MetricValues:
@@ -119,50 +118,54 @@ class _CountsReading:
         return merge.total(self._query, await self._sums(self._plan.totals))
 
     async def _sums(self, statement: CountsStatement) -> Sums:
-        sums = await self._counts(statement)
-        await self._add_visitors(statement, sums)
+        """Return the sums of a statement with their visitors."""
+        statement = merge.of_links(statement, self._links)
+        packed = await self._clicks.packed(statement, visitors=statement.sketches is not None)
+        sums = await self._with_tables(statement, packed)
+        await self._add_visitors(statement, sums, packed)
         return sums
 
-    async def _read_packed(self) -> None:
-        """Read the packed clicks of all statements at once."""
-        columns = set().union(*(columns_of(each) for each in self._plan if each is not None))
-        first, last = utc_days(self._query.start, self._query.end)
-        pieces = await read_pieces(self._connection, *self._profile, first, last, columns)
-        self._packed = ProfileClicks(pieces.packed)
-        self._pending = ProfileClicks(pieces.pending)
-
     async def _counts(self, statement: CountsStatement) -> Sums:
+        """Return the sums of a statement without their visitors."""
         statement = merge.of_links(statement, self._links)
-        packed = await self._sum(self._packed, statement)
-        pending = await self._sum(self._pending, statement)
-        text, values = statements.counts(self._profile, statement, (packed, pending))
+        return await self._with_tables(
+            statement, await self._clicks.packed(statement, visitors=False)
+        )
+
+    async def _with_tables(self, statement: CountsStatement, packed: list[ColumnSums]) -> Sums:
+        if not self._has_tables:
+            return merge.packed_sums(packed, statement)
+        pending = await self._clicks.pending(statement)
+        text, values = statements.counts(self._profile, statement, (*packed, *pending))
         rows = await self._connection.fetch(text, *values)
         return {SumKey(*row[:3]): MetricValues(*row[3:7]) for row in rows}
 
-    async def _add_visitors(self, statement: CountsStatement, sums: Sums) -> None:
-        sketches_needed = statement.sketches
-        if sketches_needed is None:
+    async def _add_visitors(
+        self, statement: CountsStatement, sums: Sums, packed: list[ColumnSums]
+    ) -> None:
+        """Add the visitors of tables, of hot days' deltas and of packed clicks to sums."""
+        if statement.sketches is None:
             return
-        statement = merge.of_links(statement, self._links)
+        if self._has_tables:
+            sketches = await self._sketches(statement)
+            merge.add_visitors(
+                sums, ((key, parts) for (key, _), parts in sketches.items()),
+                add_stored=statement.sketches.add_stored,
+            )  # fmt: skip
+        merge.add_counted_visitors(sums, packed)
+
+    async def _sketches(
+        self, statement: CountsStatement
+    ) -> dict[tuple[SumKey, SketchKey], list[bytes]]:
         text, values = statements.sketches(self._profile, statement)
         sketches: defaultdict[tuple[SumKey, SketchKey], list[bytes]] = defaultdict(list)
         for link, value, row, parts, *stored in await self._connection.fetch(text, *values):
             key = SketchKey(stored[0], stored[1], row, stored[2])
             sketches[SumKey(link, value, row), key] += parts
-        for key, sketch in column_sketches(self._pending, statement).items():
-            sketches[_sum_key(statement, key), key].append(sketch)
-        merge.add_visitors(
-            sums, ((key, parts) for (key, _), parts in sketches.items()),
-            add_stored=sketches_needed.add_stored,
-        )  # fmt: skip
-        packed = await self._sum(self._packed, statement)
-        merge.add_counted_visitors(sums, packed)
-
-    async def _sum(self, clicks: ProfileClicks, statement: CountsStatement) -> ColumnSums:
-        if len(clicks) < CLICKS_IN_LOOP:
-            return column_sums(clicks, statement)
-        # In a thread, so that other requests need not wait.
-        return await asyncio.to_thread(column_sums, clicks, statement)
+        for part in await self._clicks.sketches(statement):
+            for key, sketch in part.items():
+                sketches[_sum_key(statement, key), key].append(sketch)
+        return sketches
 
 
 def _sum_key(statement: CountsStatement, key: SketchKey) -> SumKey:

@@ -148,10 +148,6 @@ JOIN dimension_quarters AS q ON
 CROSS JOIN LATERAL unnest(q.at, q.sketches) AS u (at, sketch)
 WHERE u.at >= part.first AND u.at < part.next AND u.sketch IS NOT NULL;
 
--- name: as_of
--- Return when the last fold was committed.
-SELECT max(committed_at) FROM journals;
-
 -- name: stats_version
 -- Return the stats version, which changes with each commit. The time of the latest commit alone would miss a
 -- commit that began earlier and ended later.

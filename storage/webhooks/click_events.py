@@ -6,33 +6,38 @@ subscriptions at most once in SUBSCRIPTION_TTL_S. A new webhook gets its first c
 Each click is counted in exactly one `link.clicked`, because event and counts are committed together. For
 `link.milestone`, a link's total before the counts is compared with the total after. An aggregator keeps totals
 for TOTAL_TTL_S and then reads them again, as other aggregators count too. The event's `once` names the
-milestone, so that it is written once.
+milestone, so that it is written once. A total that cannot be read within a fold is carried on by the clicks
+that this aggregator counts; its milestones wait for the next reading if it was never read.
 """
 
 import time
-from collections import Counter, OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
 from typing import Final, NamedTuple
 
 from engine.clicks.day_rows import DayRows, ProfileDayKey
-from engine.stats.packed.profile_clicks import ProfileClicks
+from engine.operations.metrics import Metric, Sample
 from engine.webhooks.events import EventDraft, LinkClicks, LinkMilestone, LinksClicked
 from engine.webhooks.milestone import milestones_between
 from storage.postgres import queries
 from storage.postgres.database import Connection
-from storage.stats.pieces import read_pieces
+from storage.webhooks.link_totals import LinkKey, link_totals
 from storage.webhooks.outbox import append_to_outbox
 
 SUBSCRIPTION_TTL_S: Final = 5.0
 TOTAL_TTL_S: Final = 60.0
+RETRY_S: Final = 5.0
 MAX_PROFILES: Final = 65_536
 MAX_LINKS: Final = 65_536
 LINKS_PER_EVENT: Final = 100
 _SQL: Final = queries.load("webhooks/click_events")
 
+TOTALS_UNREAD: Final = Metric(
+    "waypost_milestone_totals_unread_total",
+    "Totals of links for milestones that were too large to be read within a fold",
+)
+
 ProfileKey = tuple[int, int]
-LinkKey = tuple[int, int, int]
 
 
 class _Subscription(NamedTuple):
@@ -42,8 +47,11 @@ class _Subscription(NamedTuple):
 
 
 class _Total(NamedTuple):
+    """A link's total; if it was never read, not `known`, the clicks that were counted since then."""
+
     until_s: float
     clicks: int
+    known: bool = True
 
 
 Totals = dict[LinkKey, _Total]
@@ -56,6 +64,7 @@ class ClickEventWriter:
         self._clock = clock
         self._subscriptions: OrderedDict[ProfileKey, _Subscription] = OrderedDict()
         self._totals: OrderedDict[LinkKey, _Total] = OrderedDict()
+        self.unread = 0
 
     async def write(self, connection: Connection, days: Mapping[ProfileDayKey, DayRows]) -> Totals:
         """Write click events for clicks just added. Pass the returned totals to keep() after the commit."""
@@ -79,11 +88,19 @@ class ClickEventWriter:
                 counted |= {(*profile, link_id): count for link_id, count in links.items()}
         totals = await self._totals_after(connection, counted)
         for link, count in counted.items():
-            after, cached = totals[link].clicks, self._totals.get(link)
-            # From the last known total: another aggregator may have passed a milestone without seeing it.
-            drafts += _milestones(link, cached.clicks if cached else after - count, after)
+            if totals[link].known:
+                drafts += _milestones(
+                    link, self._before(link, totals[link], count), totals[link].clicks
+                )
         await append_to_outbox(connection, drafts)
         return totals
+
+    def _before(self, link: LinkKey, total: _Total, count: int) -> int:
+        """Return the last known total: another aggregator may have passed a milestone without seeing it."""
+        cached = self._totals.get(link)
+        if cached is None:
+            return total.clicks - count
+        return cached.clicks if cached.known else total.clicks - count - cached.clicks
 
     def keep(self, totals: Totals) -> None:
         """Keep the totals of a committed transaction, of at most MAX_LINKS links."""
@@ -92,6 +109,9 @@ class ClickEventWriter:
             self._totals.move_to_end(link)
         while len(self._totals) > MAX_LINKS:
             self._totals.popitem(last=False)
+
+    def samples(self) -> list[Sample]:
+        return [TOTALS_UNREAD.sample(self.unread)]
 
     async def _refresh_subscriptions(
         self, connection: Connection, profiles: Iterable[ProfileKey]
@@ -132,29 +152,17 @@ class ClickEventWriter:
                 expired.append(link)
             else:
                 totals[link] = cached._replace(clicks=cached.clicks + count)
-        if expired:
-            tenants, profiles, links = zip(*expired, strict=True)
-            rows = await connection.fetch(
-                _SQL["totals"], list(tenants), list(profiles), list(links)
-            )
-            packed = await _packed_clicks(connection, expired)
-            for link, row in zip(expired, rows, strict=True):
-                totals[link] = _Total(now + TOTAL_TTL_S, row["clicks"] + packed[link])
+        read = await link_totals(connection, expired) if expired else {}
+        for link in expired:
+            if link in read:
+                totals[link] = _Total(now + TOTAL_TTL_S, read[link])
+            else:
+                self.unread += 1
+                cached = self._totals.get(link, _Total(now, 0, known=False))
+                totals[link] = cached._replace(
+                    until_s=now + RETRY_S, clicks=cached.clicks + counted[link]
+                )
         return totals
-
-
-async def _packed_clicks(connection: Connection, links: Iterable[LinkKey]) -> Counter[LinkKey]:
-    """Return the clicks of links that are counted in no table."""
-    counts: Counter[LinkKey] = Counter()
-    for tenant_id, profile_id in sorted({link[:2] for link in links}):
-        pieces = await read_pieces(
-            connection, tenant_id, profile_id, date.min, date.max, ("links", "kinds")
-        )
-        clicks = ProfileClicks([*pieces.packed, *pieces.pending])
-        of_links = clicks.links[clicks.counted_as == 0].tolist()
-        for link_id, count in Counter(of_links).items():
-            counts[tenant_id, profile_id, link_id] = count
-    return counts
 
 
 def _clicked(profile: ProfileKey, links: dict[int, int]) -> list[EventDraft]:

@@ -136,6 +136,7 @@ STATISTICS: Rows = [
     ("100 or 200 of a profile and 50 of a link", "engine.clicks.dimension:MAX_VALUES_OPEN_ENDED", 100),
     ("100 or 200 of a profile and 50 of a link", "engine.stats.dimension_counts:MAX_VALUES_PER_LINK", 50),
     ("for up to 500,000 clicks in the period", "storage.stats.crossed:MAX_CROSSED", 500_000),
+    ("count up to 4,000,000 clicks", "storage.stats.packed_sums:MAX_CLICKS", 4_000_000),
     ("up to 50,000 groups", "storage.stats.crossed:MAX_GROUPS", 50_000),
     ("a period with visitors has 31 days at most", "engine.stats.query_parser:VISITORS_BY_HOUR_DAYS", 31),
     ("For five seconds a 304 does not check again", "api.stats.stats:SEEN_S", 5.0),

@@ -36,8 +36,11 @@ class ColumnSums(NamedTuple):
     visitors: list[int]
 
 
-def column_sums(clicks: ProfileClicks, statement: CountsStatement) -> ColumnSums:
-    """Return the sums of a statement over these clicks, in no order and without a limit."""
+def column_sums(clicks: ProfileClicks, statement: CountsStatement, *, visitors: bool) -> ColumnSums:
+    """Return the sums of a statement over these clicks, in no order and without a limit.
+
+    Without `visitors` their numbers are 0.
+    """
     of, codes, names = _chosen(clicks, statement)
     rows = rows_of(clicks, statement.split.starts)[of]
     if not statement.by_value:
@@ -45,7 +48,6 @@ def column_sums(clicks: ProfileClicks, statement: CountsStatement) -> ColumnSums
         of, first = np.unique(of, return_index=True)
         rows, codes, names = rows[first], np.zeros(len(of), np.int64), ("",)
     links = clicks.links[of] if statement.by_link else np.zeros(len(of), np.int64)
-    visitors = statement.sketches is not None
     sums = group_sums(clicks, of, (links, codes, rows), visitors=visitors)
     link_column, code_column, row_column = sums.keys
     return ColumnSums(

@@ -27,7 +27,11 @@ def columns_of(plan: CrossedPlan) -> set[str]:
 
 
 def crossed_sums(
-    clicks: ProfileClicks, query: StatsQuery, plan: CrossedPlan, as_of: datetime, max_groups: int
+    clicks: ProfileClicks,
+    query: StatsQuery,
+    plan: CrossedPlan,
+    as_of: datetime | None,
+    max_groups: int,
 ) -> Stats:
     """Return the answer. Raises InvalidError for more groups than `max_groups`."""
     chosen = within(clicks, plan.starts[0], plan.end) & _passing(clicks, plan.filters)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from engine.clicks.dimension import Dimension
-from engine.stats.packed.packed_clicks import COUNTED_AS, Numbers
+from engine.stats.packed.packed_clicks import COUNTED_AS
 from engine.stats.packed.profile_clicks import ProfileClicks
 
 _QUARTER_S: Final = 900
@@ -15,8 +15,11 @@ _DIMENSIONS: Final = tuple(
 )
 
 
-def packed_rows(clicks: ProfileClicks, chosen: Numbers) -> Iterator[dict[str, object]]:
-    """Yield a row for each of the clicks with these numbers; values that are not known are left out."""
+def packed_rows(clicks: ProfileClicks) -> Iterator[dict[str, object]]:
+    """Yield a row for each click; values that are not known are left out.
+
+    What the rows are made of is unpacked once, when the first is asked for.
+    """
     values = [(d.name.lower(), clicks.values(d)) for d in _DIMENSIONS]
     variants = clicks.values(Dimension.VARIANT)
     variants_of: dict[int, list[str]] = {}
@@ -24,7 +27,7 @@ def packed_rows(clicks: ProfileClicks, chosen: Numbers) -> Iterator[dict[str, ob
         if name := variants.names[code]:
             variants_of.setdefault(click, []).append(name)
     links, quarters, counted_as = clicks.links, clicks.quarters, clicks.counted_as
-    for number in chosen.tolist():
+    for number in range(len(clicks)):
         row: dict[str, object] = {
             "bucket": datetime.fromtimestamp(int(quarters[number]) * _QUARTER_S, UTC),
             "link_id": str(links[number]),

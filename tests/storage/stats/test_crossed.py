@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 26, tzinfo=UTC)
 PARAMETERS = [("group", "utm_campaign,utm_term"), ("from", "2026-11-01"), ("to", "2026-11-26")]
 
 
-def _piece(first: int, clicks: int) -> tuple[date, bytes, bool]:
+def _piece(first: int, clicks: int) -> dict[str, Any]:
     """Return a row of a delta in which every click has its own values."""
     head = ClickHead(5, 7, 0, VisitorClass.HUMAN)
     rows = DayRows()
@@ -29,23 +29,28 @@ def _piece(first: int, clicks: int) -> tuple[date, bytes, bool]:
          item(UTM, b"utm_campaign=c%d&utm_term=t%d" % (n, n % 9)))
         for n in range(first, first + clicks)
     ]  # fmt: skip
-    return date(2026, 11, 5), encode(pack_day(rows, ValueTexts())), False
+    data = encode(pack_day(rows, ValueTexts()))
+    return {
+        "day": date(2026, 11, 5),
+        "clicks": clicks,
+        "data": data,
+        "hot": False,
+        "in_tables": False,
+    }
 
 
 class FakeConnection:
     """A connection that returns deltas of many values, and no segments."""
 
     def __init__(self, clicks: int) -> None:
-        self._clicks = clicks
-        self._deltas = [_piece(first, 2_000) for first in range(1, clicks, 2_000)]
+        facts = {"as_of": None, "all_clicks": clicks, "has_tables": False}
+        self._deltas = [_piece(first, 2_000) | facts for first in range(1, clicks, 2_000)]
 
-    async def fetch(self, query: str, *_: object) -> list[Any]:
-        return self._deltas if "click_deltas" in query else []
+    async def fetch(self, *_: object) -> list[Any]:
+        return self._deltas
 
-    async def fetchval(self, query: str, *_: object) -> Any:
-        if "AS since" in query:
-            return date(2000, 1, 1)
-        return None if "committed_at" in query else self._clicks
+    async def fetchval(self, *_: object) -> date:
+        return date(2000, 1, 1)
 
 
 def test_the_event_loop_runs_on_while_many_values_are_summed() -> None:

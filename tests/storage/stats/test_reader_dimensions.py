@@ -21,7 +21,7 @@ from engine.stats.query import StatsQuery
 from engine.stats.query_parser import parse_query
 from engine.stats.result import Stats, TimeInterval
 from storage.postgres.database import Database
-from storage.stats import crossed
+from storage.stats import crossed, packed_sums, reader
 from storage.stats.export import PostgresClickExport
 from storage.stats.memory_click_tables import MemoryClickTables
 from storage.stats.memory_stats import MemoryClickExport, counted, moment
@@ -154,6 +154,16 @@ def test_every_kind_of_query_is_answered_as_by_brute_force(url: str) -> None:
     assert all(stats.rows for stats in ask(url, QUERIES))
 
 
+def test_many_clicks_are_counted_in_parts_as_few_are_at_once(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = ask(url, QUERIES)
+    monkeypatch.setattr(packed_sums, "CLICKS_IN_LOOP", 0)
+    monkeypatch.setattr(packed_sums, "PART_CLICKS", 50)
+    monkeypatch.setattr(packed_sums, "KEPT_CLICKS", 0)
+    assert ask(url, QUERIES) == at_once
+
+
 def test_rows_of_a_series_are_those_of_the_links_that_it_shows(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +258,11 @@ def test_a_query_that_cannot_be_crossed_is_refused(
         few.setattr(crossed, "MAX_CROSSED", 100)
         with pytest.raises(InvalidError, match=r"from: .* in at most 100 clicks"):
             ask(url, [crossed_query])
+    with monkeypatch.context() as few:
+        few.setattr(reader, "MAX_CLICKS", 100)
+        if kept in PACKED:
+            with pytest.raises(InvalidError, match=r"from: must be later: .* at most 100 clicks"):
+                ask(url, [query(**SPAN)])
     execute(url, "UPDATE waypost.profiles SET raw_retention_days = 30")
     check_crossed(
         url, kept, crossed_query, r"from: must not be before .*: of days with many clicks"

@@ -7,10 +7,14 @@ import asyncpg
 import msgspec
 import pytest
 
+from engine.clicks.click import time_of
 from engine.stats.ledger_ports import JournalLease
+from engine.stats.profile_day import ProfileDay
 from storage.bridge import in_asyncio
 from storage.clicks.ledger import PostgresClickLedger
 from storage.postgres.database import Connection, Database
+from storage.stats import settling
+from storage.webhooks.link_totals import link_totals
 from tests.kit.hosted import hosted_run
 from tests.kit.shipped_batches import batch, click
 from tests.kit.stores import OpenDatabase
@@ -111,6 +115,62 @@ async def test_a_milestone_that_two_aggregators_reach_is_written_once(world: Wor
     other.now_s = 61
     await other.count((2, 5))
     assert [data["clicks"] for _, data in await world.events()] == [10]
+
+
+async def test_a_total_is_whole_while_clicks_move_to_the_tables(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deltas become counts in tables between any two statements of the fold."""
+    await world.subscribe(2, "link.milestone")
+    await world.count((2, 5), clicks=6)
+    day = ProfileDay(1, 2, time_of(click().at_us).date())
+    other = World(world.workers, world.url)
+    fetched = 0
+
+    class Interrupted:
+        """A connection after each statement of which the day's deltas are settled."""
+
+        def __init__(self, connection: Connection) -> None:
+            self._connection = connection
+
+        async def fetch(self, *of: Any) -> list[Any]:
+            nonlocal fetched
+            fetched += 1
+            rows: list[Any] = await self._connection.fetch(*of)
+            await world.workers.second_transaction(
+                lambda connection: settling._settle(connection, [day], False)
+            )
+            return rows
+
+    monkeypatch.setattr(settling, "HOT_CLICKS", 0)
+
+    async def work(connection: Connection) -> dict[Any, int]:
+        return await link_totals(Interrupted(connection), [(1, 2, 5)])  # type: ignore[arg-type]
+
+    assert await world.workers.transaction(work) == {(1, 2, 5): 6}
+    assert fetched == 1
+    assert await world.workers.transaction(work) == {(1, 2, 5): 6}  # from the tables
+    await other.count((2, 5), clicks=4)
+    assert [data["clicks"] for _, data in await world.events()] == [10]
+
+
+async def test_a_total_that_is_too_large_to_read_waits_and_misses_no_milestone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.count((2, 5), clicks=8)
+    await world.subscribe(2, "link.milestone")
+    await world.subscribe(3, "link.milestone")
+    world.now_s = 6.0
+    monkeypatch.setattr("storage.webhooks.link_totals.MAX_PACKED_CLICKS", 12)
+    await world.count((2, 5), (3, 7), clicks=11)  # the other profile's total is read
+    assert [data["link_id"] for _, data in await world.events()] == ["7"]
+    assert world.ledger.samples()[0].value == 1
+    monkeypatch.undo()
+    world.now_s = 12.0
+    await world.count((2, 5))
+    assert [(data["link_id"], data["clicks"]) for _, data in await world.events()] == [
+        ("7", 10), ("5", 10),
+    ]  # fmt: skip
 
 
 async def test_a_new_webhook_gets_click_events_after_some_seconds(world: World) -> None:
