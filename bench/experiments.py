@@ -44,6 +44,7 @@ import click
 from rich.table import Table
 
 from actors.visits.click_ids import ClickIds
+from actors.visits.entrances import Entrances
 from actors.visits.profile import ProfileActor
 from api.visits.responses import visit_responses
 from bench.kit.report import progress, show, write_json
@@ -395,7 +396,9 @@ def _actor(*experiments: EdgeExperiment) -> ProfileActor:
         tenant_id=1, profile_id=2, handle="lab", title="", version=1, complete=True,
         links=(link,), page=(), experiments=experiments,
     )  # fmt: skip
-    actor = ProfileActor(snapshot, visit_responses(secure=False), ClickIds(), _no_refresh)
+    actor = ProfileActor(
+        snapshot, visit_responses(secure=False), ClickIds(), Entrances(), _no_refresh
+    )
     actor.add(snapshot.links)
     return actor
 

@@ -27,7 +27,7 @@ from engine.visits.daily_key import (
     unpack,
     wanted_days,
 )
-from engine.visits.ports import DailyKeyChannel, LocalKeyStore
+from engine.visits.ports import EdgeChannel, LocalKeyStore
 from engine.visits.pseudonym import Pseudonymiser
 
 logger = logging.getLogger("waypost.daily_keys")
@@ -64,7 +64,7 @@ class DailyKeys:
     def __init__(
         self,
         store: LocalKeyStore | None,
-        channel: DailyKeyChannel,
+        channel: EdgeChannel,
         *,
         now_us: Callable[[], int],
         random_key: Callable[[], bytes],

@@ -15,6 +15,7 @@ from struct import pack
 from typing import Final
 
 from actors.visits.click_ids import ClickIds
+from actors.visits.entrances import Entrances
 from actors.visits.mailbox import Mailbox
 from actors.visits.responses import VisitResponses
 from actors.visits.route import VisitRoute
@@ -49,7 +50,8 @@ from engine.visits.edge_assignment import (
     new_cookie_value,
     take_preview_token,
 )
-from engine.visits.query_parameters import PAGE_QUERY, campaign, is_from_page, take_trigger
+from engine.visits.entrance import OwnReferrer, own_referrer, way_from_page
+from engine.visits.query_parameters import PAGE_QUERY, campaign, names_campaign, take_trigger
 from engine.visits.request import Visit, VisitRequest
 from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
 
@@ -66,6 +68,8 @@ _EXPOSED: Final = frozenset((VisitorClass.UNCLASSIFIED, VisitorClass.HUMAN))
 _ASSIGNED: Final = _EXPOSED | {VisitorClass.HEAD, VisitorClass.PREFETCH}
 # Visitor classes that get a click id: they may convert at the target, and a prefetch may become a visit.
 _GIVEN_CLICK_ID: Final = _EXPOSED | {VisitorClass.TOOL, VisitorClass.PREFETCH}
+# Visitor classes whose entrances are remembered: a prefetched page may be shown without another request.
+_REMEMBERED: Final = _GIVEN_CLICK_ID
 _host_items: Final = HostItems()
 
 
@@ -76,7 +80,7 @@ class ProfileActor:
     """
 
     __slots__ = (
-        "_click_ids", "_ids", "_link_experiments", "_page_experiments", "_page_links", "_refresh", "_responses",
+        "_click_ids", "_entrances", "_ids", "_link_experiments", "_page_experiments", "_page_links", "_refresh", "_responses",
         "handle", "mailbox", "page", "page_paths", "profile_id", "routes", "tenant_id", "title", "version",
         "visited", "wanted", "weight",
     )  # fmt: skip
@@ -86,6 +90,7 @@ class ProfileActor:
         snapshot: Snapshot,
         responses: VisitResponses,
         click_ids: ClickIds,
+        entrances: Entrances,
         refresh: "Callable[[ProfileActor, int], Awaitable[None]]",
     ) -> None:
         self.mailbox = Mailbox()
@@ -98,6 +103,7 @@ class ProfileActor:
         self.weight = 0  # resident links that the registry has counted for it
         self._responses = responses
         self._click_ids = click_ids
+        self._entrances = entrances
         self._refresh = refresh
         self._describe(snapshot)
 
@@ -129,16 +135,21 @@ class ProfileActor:
         trigger, utm_query, preview_token = _LINK, b"", b""
         if query:
             trigger, query = take_trigger(query)
-            utm_query = query if query.find(b"utm_") >= 0 else b""
+            utm_query = query if names_campaign(query) else b""
             if query.find(PREVIEW_PARAMETER) >= 0:
                 preview_token, query = take_preview_token(query)
-        if not trigger and referrer.find(b"/@") >= 0:
-            trigger = _PAGE if is_from_page(referrer, host, self.page_paths[0]) else _LINK
+        own: OwnReferrer | None = None
+        if referrer and (trigger or route.kind == _VIEW or referrer.find(b"/@") >= 0):
+            own = own_referrer(referrer, host, self.page_paths[0])
+            if own is not None and own.is_page and not trigger:
+                trigger = _PAGE
         if trigger:
             items += _TRIGGER_ITEMS[trigger]
         visitor_id, fields = NO_VISITOR, b""
         if visit.pseudonymiser is not None:
             visitor_id = visit.pseudonymiser.pseudonym(self._ids + client.network + agent)
+        if trigger or own is not None or route.kind == _VIEW:
+            referrer, utm_query = self._way(route, visit, trigger, own, utm_query, visitor_id)
         if route.kind == _VIEW:
             tail, variant_items, fields = self._choose_page(visit, preview_token)
             items += variant_items
@@ -165,6 +176,29 @@ class ProfileActor:
             request.language, visitor_id, items,
         )  # fmt: skip
         return fields + tail, record
+
+    def _way(
+        self,
+        route: VisitRoute,
+        visit: Visit,
+        trigger: Trigger,
+        own: OwnReferrer | None,
+        utm_query: bytes,
+        visitor_id: bytes,
+    ) -> tuple[bytes, bytes]:
+        """Return (the referrer, the query with the campaign) to record: those of the visitor's entrance, if the
+        visit comes from the page. Remember the visit if it is an entrance."""
+        request = visit.request
+        referrer = request.referrer if own is None else b""
+        is_entrance = route.kind == _VIEW and bool(referrer or utm_query)
+        if is_entrance and visitor_id != NO_VISITOR:
+            if visit.classification & CLASS_MASK in _REMEMBERED:
+                self._entrances.enter(self.profile_id, visit.at_us, visitor_id, referrer, utm_query)
+        elif own is not None or (trigger is _PAGE and not referrer):
+            identity = self._ids + visit.client.network + request.user_agent
+            entrance = self._entrances.last(visitor_id, identity, visit.at_us)
+            return way_from_page(utm_query, b"" if own is None else own.query, entrance)
+        return referrer, utm_query
 
     def _choose_page(self, visit: Visit, preview_token: bytes) -> tuple[bytes, bytes, bytes]:
         """Return (the page for this visitor, record items with exposures, more header fields)."""

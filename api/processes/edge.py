@@ -20,6 +20,7 @@ from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec
 from actors.visits.changes import ChangePoller, follow_announcements
 from actors.visits.daily_keys import DailyKeys
+from actors.visits.entrances import Entrances
 from actors.visits.places import watch_places
 from actors.visits.registry import Registry
 from api.processes.adoption import JournalAdoption
@@ -44,7 +45,8 @@ from storage.experiments.conversions import click_id_secret
 from storage.postgres.database import Database
 from storage.redis.client import RedisServer
 from storage.visits.announcer import RedisAnnouncer
-from storage.visits.daily_keys import RedisDailyKeyChannel, open_key_store
+from storage.visits.daily_keys import open_key_store
+from storage.visits.edge_channel import DAILY_KEYS, ENTRANCES, RedisEdgeChannel
 from storage.visits.geo import GeoPlaceLookup
 from storage.visits.snapshots import PostgresSnapshotSource
 
@@ -53,6 +55,10 @@ DISPATCHERS: Final = 4
 COMMIT_WAIT_S: Final = 5.0
 KEY_WAIT_S: Final = 2.0
 SEAL_INTERVAL_S: Final = 5.0
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 class Edge:
@@ -65,7 +71,8 @@ class Edge:
         self._settings = settings
         self._database = database
         self._announcer = RedisAnnouncer(redis)
-        self._key_channel = RedisDailyKeyChannel(redis)
+        self._key_channel = RedisEdgeChannel(redis, DAILY_KEYS)
+        self._entrance_channel = RedisEdgeChannel(redis, ENTRANCES)
         self._places = GeoPlaceLookup(settings.geo_file)
         self._adoption = JournalAdoption(spec.folder / JOURNALS)
         self._journal = self._open_journal()
@@ -92,17 +99,14 @@ class Edge:
         self._watch = JournalWatch(lambda: [*self._shipper.states(), *self._orphans.states()])
         snapshots = PostgresSnapshotSource(database)
         self._poller = ChangePoller(snapshots, settings.poll_interval_ms / 1000)
+        self._daily_keys = self._keys_of_days()
+        self._entrances = Entrances(settings.max_entrances, self._daily_keys.pseudonymiser)
         self._registry = Registry(
             snapshots,
             visit_responses(secure=settings.visitors_url.startswith("https://")),
             max_links=settings.max_resident_links,
             max_unknown=settings.max_unknown_paths,
-        )
-        self._daily_keys = DailyKeys(
-            open_key_store(spec.folder),
-            self._key_channel,
-            now_us=lambda: time.time_ns() // 1000,
-            random_key=lambda: secrets.token_bytes(KEY_BYTES),
+            entrances=self._entrances,
         )
         self._server = self._visitor_server()
         self.tree = supervisor("edge", self._children())
@@ -121,6 +125,14 @@ class Edge:
         )
         journal.open()
         return journal
+
+    def _keys_of_days(self) -> DailyKeys:
+        return DailyKeys(
+            open_key_store(self._spec.folder),
+            self._key_channel,
+            now_us=_now_us,
+            random_key=lambda: secrets.token_bytes(KEY_BYTES),
+        )
 
     def _orphans_kept_bytes(self) -> int:
         """Return how many bytes of counted journals may be kept beside this edge's own; none on a full disk."""
@@ -144,6 +156,7 @@ class Edge:
             *self._profiles(),
             ChildSpec(name="click-ids", start=self._learn_click_ids),
             ChildSpec(name="daily-keys", start=self._daily_keys.run),
+            *self._remembering(),
             ChildSpec(
                 name="geo", start=partial(watch_places, self._places, self._server.places_changed)
             ),
@@ -158,6 +171,15 @@ class Edge:
             ChildSpec(name="shipper", start=self._shipper.run, status=self._shipper_status),
             ChildSpec(name="sealing", start=partial(run_every, SEAL_INTERVAL_S, self._seal)),
             ChildSpec(name="orphans", start=self._orphans.run, status=self._orphans_status),
+        ]
+
+    def _remembering(self) -> list[ChildSpec]:
+        """Return the actors that keep visitors' entrances, and share them with other edges."""
+        entrances, channel = self._entrances, self._entrance_channel
+        return [
+            ChildSpec(name="entrances", start=partial(entrances.announce, channel)),
+            ChildSpec(name="other-entrances", start=partial(entrances.follow, channel, _now_us)),
+            ChildSpec(name="old-entrances", start=partial(entrances.forget, _now_us)),
         ]
 
     def _profiles(self) -> list[ChildSpec]:
@@ -246,6 +268,8 @@ class Edge:
             *self._places.samples(self._spec.name),
             *self._daily_keys.samples(),
             *self._key_channel.samples(),
+            *self._entrances.samples(),
+            *self._entrance_channel.samples(),
             *self._database.samples(),
         ]
 

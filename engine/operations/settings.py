@@ -80,6 +80,8 @@ class Settings:
         "links that an edge keeps in memory; beyond it, the least recently visited profiles are unloaded")
     max_unknown_paths: int = setting(100_000, whole(100, 100_000_000),
         "unknown paths that an edge caches")
+    max_entrances: int = setting(100_000, whole(0, 10_000_000),
+        "visitors whose way to a page an edge remembers for 30 minutes; 0: none")
     poll_interval_ms: int = setting(400, whole(50, 60_000),
         "time between an edge's polls of Postgres for changes whose announcement was lost")
     geo_file: str = setting("", path,

@@ -70,7 +70,7 @@ class LocalKeyStore(Protocol):
         """
 
 
-class DailyKeyChannel(Protocol):
+class EdgeChannel(Protocol):
     """Messages between the edges of all machines, stored nowhere."""
 
     async def send(self, message: bytes) -> int | None:

@@ -2,7 +2,6 @@
 
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
 from engine.clicks import utm
 from engine.clicks.record_items import Trigger
@@ -10,7 +9,9 @@ from engine.clicks.record_items import Trigger
 PARAMETER: Final = b"wp_t="
 PAGE_QUERY: Final = "wp_t=page"  # in the links of a page
 _WHOLE: Final = {b"wp_t=page": Trigger.PAGE, b"wp_t=qr": Trigger.QR}
-_UTM: Final = re.compile(rb"(?:^|(?<=&))utm_(?:%s)=[^&]*" % "|".join(utm.NAMES).encode()).findall
+_UTM: Final = re.compile(
+    rb"(?i)(?:^|(?<=&))utm_(?:%s)=[^&]*" % "|".join(utm.NAMES).encode()
+).findall
 
 
 def take_trigger(query: bytes) -> tuple[Trigger, bytes]:
@@ -30,6 +31,11 @@ def take_trigger(query: bytes) -> tuple[Trigger, bytes]:
     return trigger or Trigger.LINK, b"&".join(rest)
 
 
+def names_campaign(query: bytes) -> bool:
+    """Return whether the query may have `utm_…` parameters, in any case."""
+    return query.lower().find(b"utm_") >= 0
+
+
 def campaign(query: bytes, max_bytes: int) -> bytes:
     """Return the `utm_…` parameters as they came, joined by `&`, cut to `max_bytes` but in no escape."""
     parameters = b"&".join(_UTM(query))
@@ -39,14 +45,3 @@ def campaign(query: bytes, max_bytes: int) -> bytes:
         if escape >= 0:
             parameters = parameters[:escape]
     return parameters
-
-
-def is_from_page(referrer: bytes, host: bytes, page: bytes) -> bool:
-    """Return whether the referrer is the profile's own page, with path `page`, on the request's host."""
-    if b"/@" not in referrer:
-        return False
-    try:
-        parts = urlsplit(referrer)
-        return parts.path == page and parts.hostname == host
-    except ValueError:
-        return False

@@ -6,8 +6,7 @@ Edges of one machine share a file in memory (tmpfs). It outlives a restart of th
         keys      0600, JSON of engine/visits/daily_key.py     lock      flock while an edge exchanges `keys`
         of        the path of the data folder: without it, any engine deletes this folder at its start
 
-Redis keys: none. The channel `waypost:visitor-keys` carries greetings and offers to edges of other machines.
-Redis writes messages to no append-only file and no dump; `SET` would put a key on its disk.
+Edges of other machines get keys by messages (storage/visits/edge_channel.py).
 """
 
 import contextlib
@@ -15,33 +14,19 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import trio
-
 from engine.common.errors import UnavailableError
-from engine.operations.metrics import Metric, Sample
 from engine.visits.daily_key import DailyKey, best, pack_keys, unpack_keys
 from storage.embedded.errors import EmbeddedError
 from storage.embedded.folder import make_run_folder
 from storage.file_system import FileLock
-from storage.redis.client import RedisServer
-from storage.redis.subscription import DropOldestQueue, listening
 
-CHANNEL: Final = "waypost:visitor-keys"
-MAX_WAITING: Final = 1_000
 MAX_FILE_BYTES: Final = 4096
 STALE_S: Final = 48 * 3600
-_SEND_S: Final = 1.0
 _IN_MEMORY: Final = ("tmpfs", "ramfs")
-
-CHANNEL_FAILURES: Final = Metric(
-    "waypost_daily_key_channel_failures_total",
-    "Messages about daily keys that could not be sent to the other edges",
-)
 
 
 class TmpfsKeyStore:
@@ -171,40 +156,3 @@ def _is_orphaned(of: Path) -> bool:
     """Return whether the data folder with the path in the file `of` was deleted. May raise OSError."""
     written = of.read_bytes()
     return bool(written) and not Path(os.fsdecode(written)).exists()
-
-
-class RedisDailyKeyChannel:
-    """`DailyKeyChannel` on Redis."""
-
-    def __init__(self, server: RedisServer) -> None:
-        self._server = server
-        self.counts = dict.fromkeys(("sent", "failed", "received", "dropped", "disconnected"), 0)
-
-    def samples(self) -> list[Sample]:
-        return [CHANNEL_FAILURES.sample(self.counts["failed"])]
-
-    async def send(self, message: bytes) -> int | None:
-        with trio.move_on_after(_SEND_S):
-            try:
-                receivers = await self._server.run(
-                    self._server.commands.execute_command, "PUBLISH", CHANNEL, message
-                )
-            except UnavailableError:
-                pass
-            else:
-                self.counts["sent"] += 1
-                # A node of a cluster counts its own listeners only.
-                return None if self._server.clustered else int(receivers)
-        self.counts["failed"] += 1
-        return 0
-
-    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        queue: DropOldestQueue[bytes] = DropOldestQueue(MAX_WAITING)
-        return listening(self._server, CHANNEL, queue, self._receive, self._count_disconnect)
-
-    def _receive(self, queue: DropOldestQueue[bytes], message: bytes) -> None:
-        self.counts["received"] += 1
-        self.counts["dropped"] += queue.put(message)
-
-    def _count_disconnect(self) -> None:
-        self.counts["disconnected"] += 1

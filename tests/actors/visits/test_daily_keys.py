@@ -18,7 +18,8 @@ from engine.visits.daily_key import (
     pack_greeting,
     pack_keys,
 )
-from storage.visits.memory_daily_keys import MemoryDailyKeyChannel, MemoryKeyBroker, MemoryKeyStore
+from storage.visits.memory_daily_keys import MemoryKeyStore
+from storage.visits.memory_edge_channel import MemoryEdgeBroker, MemoryEdgeChannel
 
 DAY = 20_000
 IDENTITY = b"profile, network and agent"
@@ -28,7 +29,7 @@ class Edges:
     """Edges on machines that share a server; wall clocks may differ."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.server = MemoryKeyBroker()
+        self.server = MemoryEdgeBroker()
         self.dice = random.Random(seed)
         self.noon_us = DAY * DAY_US + DAY_US // 2
         self.running: list[DailyKeys] = []
@@ -36,8 +37,8 @@ class Edges:
     @asynccontextmanager
     async def edge(
         self, store: MemoryKeyStore | None = None, *, ahead_us: int = 0, cut_off: bool = False
-    ) -> AsyncIterator[tuple[DailyKeys, MemoryDailyKeyChannel]]:
-        channel = MemoryDailyKeyChannel(self.server)
+    ) -> AsyncIterator[tuple[DailyKeys, MemoryEdgeChannel]]:
+        channel = MemoryEdgeChannel(self.server)
         if cut_off:
             self.server.cut_off.add(channel)
         keys = DailyKeys(
@@ -185,7 +186,7 @@ async def test_a_key_is_in_memory_when_its_store_fails(
         assert len(caplog.records) == 1
 
 
-class SilentChannel(MemoryDailyKeyChannel):
+class SilentChannel(MemoryEdgeChannel):
     """A server that takes connections and says nothing, for as long as storage waits for it."""
 
     async def send(self, message: bytes) -> int | None:
@@ -206,7 +207,7 @@ async def test_a_silent_server_keeps_no_edge_waiting(autojump_clock: MockClock) 
         started = trio.current_time()
         keys = DailyKeys(
             store,
-            SilentChannel(MemoryKeyBroker()),
+            SilentChannel(MemoryEdgeBroker()),
             now_us=lambda: DAY * DAY_US + int(trio.current_time() * 1e6),
             random_key=lambda: dice.randbytes(32),
         )

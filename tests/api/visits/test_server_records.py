@@ -33,10 +33,10 @@ async def test_place_host_and_campaign() -> None:
         assert items(plain).keys() == {PLACE, HOST}
 
         query = (
-            b"x=1&utm_source=insta%20gram&UTM_medium=no&utm_term=a+b&utm_id=no&wp_t=qr&wp_t=page"
+            b"x=1&utm_source=insta%20gram&UTM_medium=Bio&utm_term=a+b&utm_id=no&wp_t=qr&wp_t=page"
         )
         rich = items(await recorded(edge, b"/shop/a?" + query))
-        assert rich[UTM] == b"utm_source=insta%20gram&utm_term=a+b"
+        assert rich[UTM] == b"utm_source=insta%20gram&UTM_medium=Bio&utm_term=a+b"
         assert rich[TRIGGER] == bytes((Trigger.QR,))
 
         visitor = await edge.visitor()

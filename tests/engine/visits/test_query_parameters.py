@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clicks.record_items import Trigger
-from engine.visits.query_parameters import campaign, is_from_page, take_trigger
+from engine.visits.query_parameters import campaign, take_trigger
 
 PART = st.sampled_from(
     [b"a=b", b"", b"wp_t=page", b"wp_t=qr", b"wp_t=", b"wp_t", b"xwp_t=qr", b"utm_source=x%20y", b"utm_term=",
@@ -29,7 +29,7 @@ def test_only_the_trigger_is_taken_out(query: bytes) -> None:
 def test_a_campaign_fits_its_bound(query: bytes, max_bytes: int) -> None:
     cut = campaign(query, max_bytes)
     assert len(cut) <= max(0, max_bytes)
-    whole = b"&".join(part for part in query.split(b"&") if part.startswith(UTM))
+    whole = b"&".join(part for part in query.split(b"&") if part.lower().startswith(UTM))
     assert whole.startswith(cut)
     if len(whole) <= max_bytes:
         assert cut == whole
@@ -41,23 +41,3 @@ def test_no_escape_is_cut_in_two(max_bytes: int) -> None:
     assert b"%" not in cut[-2:]
     assert b"utm_term=a%20b%C3%A9".startswith(cut)
     assert len(cut) >= max_bytes - 2
-
-
-@pytest.mark.parametrize(
-    ("referrer", "expected"),
-    [
-        (b"https://links.example/@shop", True),
-        (b"http://LINKS.example:8080/@shop?x#y", True),
-        (b"https://links.example/@shop/", False),
-        (b"https://links.example/@shop2", False),
-        (b"https://links.example.evil/@shop", False),
-        (b"https://evil/links.example/@shop", False),
-        (b"//links.example/@shop", True),
-        (b"links.example/@shop", False),
-        (b"https://[::1/@shop", False),
-        (b"/@shop", False),
-        (b"", False),
-    ],
-)
-def test_the_own_page_as_referrer(referrer: bytes, expected: bool) -> None:
-    assert is_from_page(referrer, b"links.example", b"/@shop") == expected

@@ -1,30 +1,25 @@
-"""Daily keys that edges share: in a folder in memory, and over a channel of Redis."""
+"""Daily keys that the edges of a machine share in a folder in memory."""
 
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from engine.common.errors import UnavailableError
 from engine.visits.daily_key import DAY_US, DailyKey
 from storage.file_system import FileLock
-from storage.redis.client import RedisServer
 from storage.visits import daily_keys
 from storage.visits.daily_keys import (
     STALE_S,
-    RedisDailyKeyChannel,
     TmpfsKeyStore,
     delete_key_stores,
     is_in_memory,
     open_key_store,
 )
-from storage.visits.memory_daily_keys import MemoryDailyKeyChannel, MemoryKeyBroker, MemoryKeyStore
-from tests.kit.hosted import hosted_run
+from storage.visits.memory_daily_keys import MemoryKeyStore
 
 DAY = 20_000
 NOON_US = DAY * DAY_US + DAY_US // 2
@@ -167,60 +162,3 @@ def test_the_key_store_of_this_machine_is_in_memory(tmp_path: Path) -> None:
         for file in store.folder.iterdir():
             file.unlink()
         store.folder.rmdir()
-
-
-# ---- the channel ------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["memory", "redis"])
-def url(request: pytest.FixtureRequest) -> str | None:
-    return request.getfixturevalue("redis_url") if request.param == "redis" else None
-
-
-@pytest.fixture
-async def channels(url: str | None) -> AsyncIterator[list[Any]]:
-    if url is None:
-        memory = MemoryKeyBroker()
-        yield [MemoryDailyKeyChannel(memory), MemoryDailyKeyChannel(memory)]
-        return
-    server = await RedisServer.open(url, size=2)
-    yield [RedisDailyKeyChannel(server), RedisDailyKeyChannel(server)]
-    await server.close()
-
-
-@pytest.mark.slow
-@pytest.mark.trio(run=hosted_run)
-async def test_every_listener_gets_a_message_and_the_sender_their_number(
-    channels: list[Any],
-) -> None:
-    one, two = channels
-    assert await one.send(b"nobody") == 0
-    async with one.listen() as first:
-        assert await one.send(b"alone") == 1
-        async with two.listen() as second:
-            assert await two.send(b"both") == 2
-            with trio.fail_after(5):
-                assert [await anext(first), await anext(first)] == [b"alone", b"both"]
-                assert await anext(second) == b"both"
-
-
-@pytest.mark.slow
-@pytest.mark.trio(run=hosted_run)
-async def test_an_error_in_the_context_is_raised_unchanged(channels: list[Any]) -> None:
-    with pytest.raises(KeyError):
-        async with channels[0].listen():
-            raise KeyError("mine")
-
-
-@pytest.mark.slow
-@pytest.mark.trio(run=hosted_run)
-async def test_a_message_without_a_server_reaches_no_edge_and_is_counted() -> None:
-    server = await RedisServer.open("unix:///nonexistent/socket", size=1)
-    channel = RedisDailyKeyChannel(server)
-    with trio.fail_after(10):
-        assert await channel.send(b"x") == 0
-        async with channel.listen():
-            await trio.sleep(0.05)
-    assert channel.counts["failed"] == 1
-    assert channel.counts["disconnected"] > 0
-    await server.close()
