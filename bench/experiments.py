@@ -45,7 +45,7 @@ from rich.table import Table
 
 from actors.visits.click_ids import ClickIds
 from actors.visits.entrances import Entrances
-from actors.visits.profile import ProfileActor
+from actors.visits.profile import ProfileActor, profile_actor
 from api.visits.responses import visit_responses
 from bench.kit.report import progress, show, write_json
 from bench.load import browsers, wrk
@@ -396,7 +396,7 @@ def _actor(*experiments: EdgeExperiment) -> ProfileActor:
         tenant_id=1, profile_id=2, handle="lab", title="", version=1, complete=True,
         links=(link,), page=(), experiments=experiments,
     )  # fmt: skip
-    actor = ProfileActor(
+    actor = profile_actor(
         snapshot, visit_responses(secure=False), ClickIds(), Entrances(), _no_refresh
     )
     actor.add(snapshot.links)

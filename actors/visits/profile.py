@@ -14,9 +14,10 @@ from html import escape
 from struct import pack
 from typing import Final
 
+import msgspec
+
 from actors.visits.click_ids import ClickIds
 from actors.visits.entrances import Entrances
-from actors.visits.mailbox import Mailbox
 from actors.visits.responses import VisitResponses
 from actors.visits.route import VisitRoute
 from actors.visits.variants import (
@@ -73,41 +74,46 @@ _REMEMBERED: Final = _GIVEN_CLICK_ID
 _host_items: Final = HostItems()
 
 
-class ProfileActor:
-    """The actor of one profile. `routes` by link id; the route of the page is made by page_route().
+class ProfileActor(msgspec.Struct, gc=False, eq=False):
+    """The actor of one profile; profile_actor() makes it. `routes` by link id; the route of the page is made by
+    page_route().
 
     `refresh(actor, version)` brings the actor up to a version that the profile is said to have reached.
+
+    The garbage collector does not look at actors, as there may be a million of them, and a full collection
+    would stop all visitors for as long. So close() has to be called when visitors do not reach it any more.
     """
 
-    __slots__ = (
-        "_click_ids", "_entrances", "_ids", "_link_experiments", "_page_experiments", "_page_links", "_refresh", "_responses",
-        "handle", "mailbox", "page", "page_paths", "profile_id", "routes", "tenant_id", "title", "version",
-        "visited", "wanted", "weight",
-    )  # fmt: skip
+    tenant_id: int
+    profile_id: int
+    _responses: VisitResponses
+    _click_ids: ClickIds
+    _entrances: Entrances
+    _refresh: "Callable[[ProfileActor, int], Awaitable[None]]"
+    handle: str = ""
+    title: str = ""
+    version: int = 0
+    wanted: int = 0  # the highest version announced
+    visited: bool = True
+    weight: int = 0  # resident links that the registry has counted for it
+    page: bytes | None = None
+    page_paths: tuple[bytes, ...] = ()
+    routes: dict[int, VisitRoute] = msgspec.field(default_factory=dict)
+    _ids: bytes = b""
+    _page_links: tuple[PageLink, ...] = ()
+    _link_experiments: dict[int, list[VariantAssigner]] = _NO_LINK_EXPERIMENTS
+    _page_experiments: PageExperiments = NO_PAGE_EXPERIMENTS
 
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        responses: VisitResponses,
-        click_ids: ClickIds,
-        entrances: Entrances,
-        refresh: "Callable[[ProfileActor, int], Awaitable[None]]",
-    ) -> None:
-        self.mailbox = Mailbox()
-        self.tenant_id = snapshot.tenant_id
-        self.profile_id = snapshot.profile_id
-        self._ids = pack("<qq", snapshot.tenant_id, snapshot.profile_id)
-        self.routes: dict[int, VisitRoute] = {}
-        self.visited = True
-        self.wanted = snapshot.version  # the highest version announced
-        self.weight = 0  # resident links that the registry has counted for it
-        self._responses = responses
-        self._click_ids = click_ids
-        self._entrances = entrances
-        self._refresh = refresh
-        self._describe(snapshot)
+    def __post_init__(self) -> None:
+        self._ids = pack("<qq", self.tenant_id, self.profile_id)
 
-    def _describe(self, snapshot: Snapshot) -> None:
+    def close(self) -> None:
+        """Break the circles between the actor, its routes and its pages, so that their memory is free."""
+        self.routes = {}
+        self._page_experiments = NO_PAGE_EXPERIMENTS
+
+    def describe(self, snapshot: Snapshot) -> None:
+        """Take over all of the snapshot but its links."""
         self.handle = snapshot.handle
         self.title = snapshot.title
         self.version = snapshot.version
@@ -339,7 +345,7 @@ class ProfileActor:
         else:
             changed = (*snapshot.removed, *(link.id for link in snapshot.links))
             gone.extend(route for i in changed if (route := self.routes.pop(i, None)) is not None)
-        self._describe(snapshot)
+        self.describe(snapshot)
         for route in self.routes.values():
             self._attach_experiments(route)
         self.wanted = max(self.wanted, snapshot.version)
@@ -384,6 +390,21 @@ class ProfileActor:
             if assigners
             else None
         )
+
+
+def profile_actor(
+    snapshot: Snapshot,
+    responses: VisitResponses,
+    click_ids: ClickIds,
+    entrances: Entrances,
+    refresh: Callable[[ProfileActor, int], Awaitable[None]],
+) -> ProfileActor:
+    """Return an actor of the profile, without routes: add() makes those."""
+    ids = snapshot.tenant_id, snapshot.profile_id
+    actor = ProfileActor(*ids, responses, click_ids, entrances, refresh)
+    actor.wanted = snapshot.version
+    actor.describe(snapshot)
+    return actor
 
 
 def _percent(match: "re.Match[bytes]") -> bytes:

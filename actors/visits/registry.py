@@ -27,7 +27,7 @@ from actors.visits.click_ids import ClickIds
 from actors.visits.entrances import Entrances
 from actors.visits.mailbox import Dispatcher
 from actors.visits.preloader import Preloader
-from actors.visits.profile import ProfileActor
+from actors.visits.profile import ProfileActor, profile_actor
 from actors.visits.responses import VisitResponses
 from actors.visits.route import VisitRoute
 from engine.common.errors import UnavailableError
@@ -203,7 +203,7 @@ class Registry:
     def _admit(self, snapshot: Snapshot) -> None:
         actor = self.profiles.get(snapshot.profile_id)
         if actor is None:
-            actor = ProfileActor(snapshot, *self._parts_of_actor)
+            actor = profile_actor(snapshot, *self._parts_of_actor)
             self.profiles[snapshot.profile_id] = actor
             self.counts["loaded"] += 1
             self._swap([], [*actor.add(snapshot.links), actor.page_route()])
@@ -273,7 +273,9 @@ class Registry:
                 self._changed_versions = None
 
     def _send_version(self, actor: ProfileActor, version: int) -> None:
-        if version > actor.wanted or (version > actor.version and not actor.mailbox.waiting):
+        if version > actor.wanted or (
+            version > actor.version and not self.dispatcher.has_messages(actor)
+        ):
             actor.wanted = max(version, actor.wanted)
             if not self.dispatcher.send(actor, version):
                 self._drop([actor])
@@ -335,6 +337,7 @@ class Registry:
             self._swap(list(actor.routes.values()), [])
             self._forget_page(actor)
             self._weight -= actor.weight
+            actor.close()
             if actor.wanted > actor.version:
                 self._epoch += 1  # no refresh will add its new links to the paths
 

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+import msgspec
+
 from actors.visits.variants import LinkExperiments, VariantDestination
 from engine.clicks.record_layout import pack_ids
 from engine.visits.edge_assignment import VariantAssigner
@@ -18,36 +20,34 @@ class VisitHandler(Protocol):
         """Return (the response after its status line and date, the record to journal)."""
 
 
-class VisitRoute:
+class VisitRoute(msgspec.Struct, gc=False, eq=False):
     """A link of a profile, or its page (`link_id` 0, status 200).
 
     `tail` is the response after its status line and date, for visitors whom no experiment sends elsewhere.
     `plain`: the link is in no experiment and gives no click ids. `sole_assigner`: it is in one experiment that
     is live, asks for no cookie, and nothing is added to the target.
+
+    The garbage collector does not look at routes, as there may be a million of them: ProfileActor.close()
+    breaks their circle.
     """
 
-    __slots__ = (
-        "actor", "click_id", "experiments", "ids", "kind", "link_id", "passthrough", "paths", "plain",
-        "sole_assigner", "sole_destinations", "status", "tail", "target",
-    )  # fmt: skip
+    actor: VisitHandler
+    link_id: int
+    kind: int
+    status: int
+    tail: bytes
+    target: bytes = b""
+    passthrough: bool = False
+    click_id: bool = False
+    paths: tuple[bytes, ...] = ()
+    ids: bytes = b""
+    experiments: LinkExperiments | None = None
+    plain: bool = True
+    sole_assigner: VariantAssigner | None = None
+    sole_destinations: tuple[VariantDestination, ...] = ()
 
-    def __init__(
-        self, actor: VisitHandler, link_id: int, kind: int, status: int, tail: bytes
-    ) -> None:
-        self.actor = actor
-        self.ids = pack_ids(actor.tenant_id, actor.profile_id, link_id)
-        self.link_id = link_id
-        self.kind = kind
-        self.status = status
-        self.tail = tail
-        self.target: bytes = b""
-        self.passthrough = False
-        self.click_id = False
-        self.paths: tuple[bytes, ...] = ()
-        self.experiments: LinkExperiments | None = None
-        self.plain = True
-        self.sole_assigner: VariantAssigner | None = None
-        self.sole_destinations: tuple[VariantDestination, ...] = ()
+    def __post_init__(self) -> None:
+        self.ids = pack_ids(self.actor.tenant_id, self.actor.profile_id, self.link_id)
 
     def set_experiments(self, experiments: LinkExperiments | None) -> None:
         """Replace the link's experiments; call it once passthrough and click_id are set."""

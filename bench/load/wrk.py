@@ -22,7 +22,7 @@ _PREFIX = "waypost-bench "
 
 # Requests are read once, before wrk's clock starts, because building them would take time of the load's core.
 _SCRIPT = """
-local heads, count, at = {}, 0, 0
+local heads, count, at, once = {}, 0, 0, @ONCE@
 
 function init(args)
   local file = assert(io.open(@FILE@, "rb"))
@@ -34,8 +34,16 @@ function init(args)
 end
 
 function request()
+  if once and at == count then end_run() end
   at = at % count + 1
   return heads[at]
+end
+
+function end_run()
+  local ffi = require("ffi")
+  ffi.cdef("int getpid(void); int kill(int pid, int signal);")
+  ffi.C.kill(ffi.C.getpid(), 2)
+  once = false
 end
 
 function done(summary, latency, requests)
@@ -79,11 +87,22 @@ def find() -> str:
 
 
 def run(
-    url: str, heads: Path, *, seconds: int, connections: int, cores: Collection[int]
+    url: str,
+    heads: Path,
+    *,
+    seconds: int,
+    connections: int,
+    cores: Collection[int],
+    once: bool = False,
 ) -> WrkResult:
-    """Load `url` for `seconds` with the requests in the file `heads`, repeatedly. Raises BenchError."""
+    """Load `url` for `seconds` with the requests in the file `heads`, repeatedly; with `once`, until each was
+    sent, if that takes less time. Raises BenchError."""
     script = heads.with_suffix(".lua")
-    script.write_text(_SCRIPT.replace("@FILE@", json.dumps(str(heads))).replace("@MARK@", _PREFIX))
+    values = {"FILE": json.dumps(str(heads)), "MARK": _PREFIX, "ONCE": json.dumps(once)}
+    text = _SCRIPT
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    script.write_text(text)
     command = [find(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
     command += ["-s", str(script), url]
     try:

@@ -1,0 +1,84 @@
+"""Memory of profile actors: the garbage collector neither looks at them nor is needed to free them."""
+
+import gc
+import sys
+from collections.abc import Iterator
+
+import pytest
+from trio.testing import MockClock
+
+from actors.visits.click_ids import ClickIds
+from actors.visits.entrances import Entrances
+from actors.visits.profile import ProfileActor, profile_actor
+from api.visits.responses import visit_responses
+from engine.experiments.experiment import EdgeExperiment, Experiment, Variant
+from engine.links.profile import ProfileChange
+from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
+from tests.kit.delayed_profiles import TENANT
+from tests.kit.running_registry import running_registry
+
+
+@pytest.fixture(autouse=True)
+def _without_collections() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+async def test_a_profile_in_memory_is_nothing_that_the_collector_looks_at(
+    autojump_clock: MockClock,
+) -> None:
+    async with running_registry() as edge:
+        await edge.profiles.add_profile("shop", "a", "b")
+        assert await edge.visit(b"/shop/a")
+        (actor,) = edge.registry.profiles.values()
+        assert not gc.is_tracked(actor)
+        assert not gc.is_tracked(actor.routes)
+        assert not any(gc.is_tracked(route) for route in actor.routes.values())
+
+
+async def test_a_profile_that_leaves_memory_is_freed_without_the_collector(
+    autojump_clock: MockClock,
+) -> None:
+    async with running_registry() as edge:
+        profile_id = await edge.profiles.add_profile("shop", "a")
+        assert await edge.visit(b"/@shop")
+        (actor,) = edge.registry.profiles.values()
+        (route,) = actor.routes.values()
+        gone = await edge.profiles.delete_profile(TENANT, profile_id)
+        await edge.announce(ProfileChange(profile_id, gone.version, deleted=True))
+        assert await edge.visit(b"/shop/a") is None
+        tail = route.tail
+        assert sys.getrefcount(actor) == 3  # `actor`, `route` and the argument
+        del actor, route
+        assert sys.getrefcount(tail) == 2
+
+
+async def test_pages_of_experiments_go_with_their_profile() -> None:
+    actor = _actor_with_a_page_experiment()
+    (route,) = actor.routes.values()
+    assert sys.getrefcount(actor) > 3  # its pages are rendered by it
+    actor.close()
+    assert sys.getrefcount(actor) == 3  # `actor`, `route` and the argument
+
+
+def _actor_with_a_page_experiment() -> ProfileActor:
+    variants = (Variant(name="a", weight=1), Variant(name="b", weight=1, title="B"))
+    experiment = Experiment(
+        name="x", kind="page", variants=variants, link_id=1, id=7, seed="s", state="running"
+    )
+    link = EdgeLink(1, "x", "https://plain.example/", 302, False, True)
+    snapshot = Snapshot(
+        tenant_id=1, profile_id=2, handle="lab", title="", version=1, complete=True, links=(link,),
+        page=(PageLink("x", "X", link.target, "url", 1),),
+        experiments=(EdgeExperiment(experiment, bytes(range(32))),),
+    )  # fmt: skip
+    actor = profile_actor(
+        snapshot, visit_responses(secure=False), ClickIds(), Entrances(), _no_refresh
+    )
+    actor.add(snapshot.links)
+    return actor
+
+
+async def _no_refresh(actor: ProfileActor, version: int) -> None:
+    raise NotImplementedError
