@@ -183,6 +183,12 @@ def wal_bytes(url: str) -> int:
     return int(uvloop.run(_fetchval(url, "SELECT pg_current_wal_lsn() - '0/0'")))
 
 
+def transactions(url: str) -> int:
+    """Return how many transactions the database has ended."""
+    query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    return int(uvloop.run(_fetchval(url, query)))
+
+
 async def _fetchval(url: str, query: str) -> Any:
     connection = await asyncpg.connect(url)
     try:
