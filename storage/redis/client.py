@@ -24,6 +24,7 @@ from redis.backoff import ExponentialBackoff
 from storage.bridge import in_asyncio
 from storage.redis.cluster import ClusterClient, is_cluster_url
 from storage.redis.errors import is_unavailable, unavailable
+from storage.redis.subscription import Subscription
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class RedisServer:
     def __init__(self, commands: RedisClient, blocking: RedisClient) -> None:
         self.commands = commands
         self.blocking = blocking
+        self.subscription = Subscription(self)
 
     @classmethod
     async def open(cls, url: str, *, size: int) -> "RedisServer":

@@ -16,7 +16,7 @@ from typing import Final
 from engine.stats.live import LiveUpdate, decode, encode
 from engine.stats.ports import MAX_SUBSCRIBED, SUBSCRIPTION_S
 from storage.redis.client import RedisServer
-from storage.redis.subscription import DropOldestQueue, listening
+from storage.redis.subscription import DropOldestQueue
 
 KEY: Final = "waypost:live_profiles"
 CHANNEL: Final = "waypost:live"
@@ -55,7 +55,7 @@ class RedisLiveChannel:
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveUpdate]]:
         queue: DropOldestQueue[LiveUpdate] = DropOldestQueue(MAX_WAITING)
-        return listening(self._server, CHANNEL, queue, self._take, self._disconnected)
+        return self._server.subscription.listening(CHANNEL, queue, self._take, self._disconnected)
 
     def _take(self, queue: DropOldestQueue[LiveUpdate], message: bytes) -> None:
         update = decode(message)

@@ -18,7 +18,7 @@ from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
 from engine.operations.metrics import Metric, Sample
 from storage.redis.client import RedisServer
-from storage.redis.subscription import DropOldestQueue, listening
+from storage.redis.subscription import DropOldestQueue
 
 CHANNEL: Final = "waypost:changes"
 MAX_WAITING: Final = 10_000
@@ -65,7 +65,9 @@ class RedisAnnouncer:
         background; the iterator never ends by itself.
         """
         queue: DropOldestQueue[ProfileChange] = DropOldestQueue(MAX_WAITING)
-        return listening(self._server, CHANNEL, queue, self._receive, self._count_disconnect)
+        return self._server.subscription.listening(
+            CHANNEL, queue, self._receive, self._count_disconnect
+        )
 
     def _count_disconnect(self) -> None:
         self.counts["disconnected"] += 1

@@ -14,7 +14,7 @@ import trio
 from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
 from storage.redis.client import RedisServer
-from storage.redis.subscription import DropOldestQueue, listening
+from storage.redis.subscription import DropOldestQueue
 
 DAILY_KEYS: Final = "waypost:visitor-keys"
 ENTRANCES: Final = "waypost:entrances"
@@ -57,7 +57,9 @@ class RedisEdgeChannel:
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         queue: DropOldestQueue[bytes] = DropOldestQueue(MAX_WAITING)
-        return listening(self._server, self._channel, queue, self._receive, self._count_disconnect)
+        return self._server.subscription.listening(
+            self._channel, queue, self._receive, self._count_disconnect
+        )
 
     def _receive(self, queue: DropOldestQueue[bytes], message: bytes) -> None:
         self.counts["received"] += 1

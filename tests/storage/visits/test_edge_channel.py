@@ -25,9 +25,11 @@ async def channels(url: str | None) -> AsyncIterator[list[Any]]:
         memory = MemoryEdgeBroker()
         yield [MemoryEdgeChannel(memory), MemoryEdgeChannel(memory)]
         return
-    server = await RedisServer.open(url, size=2)
-    yield [RedisEdgeChannel(server, "test"), RedisEdgeChannel(server, "test")]
-    await server.close()
+    # Listeners of one process are one receiver.
+    servers = [await RedisServer.open(url, size=2) for _ in range(2)]
+    yield [RedisEdgeChannel(server, "test") for server in servers]
+    for server in servers:
+        await server.close()
 
 
 async def test_every_listener_gets_a_message_and_the_sender_their_number(
