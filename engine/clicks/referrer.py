@@ -4,56 +4,12 @@ The referrer names the source first, as the browser sends it itself; then the ap
 of, as many apps send no referrer; then `utm_source`, which the author of the URL chose.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
-MAX_HOST: Final = 253  # of a name in the DNS (RFC 1035), without the final dot
+from engine.clicks.source_table import COUNTRIES, HOSTS, SECOND_LEVEL, UTM_SOURCES
 
-# A host is a source's when it, or what stands behind one of its dots, is listed here.
-_HOSTS: Final[Mapping[str, str]] = {
-    "instagram.com": "Instagram", "ig.me": "Instagram",
-    "tiktok.com": "TikTok", "tiktokv.com": "TikTok",
-    "facebook.com": "Facebook", "fb.com": "Facebook", "fb.me": "Facebook",
-    "messenger.com": "Messenger", "m.me": "Messenger",
-    "threads.net": "Threads", "threads.com": "Threads",
-    "t.co": "X", "x.com": "X", "twitter.com": "X", "com.twitter.android": "X",
-    "linkedin.com": "LinkedIn", "lnkd.in": "LinkedIn", "com.linkedin.android": "LinkedIn",
-    "youtube.com": "YouTube", "youtu.be": "YouTube",
-    "whatsapp.com": "WhatsApp", "wa.me": "WhatsApp", "com.whatsapp": "WhatsApp",
-    "telegram.org": "Telegram", "t.me": "Telegram", "telegram.me": "Telegram",
-    "org.telegram.messenger": "Telegram",
-    "pinterest.com": "Pinterest", "pin.it": "Pinterest",
-    "snapchat.com": "Snapchat", "reddit.com": "Reddit", "redd.it": "Reddit",
-    "com.reddit.frontpage": "Reddit",
-    "discord.com": "Discord", "discordapp.com": "Discord", "twitch.tv": "Twitch",
-    "bsky.app": "Bluesky", "go.bsky.app": "Bluesky", "mastodon.social": "Mastodon",
-    "github.com": "GitHub", "medium.com": "Medium", "substack.com": "Substack",
-    "quora.com": "Quora", "tumblr.com": "Tumblr", "news.ycombinator.com": "Hacker News",
-    "producthunt.com": "Product Hunt", "spotify.com": "Spotify", "soundcloud.com": "SoundCloud",
-    "linktr.ee": "Linktree", "patreon.com": "Patreon", "vk.com": "VK", "ok.ru": "OK",
-    "weibo.com": "Weibo", "weibo.cn": "Weibo", "weixin.qq.com": "WeChat", "zhihu.com": "Zhihu",
-    "xiaohongshu.com": "Xiaohongshu", "line.me": "LINE", "kakao.com": "KakaoTalk", "naver.com": "Naver",
-    "slack.com": "Slack", "notion.so": "Notion",
-    "mail.google.com": "Gmail", "com.google.android.gm": "Gmail",
-    "outlook.live.com": "Outlook", "outlook.office.com": "Outlook", "mail.yahoo.com": "Yahoo Mail",
-    "com.google.android.googlequicksearchbox": "Google",
-    "bing.com": "Bing", "duckduckgo.com": "DuckDuckGo", "ecosia.org": "Ecosia", "qwant.com": "Qwant",
-    "search.brave.com": "Brave Search", "startpage.com": "Startpage", "yandex.ru": "Yandex",
-    "ya.ru": "Yandex", "yandex.com": "Yandex", "baidu.com": "Baidu", "search.yahoo.com": "Yahoo",
-    "chatgpt.com": "ChatGPT", "chat.openai.com": "ChatGPT", "perplexity.ai": "Perplexity",
-    "gemini.google.com": "Gemini", "claude.ai": "Claude", "copilot.microsoft.com": "Copilot",
-}  # fmt: skip
-# These have a domain in many countries: google.co.uk, pinterest.de. A name before another suffix belongs to
-# another owner (google.example.com) and must not pass.
-_COUNTRIES: Final[Mapping[str, str]] = {
-    "google": "Google", "pinterest": "Pinterest", "yandex": "Yandex",
-}  # fmt: skip
-_SECOND_LEVEL: Final = frozenset({"com", "co", "org", "net"})
-_SOURCES: Final[Mapping[str, str]] = {
-    **{name.lower().replace(" ", ""): name for name in (*_HOSTS.values(), *_COUNTRIES.values())},
-    "ig": "Instagram", "insta": "Instagram", "fb": "Facebook", "meta": "Facebook", "twitter": "X",
-    "yt": "YouTube", "wa": "WhatsApp", "tt": "TikTok", "li": "LinkedIn",
-}  # fmt: skip
+MAX_HOST: Final = 253  # of a name in the DNS (RFC 1035), without the final dot
+_MAX_LABELS: Final = 1 + max(host.count(".") for host in HOSTS)
 
 
 def referrer_host(referrer: str) -> str:
@@ -76,22 +32,22 @@ def referrer_host(referrer: str) -> str:
 def source_of_host(host: str) -> str:
     """Return the known source that a referrer's host belongs to, or ''."""
     labels = host.split(".")
-    for start in range(max(0, len(labels) - 4), len(labels)):
-        if name := _HOSTS.get(".".join(labels[start:])):
+    for start in range(max(0, len(labels) - _MAX_LABELS), len(labels)):
+        if name := HOSTS.get(".".join(labels[start:])):
             return name
     return _of_a_country(labels)
 
 
 def _of_a_country(labels: list[str]) -> str:
     """Return the source of a national domain, such as google.de or www.google.co.uk."""
-    if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL:
-        return _COUNTRIES.get(labels[-3], "")
+    if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in SECOND_LEVEL:
+        return COUNTRIES.get(labels[-3], "")
     if len(labels) >= 2 and (len(labels[-1]) == 2 or labels[-1] == "com"):
-        return _COUNTRIES.get(labels[-2], "")
+        return COUNTRIES.get(labels[-2], "")
     return ""
 
 
 def source_of_utm(utm_source: str) -> str:
     """Return the known source that a `utm_source` names (`ig`, `facebook`, `tiktok.com`), or ''."""
     text = utm_source.strip().lower()
-    return _SOURCES.get(text.replace(" ", "")) or (source_of_host(text) if "." in text else "")
+    return UTM_SOURCES.get(text.replace(" ", "")) or (source_of_host(text) if "." in text else "")

@@ -1,0 +1,69 @@
+"""From Instagram's browser over the page to a link, at two edges: one question knows the whole way."""
+
+from collections.abc import Iterator
+from http.client import HTTPConnection
+
+import pytest
+
+from tests.kit.engines import Engine, eventually
+
+pytestmark = pytest.mark.slow
+
+INSTAGRAM = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Mobile/15E148 Instagram 390.0.0.28.85 (iPhone17,1; iOS 18_5; de_DE; de; scale=3.00; 1206x2622)"
+)
+CHROME = (
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/141.0.0.0 Mobile Safari/537.36"
+)
+VISITORS = 12
+
+
+@pytest.fixture
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("way") / "data"
+    started = Engine(folder, "--demo", "--edges", "2", WAYPOST_TRUSTED_HOPS="1")
+    yield started
+    started.kill()
+
+
+def get(engine: Engine, path: str, agent: str, visitor: int, referrer: str) -> None:
+    """Send a request on a new connection, which comes to either edge."""
+    address = engine.visitors.removeprefix("http://")
+    headers = {"X-Forwarded-For": f"8.8.4.{visitor}", "User-Agent": agent, "Referer": referrer}
+    connection = HTTPConnection(address, timeout=10)
+    connection.request("GET", path, headers={k: v for k, v in headers.items() if v})
+    assert connection.getresponse().status in (200, 302)
+    connection.close()
+
+
+def test_a_link_knows_the_way_of_its_visitors_whichever_edge_they_come_to(engine: Engine) -> None:
+    page = "/@demo?utm_source=ig&utm_campaign=spring"
+    for visitor in range(VISITORS):
+        get(engine, page, INSTAGRAM, visitor, "https://l.instagram.com/")
+        get(engine, "/@demo", CHROME, visitor, "https://l.instagram.com/")
+    # Both edges know all entrances, whichever they came to.
+    eventually(lambda: engine.metrics().get("waypost_entrances_kept") == 2 * 2 * VISITORS)
+    for visitor in range(VISITORS):
+        get(engine, "/demo/spring?wp_t=page", INSTAGRAM, visitor, engine.visitors + page)
+        get(engine, "/demo/spring?wp_t=page", CHROME, visitor, engine.visitors + "/@demo")
+    engine.wait_committed()
+    filters = {
+        "trigger": "page", "source": "Instagram", "country": "US", "device": "phone",
+        "referrer": "l.instagram.com",
+    }  # fmt: skip
+    with engine.api() as client:
+        profiles = client.get("/v1/profiles").json()["items"]
+        profile_id = next(p["id"] for p in profiles if p["handle"] == "demo")
+        question = {f"filter[{name}]": value for name, value in filters.items()}
+        answer = client.get(
+            f"/v1/profiles/{profile_id}/stats", params={**question, "group": "link,utm_campaign"}
+        )
+        assert answer.status_code == 200, answer.text
+        clicks = {
+            row["utm_campaign"]: row["clicks"] for row in answer.json()["rows"] if row["clicks"]
+        }
+        assert clicks == {"spring": VISITORS, None: VISITORS}
+    by_edge = [v for n, v in engine.metrics().items() if n.startswith("waypost_edge_messages_lost")]
+    assert sum(by_edge) == 0
