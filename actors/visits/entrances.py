@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 import trio
+from msgspec.structs import replace
 
 from engine.operations.metrics import Metric, Sample
 from engine.visits.daily_key import DAY_US
@@ -115,7 +116,9 @@ class Entrances:
                     self.malformed += 1
                 latest_us = now_us()  # by this edge's clock, whatever the sender's says
                 for entrance in entrances or ():
-                    self.memory.add(entrance._replace(at_us=min(entrance.at_us, latest_us)))
+                    if entrance.at_us > latest_us:
+                        entrance = replace(entrance, at_us=latest_us)
+                    self.memory.add(entrance)
 
     async def forget(self, now_us: Callable[[], int]) -> None:
         """Forget entrances that are over, for ever."""

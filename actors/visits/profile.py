@@ -145,7 +145,8 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
             if query.find(PREVIEW_PARAMETER) >= 0:
                 preview_token, query = take_preview_token(query)
         own: OwnReferrer | None = None
-        if referrer and (trigger or route.kind == _VIEW or referrer.find(b"/@") >= 0):
+        is_view = route.kind == _VIEW
+        if referrer and (trigger or is_view or referrer.find(b"/@") >= 0):
             own = own_referrer(referrer, host, self.page_paths[0])
             if own is not None and own.is_page and not trigger:
                 trigger = _PAGE
@@ -154,9 +155,9 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         visitor_id, fields = NO_VISITOR, b""
         if visit.pseudonymiser is not None:
             visitor_id = visit.pseudonymiser.pseudonym(self._ids + client.network + agent)
-        if trigger or own is not None or route.kind == _VIEW:
+        if trigger or is_view:
             referrer, utm_query = self._way(route, visit, trigger, own, utm_query, visitor_id)
-        if route.kind == _VIEW:
+        if is_view:
             tail, variant_items, fields = self._choose_page(visit, preview_token)
             items += variant_items
         elif route.plain and (trigger is not _PAGE or not self._page_experiments.live):

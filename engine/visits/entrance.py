@@ -18,6 +18,8 @@ from struct import Struct
 from struct import error as struct_error
 from typing import Final, NamedTuple
 
+import msgspec
+
 from engine.clicks.click import MAX_REFERRER_BYTES, VISITOR_BYTES
 from engine.links.name import canonical_path
 from engine.visits.query_parameters import campaign, names_campaign
@@ -26,6 +28,7 @@ KEPT_US: Final = 30 * 60 * 1_000_000
 MAX_OF_PROFILE: Final = 8  # one profile may fill an eighth of an edge's entrances
 MAX_CAMPAIGN_BYTES: Final = 255
 
+_SCHEMES: Final = (b"https://", b"http://")
 _FORMAT: Final = 1
 _FIXED: Final = Struct(f"<qq{VISITOR_BYTES}sBB")
 _URL: Final = re.compile(
@@ -33,7 +36,7 @@ _URL: Final = re.compile(
 ).fullmatch
 
 
-class Entrance(NamedTuple):
+class Entrance(msgspec.Struct, gc=False, frozen=True):
     """A visitor's entrance: `at_us` is Unix time in microseconds, `referrer` the URL as it came, `campaign` the
     `utm_…` parameters as they came, joined by `&`."""
 
@@ -51,19 +54,31 @@ class OwnReferrer(NamedTuple):
     query: bytes
 
 
+_PAGE: Final = OwnReferrer(True, b"")
+_ORIGIN: Final = OwnReferrer(False, b"")
+
+
 def own_referrer(referrer: bytes, host: bytes, page: bytes) -> OwnReferrer | None:
     """Return what the referrer says if it is the profile's page, with the canonical path `page`, or the bare
     origin, both on the request's host; None for every other referrer."""
+    scheme, _, rest = referrer.partition(host + page)
+    if scheme in _SCHEMES and rest[:1] in (b"", b"?") and rest.find(b"#") < 0:
+        return _page(referrer, rest[1:])  # as browsers write it, four times faster than below
     match = _URL(referrer)
     if match is None or match[1].lower().rstrip(b".") != host:
         return None
     path = match[2] or b"/"
     if path == page or canonical_path(path) == page:
-        query: bytes = match[3] or b""
-        if len(referrer) >= MAX_REFERRER_BYTES:  # perhaps cut amid its last parameter
-            query = query.rpartition(b"&")[0]
-        return OwnReferrer(True, query)
-    return OwnReferrer(False, b"") if path == b"/" else None
+        return _page(referrer, match[3] or b"")
+    return _ORIGIN if path == b"/" else None
+
+
+def _page(referrer: bytes, query: bytes) -> OwnReferrer:
+    if not query:
+        return _PAGE
+    if len(referrer) >= MAX_REFERRER_BYTES:  # perhaps cut amid its last parameter
+        query = query.rpartition(b"&")[0]
+    return OwnReferrer(True, query)
 
 
 def way_from_page(
@@ -73,7 +88,9 @@ def way_from_page(
 
     `own_query` is the visit's, if it names a campaign; `page_query` the page's, empty when it is not known.
     """
-    of_page = campaign(page_query, MAX_CAMPAIGN_BYTES) if names_campaign(page_query) else b""
+    of_page = page_query
+    if page_query and (entrance is None or page_query != entrance.campaign):
+        of_page = campaign(page_query, MAX_CAMPAIGN_BYTES) if names_campaign(page_query) else b""
     if entrance is None or not entrance.campaign.startswith(of_page):
         return b"", own_query or of_page
     return entrance.referrer, own_query or entrance.campaign
@@ -87,7 +104,8 @@ class EntranceMemory:
         self._max = max_entrances
         self._max_of_profile = max(1, max_entrances // MAX_OF_PROFILE)
         self._by_visitor: OrderedDict[bytes, Entrance] = OrderedDict()
-        self._visitors: dict[int, OrderedDict[bytes, None]] = {}  # of each profile
+        # Of each profile, the oldest first. Plain dicts: small, and the garbage collector skips them.
+        self._visitors: dict[int, dict[bytes, None]] = {}
         self.evicted_for = {"profile": 0, "edge": 0}
 
     def __len__(self) -> int:
@@ -111,7 +129,7 @@ class EntranceMemory:
             self._remove(self._oldest())
             self.evicted_for["edge"] += 1
         self._by_visitor[visitor_id] = entrance
-        self._visitors.setdefault(entrance.profile_id, OrderedDict())[visitor_id] = None
+        self._visitors.setdefault(entrance.profile_id, {})[visitor_id] = None
 
     def last(self, visitor_id: bytes, at_us: int) -> Entrance | None:
         """Return the visitor's last entrance, if it is not older than KEPT_US at `at_us`."""
@@ -141,9 +159,10 @@ def pack_entrances(entrances: Iterable[Entrance]) -> bytes:
     """Return a message to other edges: a byte of the format, then for each entrance its fixed part (profile,
     time, visitor, lengths) and its texts."""
     parts = [bytes((_FORMAT,))]
-    for profile_id, at_us, visitor_id, referrer, of_entrance in entrances:
-        lengths = len(referrer), len(of_entrance)
-        parts += (_FIXED.pack(profile_id, at_us, visitor_id, *lengths), referrer, of_entrance)
+    for entrance in entrances:
+        ids = entrance.profile_id, entrance.at_us, entrance.visitor_id
+        referrer, of_entrance = entrance.referrer, entrance.campaign
+        parts += (_FIXED.pack(*ids, len(referrer), len(of_entrance)), referrer, of_entrance)
     return b"".join(parts)
 
 
