@@ -3,11 +3,13 @@
 The ledger notes each delta that it commits. A day is due when it has many deltas, when their clicks would make
 it hot, and a hot day every HOT_S. Deltas that nobody noted, of a process that has ended, are looked for at the
 start and every LOOK_S. Two settlers may work at once: the store keeps them apart, and whatever one has not
-settled yet is counted all the same, as every question adds the deltas.
+settled yet is counted all the same, as every question adds the deltas. If days cannot be settled together,
+each is tried by itself, so that one keeps no other waiting; that one is tried again when it is due again.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Final, Protocol
 
 import trio
@@ -29,6 +31,9 @@ LOOKED_FOR: Final = 1_000
 
 SETTLED_CLICKS: Final = Metric(
     "waypost_settled_clicks_total", "Clicks in deltas that were merged, packed or counted in tables"
+)
+FAILED_DAYS: Final = Metric(
+    "waypost_settling_failed_total", "Times that a day of a profile could not be settled"
 )
 DUE_DAYS: Final = Metric(
     "waypost_settling_waiting", "Days of profiles with so many deltas that they are to be settled"
@@ -66,11 +71,15 @@ class DeltaSettler:
     def __init__(self, store: DeltaStore) -> None:
         self._store = store
         self._noted: dict[ProfileDay, _Noted] = {}
+        # Those of them that are due, and the hot ones, in the order in which they will be.
+        self._due: dict[ProfileDay, None] = {}
+        self._waiting: dict[ProfileDay, None] = {}
         self._hot: set[ProfileDay] = set()
         self._look_at = 0.0
         self._failures = 0
         self._progress = Progress()
         self.settled = 0
+        self.failed = 0
         self.last_error = ""
 
     def note(self, day: ProfileDay, clicks: int) -> None:
@@ -78,10 +87,16 @@ class DeltaSettler:
         noted = self._noted.get(day)
         if noted is None:
             if len(self._noted) >= MAX_NOTED:
-                self._noted.clear()  # the next look finds the busy ones
+                # The next look finds the busy ones.
+                for days in (self._noted, self._due, self._waiting):
+                    days.clear()
             noted = self._noted[day] = _Noted(trio.current_time())
+            if day in self._hot:
+                self._waiting[day] = None
         noted.deltas += 1
         noted.clicks += clicks
+        if noted.deltas >= MAX_DELTAS or noted.clicks >= HOT_CLICKS:
+            self._due[day] = None
 
     async def run(self) -> None:
         self._progress.moved(trio.current_time())
@@ -98,37 +113,67 @@ class DeltaSettler:
                 await trio.sleep(backoff_s(self._failures, first_s=TICK_S, limit_s=5.0))
 
     async def _settle_due(self) -> None:
-        due = [day for day, noted in self._noted.items() if self._is_due(day, noted)]
+        for day in list(self._hot_due()):
+            self._due[day] = None
         if trio.current_time() >= self._look_at:
-            due += await self._store.busy_days(LOOKED_FOR)
+            self._due |= dict.fromkeys(await self._store.busy_days(LOOKED_FOR))
             self._look_at = trio.current_time() + LOOK_S
+        due = list(self._due)
         for start in range(0, len(due), DAYS_AT_ONCE):
-            days = due[start : start + DAYS_AT_ONCE]
-            # What is noted from now on may come too late to be settled with these.
-            noted = {day: self._noted.pop(day) for day in days if day in self._noted}
-            try:
-                clicks, hot = await self._store.settle(days)
-            except UnavailableError:
-                for day, earlier in noted.items():
-                    self._noted.setdefault(day, _Noted(earlier.since)).add(earlier)
-                raise
-            self.settled += clicks
-            self._remember(hot)
+            await self._settle(due[start : start + DAYS_AT_ONCE])
 
-    def _is_due(self, day: ProfileDay, noted: _Noted) -> bool:
-        if noted.deltas >= MAX_DELTAS or noted.clicks >= HOT_CLICKS:
-            return True
-        return day in self._hot and trio.current_time() >= noted.since + HOT_S
+    def _hot_due(self) -> Iterator[ProfileDay]:
+        """Yield the hot days whose first delta was noted HOT_S ago."""
+        latest = trio.current_time() - HOT_S
+        return takewhile(lambda day: self._noted[day].since <= latest, self._waiting)
+
+    async def _settle(self, days: Sequence[ProfileDay]) -> None:
+        # What is noted from now on may come too late to be settled with these.
+        noted = {day: self._noted.pop(day) for day in days if day in self._noted}
+        for day in days:
+            self._due.pop(day, None)
+            self._waiting.pop(day, None)
+        try:
+            clicks, hot = await self._store.settle(days)
+        except UnavailableError:
+            self._note_again(days, noted)
+            raise
+        except Exception as error:
+            if len(days) > 1:
+                self._note_again(days, noted)
+                for day in days:
+                    await self._settle([day])
+                return
+            self.failed += 1
+            self.last_error = f"{type(error).__name__}: {error}"
+            logger.exception(
+                "the deltas of profile %d's %s cannot be settled", days[0].profile_id, days[0].day
+            )
+            return
+        self.settled += clicks
+        self._remember(hot)
+
+    def _note_again(self, days: Sequence[ProfileDay], noted: dict[ProfileDay, _Noted]) -> None:
+        """Note again what could not be settled."""
+        self._due |= dict.fromkeys(days)
+        for day, earlier in noted.items():
+            self._noted.setdefault(day, _Noted(earlier.since)).add(earlier)
 
     def _remember(self, hot: set[ProfileDay]) -> None:
         if len(self._hot) + len(hot) > MAX_NOTED:
             self._hot.clear()
         self._hot |= hot
+        for day in hot & self._noted.keys():  # noted meanwhile
+            self._waiting[day] = None
 
     def stall(self) -> str:
         """Return a line if it has stood still, or an empty one."""
         return self._progress.stall(trio.current_time(), "settling of deltas", self.last_error)
 
     def samples(self) -> list[Sample]:
-        now_due = sum(self._is_due(day, noted) for day, noted in self._noted.items())
-        return [SETTLED_CLICKS.sample(self.settled), DUE_DAYS.sample(now_due)]
+        now_due = self._due.keys() | set(self._hot_due())
+        return [
+            SETTLED_CLICKS.sample(self.settled),
+            FAILED_DAYS.sample(self.failed),
+            DUE_DAYS.sample(len(now_due)),
+        ]

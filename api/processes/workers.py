@@ -67,7 +67,8 @@ class Workers:
         # Named by place and not by pid, so that a restarted process need not wait for its leases to expire.
         self._owner = f"{socket.gethostname()}:{spec.run_folder}:{spec.name}"
         self._feed = LiveFeed(RedisLiveChannel(redis))
-        self._settler = DeltaSettler(PostgresDeltaStore(database))
+        self._deltas = PostgresDeltaStore(database)
+        self._settler = DeltaSettler(self._deltas)
         self._ledger = PostgresClickLedger(database, on_delta=self._settler.note)
         self._aggregator = Aggregator(
             self._owner,
@@ -158,6 +159,7 @@ class Workers:
         return [
             *self._aggregator.samples(),
             *self._ledger.samples(),
+            *self._deltas.samples(),
             *self._settler.samples(),
             *self._feed.samples(),
             *self._courier.samples(),

@@ -121,7 +121,10 @@ def add_visitors(
 
 
 def add_counted_visitors(sums: Sums, parts: Iterable[ColumnSums]) -> None:
-    """Add the visitors of packed clicks, which are counted exactly and of other days than those of sketches."""
+    """Add the visitors of packed clicks, which are counted exactly.
+
+    No visitor of a UTC day is in a sketch as well: a day's clicks are moved to the tables together.
+    """
     for part in parts:
         for link, value, row, visitors in zip(
             part.links, part.values, part.rows, part.visitors, strict=True

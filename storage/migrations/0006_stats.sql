@@ -66,6 +66,21 @@ ALTER TABLE click_segments
     ALTER COLUMN visitors SET STORAGE EXTERNAL,
     ALTER COLUMN pseudonyms SET STORAGE EXTERNAL;
 
+-- Deltas that cannot be unpacked, as they were found. Their day is counted again from raw clicks by `waypost rebuild`.
+CREATE TABLE damaged_deltas (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    day date NOT NULL,
+    clicks integer NOT NULL,
+    data bytea NOT NULL,
+    reason text NOT NULL,
+    found_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX damaged_deltas_day ON damaged_deltas (tenant_id, profile_id, day);
+
+ALTER TABLE damaged_deltas ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, DELETE ON damaged_deltas TO waypost_aggregator;
+
 ALTER TABLE profile_days ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE click_deltas ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE click_segments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;

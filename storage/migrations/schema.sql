@@ -871,6 +871,18 @@ CREATE TABLE waypost.conversions (
 
 ALTER TABLE ONLY waypost.conversions FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.damaged_deltas (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    day date NOT NULL,
+    clicks integer NOT NULL,
+    data bytea NOT NULL,
+    reason text NOT NULL,
+    found_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY waypost.damaged_deltas FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.dead_letter_batches (
     journal_id uuid NOT NULL,
     first bigint NOT NULL,
@@ -1708,6 +1720,8 @@ CREATE INDEX conversions_profile ON waypost.conversions USING btree (tenant_id, 
 
 CREATE INDEX conversions_visitor ON waypost.conversions USING btree (tenant_id, experiment_id, phase, day, visitor) WHERE (visitor IS NOT NULL);
 
+CREATE INDEX damaged_deltas_day ON waypost.damaged_deltas USING btree (tenant_id, profile_id, day);
+
 CREATE INDEX deliveries_due ON waypost.deliveries USING btree (tenant_id, webhook_id, next_attempt_at, event_id) WHERE (state = 'pending'::text);
 
 CREATE INDEX deliveries_event ON waypost.deliveries USING btree (tenant_id, event_id);
@@ -1964,6 +1978,8 @@ ALTER TABLE waypost.clicks_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE waypost.conversion_hooks ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.conversions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.damaged_deltas ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.dead_letter_batches ENABLE ROW LEVEL SECURITY;
 
@@ -2381,6 +2397,8 @@ GRANT SELECT,INSERT ON TABLE waypost.conversions TO waypost_app;
 GRANT SELECT ON TABLE waypost.conversions TO waypost_aggregator;
 
 GRANT UPDATE(visitor) ON TABLE waypost.conversions TO waypost_aggregator;
+
+GRANT SELECT,INSERT,DELETE ON TABLE waypost.damaged_deltas TO waypost_aggregator;
 
 GRANT SELECT,INSERT,DELETE ON TABLE waypost.dead_letter_batches TO waypost_aggregator;
 

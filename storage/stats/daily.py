@@ -120,9 +120,10 @@ async def _delete(connection: Connection, day: date) -> None:
 
 
 async def _forget_pseudonyms(connection: Connection) -> None:
-    """Delete pseudonyms of packed clicks whose raw clicks have ended, and packed clicks of such hot days."""
+    """Delete pseudonyms of packed clicks whose raw clicks have ended, packed clicks of such hot days, and
+    damaged deltas."""
     await connection.execute(_SQL["no_time_limit"])
-    for query in ("forget_pseudonyms", "delete_packed_of_hot_days"):
+    for query in ("forget_pseudonyms", "delete_packed_of_hot_days", "delete_damaged"):
         await connection.execute(_SQL[query], timeout=STATEMENT_TIMEOUT_S)
 
 

@@ -69,3 +69,9 @@ WHERE p.tenant_id = s.tenant_id AND p.id = s.profile_id AND s.pseudonyms IS NOT 
 DELETE FROM click_segments AS s USING profiles AS p
 WHERE p.tenant_id = s.tenant_id AND p.id = s.profile_id AND s.in_tables
     AND s.day + s.days <= (clock_timestamp() AT TIME ZONE 'UTC')::date - p.raw_retention_days::int;
+
+-- name: delete_damaged
+-- Delete damaged deltas whose raw clicks have ended: their days cannot be rebuilt.
+DELETE FROM damaged_deltas AS d USING profiles AS p
+WHERE p.tenant_id = d.tenant_id AND p.id = d.profile_id
+    AND d.day < (clock_timestamp() AT TIME ZONE 'UTC')::date - p.raw_retention_days::int;

@@ -4,6 +4,7 @@ A question about a year of a quiet profile then reads twelve rows. Exactly once,
 storage/stats/settling.py. A month that was packed is packed again when clicks came late.
 """
 
+import logging
 from calendar import monthrange
 from collections.abc import Callable
 from datetime import date
@@ -15,9 +16,11 @@ from engine.stats.packed.repacking import repacked
 from engine.stats.profile_day import ProfileDay
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
+from storage.stats.damaged_deltas import DAMAGE
 from storage.stats.segments import ClickSegment, add_segments, piece_of
 from storage.stats.settling import lock_days, take_deltas
 
+logger = logging.getLogger("waypost.settler")
 _SQL: Final = queries.load("stats/months")
 MAX_CLICKS: Final = 20_000  # of a month that becomes one segment
 MONTH_PART: Final = -1  # the part of a month's segment, beside those of its first day
@@ -40,9 +43,14 @@ async def pack_months(database: Database, before: date, report: Callable[[int], 
     while True:
         months = await _finished(database, first, last)
         for month in months:
-            packed += await database.transaction(
-                lambda connection, month=month: _pack(connection, month)  # type: ignore[misc]
-            )
+            try:
+                packed += await database.transaction(
+                    lambda connection, month=month: _pack(connection, month)  # type: ignore[misc]
+                )
+            except DAMAGE:
+                logger.exception(
+                    "profile %d's month from %s cannot be packed", month.profile_id, month.month
+                )
             report(packed)
         if len(months) < MONTHS_AT_ONCE:
             return packed

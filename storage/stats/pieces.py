@@ -7,11 +7,12 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from engine.common.errors import FieldError, InvalidError
+from engine.common.errors import FieldError, InvalidError, UnavailableError
 from engine.stats.packed.packed_clicks import VALUE_COLUMNS, PackedClicks, decode, decompress
 from engine.stats.packed.profile_clicks import Piece
 from storage.postgres import queries
 from storage.postgres.database import Connection
+from storage.stats.damaged_deltas import DAMAGE
 
 _SQL: Final = queries.load("stats/pieces")
 COLUMNS: Final = ("links", *VALUE_COLUMNS, "visitors", "pseudonyms")
@@ -82,10 +83,14 @@ def require_few(clicks: int, limit: int, counted: str) -> None:
 
 
 def pieces_of(rows: Iterable[asyncpg.Record]) -> Iterator[Piece]:
-    """Yield the pieces of rows of read_pieces()."""
+    """Yield the pieces of rows of read_pieces(). Raises UnavailableError if one cannot be unpacked."""
     for row in rows:
         data = row["data"]
-        yield Piece(row["day"], _segment(row) if data is None else decode(data))
+        try:
+            piece = Piece(row["day"], _segment(row) if data is None else decode(data))
+        except DAMAGE as error:
+            raise UnavailableError(f"packed clicks of {row['day']} are damaged: {error}") from error
+        yield piece
 
 
 def clicks_of(rows: Iterable[asyncpg.Record]) -> int:

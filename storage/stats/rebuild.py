@@ -137,7 +137,7 @@ async def _rebuild(connection: Connection, profile_day: ProfileDay) -> int:
         )
     for name in (
         "subtract_from_months", "delete_empty_months", "delete_days", "delete_quarters", "delete_rollups",
-        "delete_dimension_counts", "delete_deltas",
+        "delete_dimension_counts", "delete_deltas", "delete_damaged_deltas",
     ):  # fmt: skip
         await connection.execute(_SQL[name], *profile_day, timeout=STATEMENT_TIMEOUT_S)
     await _cut_out_of_segments(connection, profile_day)

@@ -75,6 +75,10 @@ DELETE FROM dimension_counts WHERE tenant_id = $1 AND profile_id = $2
 -- Delete the day's deltas of a profile.
 DELETE FROM click_deltas WHERE tenant_id = $1 AND profile_id = $2 AND day = $3;
 
+-- name: delete_damaged_deltas
+-- Delete the day's deltas of a profile that could not be unpacked.
+DELETE FROM damaged_deltas WHERE tenant_id = $1 AND profile_id = $2 AND day = $3;
+
 -- name: take_segments
 -- Take the segments of a profile that touch the day.
 DELETE FROM click_segments

@@ -10,16 +10,17 @@ Guarantees:
 | the day | its deltas become |
 |---|---|
 | hot | counts in rollups and dimension counts, and a segment that is `in_tables`, for crossed questions |
-| more than HOT_CLICKS clicks | hot, with the segments that it has |
+| more than HOT_CLICKS clicks | hot, with the segments that it has; but not if its month is packed: visitors of one day cannot be told apart between a table and a segment |
 | before today, UTC, with PACKED_FROM clicks or a segment | a segment, together with that of the day |
 | any other | one delta |
-"""
+"""  # noqa: E501  # the table is read as it stands
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final, NamedTuple
 
+from engine.operations.metrics import Metric, Sample
 from engine.stats.packed.packed_clicks import decode, encode
 from engine.stats.packed.profile_clicks import Piece, ProfileClicks
 from engine.stats.packed.repacking import count_columns, repacked, rollups_of
@@ -27,6 +28,7 @@ from engine.stats.profile_day import HOT_CLICKS, MAX_DELTAS, ProfileDay
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.stats import dimension_counts
+from storage.stats.damaged_deltas import DAMAGE, set_damaged_aside
 from storage.stats.deltas import Delta, add_deltas
 from storage.stats.segments import ClickSegment, add_segments, piece_of
 
@@ -37,6 +39,11 @@ STATEMENT_TIMEOUT_S: Final = 1_200.0
 PACKED_FROM: Final = 64  # clicks: columns of fewer take more space than a delta
 CLICKS_AT_ONCE: Final = 50_000  # in a transaction, and one delta more
 MAX_PART_CLICKS: Final = 100_000  # of a hot day's segments that are put together
+
+DAMAGED_DELTAS: Final = Metric(
+    "waypost_damaged_deltas_total",
+    "Deltas that could not be unpacked and were set aside, until their day is rebuilt",
+)
 
 
 class _Settled(NamedTuple):
@@ -53,8 +60,16 @@ class PostgresDeltaStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+        self.damaged = 0
+
     async def settle(self, days: Sequence[ProfileDay]) -> tuple[int, set[ProfileDay]]:
-        return await settle(self._database, days)
+        return await settle(self._database, days, on_damaged=self._note_damaged)
+
+    def _note_damaged(self, deltas: int) -> None:
+        self.damaged += deltas
+
+    def samples(self) -> list[Sample]:
+        return [DAMAGED_DELTAS.sample(self.damaged)]
 
     async def busy_days(self, limit: int) -> list[ProfileDay]:
         async def work(connection: Connection) -> list[ProfileDay]:
@@ -65,20 +80,36 @@ class PostgresDeltaStore:
 
 
 async def settle(
-    database: Database, days: Sequence[ProfileDay], *, pack_few: bool = False
+    database: Database,
+    days: Sequence[ProfileDay],
+    *,
+    pack_few: bool = False,
+    on_damaged: Callable[[int], None] = lambda deltas: None,
 ) -> tuple[int, set[ProfileDay]]:
     """Settle the deltas of these days, in as many transactions as that takes.
 
     Returns the clicks in them, and which days are hot. With `pack_few`, finished days become segments however
-    few clicks they have.
+    few clicks they have. `on_damaged` is called with the number of deltas that were set aside as they cannot be
+    unpacked.
     """
 
     async def work(connection: Connection) -> _Settled:
         return await _settle(connection, sorted(set(days)), pack_few)
 
+    async def set_aside(connection: Connection) -> int:
+        locked = await lock_days(connection, sorted(set(days)))
+        return await set_damaged_aside(connection, list(locked)) if locked else 0
+
     clicks, hot = 0, set[ProfileDay]()
     while days:
-        settled = await database.transaction(work)
+        try:
+            settled = await database.transaction(work)
+        except DAMAGE:
+            damaged = await database.transaction(set_aside)
+            if not damaged:
+                raise
+            on_damaged(damaged)
+            continue
         clicks += settled.clicks
         hot |= settled.hot
         if settled.moved < CLICKS_AT_ONCE:
@@ -100,6 +131,9 @@ async def _settle(connection: Connection, days: Sequence[ProfileDay], pack_few: 
         ProfileDay(*key): clicks
         for *key, clicks in await connection.fetch(_SQL["packed_clicks"], *columns)
     }
+    of_months = {
+        ProfileDay(*key) for key in await connection.fetch(_SQL["days_of_packed_months"], *columns)
+    }
     today: date = await connection.fetchval(_SQL["today"])
     counts = {day: sum(piece.clicks.clicks for piece in of) for day, of in deltas.items()}
     merged: list[ProfileDay] = []
@@ -109,7 +143,7 @@ async def _settle(connection: Connection, days: Sequence[ProfileDay], pack_few: 
     for day, clicks in counts.items():
         if locked[day]:
             hot.append(day)
-        elif clicks + packed.get(day, 0) > HOT_CLICKS:
+        elif clicks + packed.get(day, 0) > HOT_CLICKS and day not in of_months:
             promoted.append(day)
         else:
             few = clicks < PACKED_FROM and day not in packed and not pack_few

@@ -42,6 +42,12 @@ JOIN click_segments AS s USING (tenant_id, profile_id, day)
 WHERE s.days = 1 AND NOT s.in_tables
 GROUP BY 1, 2, 3;
 
+-- name: days_of_packed_months
+-- List those of profiles' days whose month is one segment.
+SELECT u.* FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
+WHERE EXISTS (SELECT FROM click_segments AS s WHERE s.tenant_id = u.tenant_id AND s.profile_id = u.profile_id
+    AND s.day = date_trunc('month', u.day)::date AND s.days > 1);
+
 -- name: take_segments
 -- Take the segments of profiles' days that are in no table; those of months stay.
 DELETE FROM click_segments AS s USING unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)

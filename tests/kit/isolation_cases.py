@@ -216,6 +216,10 @@ TABLES = {
         app="S",
         aggregator="SIUD",
     ),
+    "damaged_deltas": Table(
+        "INSERT INTO damaged_deltas VALUES ({t}, {p}, '2026-01-01', 1, '', '')",
+        aggregator="SID",
+    ),
     "click_segments": Table(
         "INSERT INTO click_segments VALUES ({t}, {p}, '2026-01-01', 0, 1, false, 1, '', '', '', '', '', '', "
         "'', '', '', '', '', '')",

@@ -24,6 +24,9 @@ class Store:
         self.settled: list[ProfileDay] = []
         self.hot: set[ProfileDay] = set()
         self.busy: list[ProfileDay] = []
+        self.bad: set[ProfileDay] = set()
+        self.tried: list[int] = []
+        self.away_after: list[int] = []
         self.took_s = 0.0
         self.away = False
 
@@ -31,6 +34,10 @@ class Store:
         await trio.sleep(self.took_s)
         if self.away:
             raise UnavailableError("Postgres is away")
+        self.tried.append(len(days))
+        self.away = self.tried == self.away_after
+        if self.bad & set(days):
+            raise ValueError("a damaged segment")
         self.settled.extend(days)
         return len(days), self.hot & set(days)
 
@@ -104,6 +111,49 @@ async def test_what_was_noted_outlives_an_outage(
     await trio.sleep(10)
     assert set(store.settled) == {DAY, OTHER}
     assert settler.stall() == ""
+
+
+async def test_a_day_that_cannot_be_settled_keeps_no_other_waiting(
+    autojump_clock: MockClock, settler: DeltaSettler, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.bad = {DAY}
+    for day in (DAY, OTHER):
+        settler.note(day, HOT_CLICKS)
+    await trio.sleep(100 * TICK_S)
+    assert store.settled == [OTHER]
+    assert store.tried == [2, 1, 1]
+    assert [sample.value for sample in settler.samples()] == [1, 1, 0]
+    assert "profile 2's 2026-05-01 cannot be settled" in caplog.text
+    settler.note(DAY, HOT_CLICKS)
+    await trio.sleep(2 * TICK_S)
+    assert store.tried == [2, 1, 1, 1]
+    store.bad = set()
+    settler.note(DAY, HOT_CLICKS)
+    await trio.sleep(2 * TICK_S)
+    assert store.settled == [OTHER, DAY]
+
+
+async def test_what_waits_behind_a_bad_day_outlives_an_outage(
+    autojump_clock: MockClock, settler: DeltaSettler, store: Store
+) -> None:
+    store.bad = {DAY}
+    for day in (DAY, OTHER):
+        settler.note(day, HOT_CLICKS)
+    store.away_after = [2, 1]
+    await trio.sleep(STALL_S)
+    assert (store.tried, store.settled) == ([2, 1], [])
+    store.away = False
+    await trio.sleep(STALL_S)
+    assert store.settled == [OTHER]
+
+
+async def test_days_that_are_not_due_cost_a_tick_nothing(
+    autojump_clock: MockClock, settler: DeltaSettler
+) -> None:
+    for number in range(1_000):
+        settler.note(DAY._replace(profile_id=number), 1)
+    settler.note(OTHER, HOT_CLICKS)
+    assert list(settler._due) == [OTHER]
 
 
 async def test_deltas_that_nobody_noted_are_looked_for(

@@ -7,17 +7,20 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
 from engine.clicks.click import Click
 from engine.clicks.record_items import EXPOSURES, VariantRef, item, pack_variant_refs
+from engine.common.errors import UnavailableError
+from engine.stats.packed.packed_clicks import decode, encode
 from engine.stats.profile_day import ProfileDay
 from engine.stats.query import StatsQuery
 from engine.stats.query_parser import parse_query
 from engine.stats.result import Stats
 from storage.bridge import in_asyncio
 from storage.clicks.ledger import PostgresClickLedger
-from storage.postgres.database import Database
+from storage.postgres.database import Connection, Database
 from storage.stats import settling
 from storage.stats.compaction import compact
 from storage.stats.daily import DailyAggregation
@@ -152,8 +155,7 @@ async def steps(counting: Counting, dice: random.Random) -> bool:
             await compact(counting.aggregator, lambda done, of: None)
             return False
         case "months":
-            # Visitors of a month cannot be told from those of a day of it that becomes hot later.
-            return not await pack_months(counting.aggregator, DAYS[-1], lambda done: None)
+            await pack_months(counting.aggregator, DAYS[-1], lambda done: None)
         case "rebuild":
             for day in dice.sample(DAYS, 3):
                 rebuild = DayRebuild(counting.aggregator)
@@ -213,6 +215,70 @@ async def test_a_month_is_packed_again_beside_a_hot_first_day(
     assert await pack_months(counting.aggregator, after.date(), lambda done: None) == 0
     for _ in range(5):
         await ask(counting, dice, first, after, exact_visitors=False)
+
+
+async def test_visitors_of_a_packed_month_are_counted_once_when_many_clicks_come_late(
+    counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The late clicks' day has so many that it would be hot, were its month not packed."""
+    dice = random.Random(1)
+    first = datetime(2026, 4, 1, tzinfo=UTC)
+    early = some_clicks(dice, 30, first + timedelta(days=3), 0.9)
+    await counting.fold(early)
+    await counting.fold(some_clicks(dice, 9, first + timedelta(days=9), 9))
+    assert await pack_months(counting.aggregator, DAYS[-1], lambda done: None) == 1
+    monkeypatch.setattr(settling, "HOT_CLICKS", 9)
+    late = [c._replace(at_us=c.at_us + 1, link_id=c.link_id) for c in early]
+    await counting.fold(late)
+    _, hot = await settle(counting.aggregator, await days_with_deltas(counting.aggregator))
+    assert not hot
+    for _ in range(5):
+        await ask(counting, dice, first, first + timedelta(days=30), exact_visitors=True)
+
+
+async def damage(connection: Connection) -> None:
+    """Damage one delta in each way: its outside, its parts, and a column of them."""
+    rows = await connection.fetch(
+        "SELECT ctid::text AS place, data FROM waypost.click_deltas ORDER BY clicks"
+    )
+    packed = decode(rows[2]["data"])
+    damaged = [
+        b"z" + rows[0]["data"][1:9],
+        b"r" + msgspec.msgpack.encode([1, 2]),
+        encode(packed._replace(quarters=b"\x01\x00", clicks=packed.clicks + 7)),
+    ]
+    for row, data in zip(rows, damaged, strict=False):
+        await connection.execute(
+            "UPDATE waypost.click_deltas SET data = $2 WHERE ctid = $1::text::tid",
+            row["place"],
+            data,
+        )
+
+
+async def test_damaged_deltas_are_set_aside_until_their_day_is_rebuilt(
+    counting: Counting, caplog: pytest.LogCaptureFixture
+) -> None:
+    dice = random.Random(1)
+    first = datetime(2026, 4, 1, tzinfo=UTC)
+    for number in range(1, 5):
+        await counting.fold(some_clicks(dice, 5 * number, first, 0.9))
+    await counting.fold(some_clicks(dice, 30, first + timedelta(days=1), 0.9))
+    await counting.aggregator.transaction(damage)
+    store = settling.PostgresDeltaStore(counting.aggregator)
+    days = await days_with_deltas(counting.aggregator)
+    with pytest.raises(UnavailableError, match="damaged"):
+        await ask(counting, dice, first, first + timedelta(days=1), exact_visitors=True)
+    clicks, _ = await store.settle(days)
+    assert 40 < clicks <= 50
+    assert store.samples()[0].value == 3
+    assert caplog.text.count("count the day again: waypost rebuild") == 3
+    await ask(
+        counting, dice, first + timedelta(days=1), first + timedelta(days=2), exact_visitors=True
+    )
+    await DayRebuild(counting.aggregator).rebuild(days[0])
+    await ask(counting, dice, first, first + timedelta(days=2), exact_visitors=True)
+    count = "SELECT count(*) FROM damaged_deltas"
+    assert await counting.aggregator.transaction(lambda c: c.fetchval(count)) == 0
 
 
 async def keep_raw_clicks(url: str, days: int) -> None:
