@@ -1,8 +1,8 @@
 """The registry: which path leads to which profile actor, and how profiles are loaded and passivated.
 
 Hot: `paths` maps a raw path to its route; the visitor server reads it directly. Cold: waiters gather under
-their path, and one finder asks storage for up to MAX_PATHS_A_QUERY paths at once, one query at a time and not
-more often than every FIND_INTERVAL_S. So a profile is loaded once however many wait, and a scan of random
+their path, and one finder asks storage for up to MAX_PATHS_A_QUERY paths at once, one query at a time, each
+at least FIND_INTERVAL_S after the one before began. So a profile is loaded once however many wait, and a scan of random
 paths reaches Postgres at a bounded rate whatever its own. Paths that lead nowhere are remembered, bounded.
 
 Freshness: an announcement, or else the poll of versions, sends the new version to the actor. A change of a
@@ -153,6 +153,7 @@ class Registry:
                 continue
             epoch = self._epoch
             self._changed_versions = {}
+            started = trio.current_time()
             self.counts["queries"] += 1
             self.counts["lookups"] += len(paths)
             try:
@@ -163,7 +164,7 @@ class Registry:
                 await trio.sleep(0.1)
                 continue
             deliver(self._admit_all(paths, snapshots, epoch), True)
-            await trio.sleep(FIND_INTERVAL_S)
+            await trio.sleep_until(started + FIND_INTERVAL_S)
 
     def _pop_waiters(self, path: bytes) -> list[Waiter]:
         waiters = self._waiting.pop(path, [])

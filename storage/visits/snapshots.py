@@ -14,7 +14,7 @@ before, with other links. So the cursor names the history too, and in another on
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import asyncpg
 
@@ -31,12 +31,6 @@ MAX_CHANGES: Final = 10_000
 _ROWS_PER_SLICE: Final = 2_000  # after these, the event loop may serve visitors
 
 
-class _Match(NamedTuple):
-    tenant_id: int
-    profile_id: int
-    link_id: int | None
-
-
 class PostgresSnapshotSource:
     """SnapshotSource over a database that was opened as waypost_edge."""
 
@@ -48,7 +42,7 @@ class PostgresSnapshotSource:
             matches = await _resolve(connection, paths)
             snapshots = await _load(connection, list(matches.values()))
             return [
-                snapshots[matches[number].profile_id] if number in matches else None
+                snapshots[matches[number]["id"]] if number in matches else None
                 for number in range(len(paths))
             ]
 
@@ -60,7 +54,7 @@ class PostgresSnapshotSource:
             if tenant_id is None:
                 return None
             key = (tenant_id, profile_id)
-            (row,) = await connection.fetch(SQL["profiles"], *_columns([key]), MAX_WHOLE_LINKS)
+            (row,) = await connection.fetch(SQL["profile"], *key, MAX_WHOLE_LINKS)
             page = (await _pages(connection, [key])).get(profile_id, ())
             experiments = (await _experiments(connection, [key])).get(profile_id, ())
             changed = await connection.fetch(SQL["changed_links"], *key, since, limit + 1)
@@ -107,8 +101,9 @@ class PostgresSnapshotSource:
         return await self._database.transaction(work, read_only=True)
 
 
-async def _resolve(connection: Connection, paths: Sequence[bytes]) -> dict[int, _Match]:
-    """Return the match of each path by its index; paths without a match are missing."""
+async def _resolve(connection: Connection, paths: Sequence[bytes]) -> dict[int, asyncpg.Record]:
+    """Return each path's profile, and the id of the requested link, by its index; paths without a match are
+    missing."""
     shorts: list[tuple[int, str]] = []
     pages: list[tuple[int, str]] = []
     links: list[tuple[int, str, str]] = []
@@ -123,43 +118,51 @@ async def _resolve(connection: Connection, paths: Sequence[bytes]) -> dict[int, 
     rows = await connection.fetch(
         SQL["resolve"], *_columns(shorts, 2), *_columns(pages, 2), *_columns(links, 3)
     )
-    return {number: _Match(*ids) for number, *ids in rows}
+    return {row["n"]: row for row in rows}
 
 
-async def _load(connection: Connection, matches: Sequence[_Match]) -> dict[int, Snapshot]:
+async def _load(connection: Connection, matches: Sequence[asyncpg.Record]) -> dict[int, Snapshot]:
     """Return a snapshot of each matched profile by id. Large profiles have only the matched links."""
-    if not matches:
+    profiles = {match["id"]: match for match in matches}
+    if not profiles:
         return {}
-    keys = sorted({(each.tenant_id, each.profile_id) for each in matches})
-    rows = await connection.fetch(SQL["profiles"], *_columns(keys), MAX_WHOLE_LINKS)
-    whole = [(row["tenant_id"], row["id"]) for row in rows if row["whole"]]
-    large = [(row["tenant_id"], row["id"]) for row in rows if not row["whole"]]
-    links = await _by_profile(connection, SQL["all_links"], whole)
+    keys = sorted((match["tenant_id"], id_) for id_, match in profiles.items())
+    links, large = await _whole_profiles(connection, keys)
     pages = {profile_id: _page(records) for profile_id, records in links.items()}
     if large:
-        large_ids = {profile_id for _, profile_id in large}
         link_keys = {
-            (each.tenant_id, each.link_id)
-            for each in matches
-            if each.link_id is not None and each.profile_id in large_ids
+            (match["tenant_id"], match["link_id"])
+            for match in matches
+            if match["link_id"] is not None and match["id"] in large
         }
         links |= await _by_profile(connection, SQL["some_links"], sorted(link_keys))
-        pages |= await _pages(connection, large)
+        pages |= await _pages(connection, [key for key in keys if key[1] in large])
     experiments = await _experiments(connection, keys)
     snapshots = {}
     built = 0
-    for row in rows:
-        profile_links = links.get(row["id"], [])
-        page = pages.get(row["id"], ())
-        profile_experiments = experiments.get(row["id"], ())
-        snapshots[row["id"]] = _snapshot(
-            row, profile_links, page, profile_experiments, complete=row["whole"]
+    for profile_id, row in profiles.items():
+        profile_links = links.get(profile_id, ())
+        snapshots[profile_id] = _snapshot(
+            row,
+            profile_links,
+            pages.get(profile_id, ()),
+            experiments.get(profile_id, ()),
+            complete=profile_id not in large,
         )
         built += len(profile_links)
         if built > _ROWS_PER_SLICE:
             built = 0
             await asyncio.sleep(0)
     return snapshots
+
+
+async def _whole_profiles(
+    connection: Connection, keys: Sequence[tuple[int, int]]
+) -> tuple[dict[int, list[asyncpg.Record]], set[int]]:
+    """Return (all links of each profile that has some and not too many, profiles with too many)."""
+    rows = await _by_profile(connection, SQL["whole_profiles"], keys, MAX_WHOLE_LINKS)
+    with_links = {id_: records for id_, records in rows.items() if records[0]["id"] is not None}
+    return with_links, {id_ for id_, records in rows.items() if not records[0]["whole"]}
 
 
 async def _by_profile(

@@ -3,34 +3,52 @@
 
 -- name: resolve
 -- Find the profiles, and the requested links, behind short slugs ($1 numbers, $2), pages ($3 numbers, $4
--- handles) and profiles' own links ($5 numbers, $6 handles, $7 slugs).
-SELECT n, tenant_id, profile_id, link_id
-FROM unnest($1::int[], $2::text[]) AS asked (n, slug) JOIN short_slugs USING (slug)
+-- handles) and profiles' own links ($5 numbers, $6 handles, $7 slugs). Each slug is looked up in the index by its
+-- profile: OFFSET 0 keeps the planner from reading whole profiles, which it takes for small.
+SELECT n, p.tenant_id, p.id, p.handle, p.title, p.version, s.link_id
+FROM unnest($1::int[], $2::text[]) AS asked (n, slug)
+JOIN short_slugs AS s USING (slug)
+JOIN profiles AS p ON (p.tenant_id, p.id) = (s.tenant_id, s.profile_id)
 UNION ALL
-SELECT n, tenant_id, id, NULL
-FROM unnest($3::int[], $4::text[]) AS asked (n, handle) JOIN profiles USING (handle)
+SELECT n, p.tenant_id, p.id, p.handle, p.title, p.version, NULL
+FROM unnest($3::int[], $4::text[]) AS asked (n, handle) JOIN profiles AS p USING (handle)
 UNION ALL
-SELECT n, p.tenant_id, p.id, l.id
+SELECT n, p.tenant_id, p.id, p.handle, p.title, p.version, l.id
 FROM unnest($5::int[], $6::text[], $7::text[]) AS asked (n, handle, slug)
-JOIN profiles AS p ON p.handle = asked.handle
-JOIN links AS l ON (l.profile_id, l.slug) = (p.id, asked.slug);
+JOIN profiles AS p USING (handle)
+CROSS JOIN LATERAL (
+    SELECT l.id FROM links AS l WHERE (l.profile_id, l.slug) = (p.id, asked.slug) OFFSET 0
+) AS l;
 
--- name: profiles
--- Read profiles by tenant ($1) and id ($2), and whether each has at most $3 links.
+-- name: profile
+-- Read a profile by tenant ($1) and id ($2), and whether it has at most $3 links.
 SELECT p.tenant_id, p.id, p.handle, p.title, p.version, NOT EXISTS (
     SELECT FROM links AS l WHERE (l.tenant_id, l.profile_id) = (p.tenant_id, p.id) OFFSET $3
 ) AS whole
-FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id)
-JOIN profiles AS p USING (tenant_id, id);
+FROM profiles AS p WHERE (p.tenant_id, p.id) = ($1, $2);
 
--- name: all_links
--- Read every link of the profiles given by tenant ($1) and id ($2), in any order.
-SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
-    s.link_id IS NOT NULL AS short, l.title, l.kind, l.position
+-- name: whole_profiles
+-- Read every link, in any order, of the profiles given by tenant ($1) and id ($2) that have at most $3. A profile
+-- without links, and one with more, comes as one row without a link.
+-- With OFFSET 0 each part is looked up by its index as often as written: the planner, which does not know that
+-- whole profiles are small, would measure a profile for each of its links and read all short slugs.
+SELECT asked.profile_id, size.whole, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
+    s.short IS NOT NULL AS short, l.title, l.kind, l.position
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, profile_id)
-JOIN links AS l USING (tenant_id, profile_id)
-LEFT JOIN short_slugs AS s
-    ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id);
+CROSS JOIN LATERAL (
+    SELECT NOT EXISTS (
+        SELECT FROM links AS l
+        WHERE (l.tenant_id, l.profile_id) = (asked.tenant_id, asked.profile_id) OFFSET $3
+    ) AS whole OFFSET 0
+) AS size
+LEFT JOIN LATERAL (
+    SELECT * FROM links AS l
+    WHERE size.whole AND (l.tenant_id, l.profile_id) = (asked.tenant_id, asked.profile_id) OFFSET 0
+) AS l ON true
+LEFT JOIN LATERAL (
+    SELECT true AS short FROM short_slugs AS s
+    WHERE (s.tenant_id, s.link_id) = (l.tenant_id, l.id) OFFSET 0
+) AS s ON true;
 
 -- name: some_links
 -- Read links by tenant ($1) and id ($2), in any order.

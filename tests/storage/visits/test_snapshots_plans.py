@@ -1,0 +1,69 @@
+"""What Postgres reads for a look-up: as much as visitors asked for, however large a profile is and whatever the
+planner believes."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from storage.bridge import in_asyncio
+from storage.visits.snapshots import SQL
+from tests.kit.hosted import hosted_run
+
+pytestmark = [pytest.mark.slow, pytest.mark.trio(run=hosted_run)]
+
+SMALL, LINKS, PATHS = 1_000, 3_000, 50
+LARGE = 10_000
+_PROFILES = """INSERT INTO profiles (tenant_id, id, handle)
+    SELECT 1, n, 'p' || n FROM generate_series($1::int, $2::int) AS n"""
+_LINK = """INSERT INTO links (tenant_id, profile_id, id, revision, slug, target)
+    SELECT 1, coalesce($3, n), n, 1, 'l' || n, 'https://x.example/'
+    FROM generate_series($1::int, $2::int) AS n"""
+_SHORT = """INSERT INTO short_slugs (slug, tenant_id, profile_id, link_id)
+    SELECT slug, tenant_id, profile_id, id FROM links"""
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Yield a connection to a database whose statistics know small profiles only, and that has a large one."""
+    connection = await in_asyncio(
+        asyncpg.connect, database_url,
+        server_settings={"search_path": "waypost", "session_replication_role": "replica"},
+    )  # fmt: skip
+    await in_asyncio(connection.execute, _PROFILES, 1, SMALL)
+    await in_asyncio(connection.execute, _LINK, 1, SMALL, None)
+    await in_asyncio(connection.execute, "ANALYZE profiles, links")
+    await in_asyncio(connection.execute, _PROFILES, LARGE, LARGE)
+    await in_asyncio(connection.execute, _LINK, LARGE, LARGE + LINKS - 1, LARGE)
+    await in_asyncio(connection.execute, _SHORT)
+    yield connection
+    await in_asyncio(connection.close)
+
+
+def rows_read(node: dict[str, Any]) -> float:
+    """Return how many rows the nodes of a plan gave or threw away."""
+    thrown = sum(rows for name, rows in node.items() if name.startswith("Rows Removed"))
+    own = (node["Actual Rows"] + thrown) * node["Actual Loops"]
+    return float(own + sum(map(rows_read, node.get("Plans", ()))))
+
+
+async def rows_read_by(connection: asyncpg.Connection, query: str, *args: object) -> float:
+    explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}"
+    plan = await in_asyncio(connection.fetchval, explain, *args)
+    return rows_read(msgspec.json.decode(plan)[0]["Plan"])
+
+
+async def test_links_of_a_large_profile_are_read_one_by_one(
+    connection: asyncpg.Connection,
+) -> None:
+    numbers = list(range(PATHS))
+    handles, slugs = [f"p{LARGE}"] * PATHS, [f"l{LARGE + n}" for n in numbers]
+    read = await rows_read_by(connection, SQL["resolve"], [], [], [], [], numbers, handles, slugs)
+    assert read <= 10 * PATHS + 2 * SMALL  # profiles, if their table is read whole
+
+
+async def test_a_large_profile_is_measured_and_not_read(connection: asyncpg.Connection) -> None:
+    read = await rows_read_by(connection, SQL["whole_profiles"], [1], [LARGE], 200)
+    assert read <= 1_000
