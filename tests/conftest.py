@@ -5,8 +5,8 @@ with the session. The database's user must be allowed to create databases and ro
 a database of its own, cloned from one that is migrated once a session, and a Redis that is empty:
 an outside one must be for tests only, as it is flushed.
 
-A run of everything has two workers of pytest-xdist, each a session with servers of its own; tests/kit/xdist_groups.py says which tests
-stay together.
+A run of everything has two workers of pytest-xdist, each a session with servers of its own;
+tests/kit/xdist_groups.py says which tests stay together.
 """
 
 import os

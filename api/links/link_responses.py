@@ -12,9 +12,10 @@ from engine.links import name
 from engine.links.confusables import confusable_reason
 from engine.links.health import LinkHealth
 from engine.links.link import Link
+from engine.links.options import LinkOptions
 
 
-class LinkResponse(msgspec.Struct, frozen=True, kw_only=True):
+class LinkResponse(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
     """A link as the API shows it. `short_url` is set if the link also owns `/{slug}`, `github` if it is
     synchronised with a repository, `health` once its target has been checked. `warnings` are in responses to
     changes and name fields that are allowed, but perhaps mistaken."""
@@ -31,6 +32,13 @@ class LinkResponse(msgspec.Struct, frozen=True, kw_only=True):
     short: bool
     url: Url
     short_url: Url | None
+    external_id: str
+    tags: tuple[str, ...]
+    folder: str
+    notes: str
+    hidden: bool
+    position: int
+    has_password: bool
     version: Version
     created_at: datetime
     updated_at: datetime
@@ -43,7 +51,9 @@ class LinkResponse(msgspec.Struct, frozen=True, kw_only=True):
 _AS_STORED: Final = (
     {field.name for field in msgspec.structs.fields(LinkResponse)}
     & {field.name for field in msgspec.structs.fields(Link)}
-) - {"id", "profile_id", "created_at", "updated_at", "github", "health"}
+) - {
+    "id", "profile_id", "active_from", "active_until", "created_at", "updated_at", "github", "health",
+}  # fmt: skip
 
 
 class LinkResponses:
@@ -59,6 +69,9 @@ class LinkResponses:
             profile_id=str(link.profile_id),
             url=self._url(handle, link.slug),
             short_url=self._url(link.slug) if link.short else None,
+            has_password=link.password is not None,
+            active_from=None if link.active_from is None else utc(link.active_from),
+            active_until=None if link.active_until is None else utc(link.active_until),
             created_at=utc(link.created_at),
             updated_at=utc(link.updated_at),
             github=msgspec.UNSET if link.github is None else sync.sync_response(link.github),
@@ -103,6 +116,21 @@ EXAMPLE: Final = {
     "short": True,
     "url": "https://go.example/ada/spring",
     "short_url": "https://go.example/spring",
+    "external_id": "",
+    "tags": ["campaign"],
+    "folder": "",
+    "notes": "",
+    "hidden": False,
+    "position": 0,
+    "has_password": False,
+    "paused": False,
+    "paused_reason": "",
+    "active_from": None,
+    "active_until": None,
+    "click_limit": None,
+    "fallback_target": "",
+    "utm": None,
+    "noindex": False,
     "version": 1,
     "created_at": "2026-05-01T09:31:00Z",
     "updated_at": "2026-05-01T09:31:00Z",

@@ -1,16 +1,12 @@
 """`/v1/profiles/{id}/links` and `/v1/links/{id}`: the links of a profile."""
 
-from functools import partial
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from quart import Response
 
 from api.http.auth import current_caller
 from api.http.bodies import (
-    ListResponse,
-    Validator,
-    draft_of,
     empty_response,
     json_object,
     json_response,
@@ -18,10 +14,12 @@ from api.http.bodies import (
 )
 from api.http.etag import etag, guarded_write, read_response
 from api.http.idempotency import idempotency_of_request, response_of
-from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
-from api.http.routes import Doc, ResponseDoc, Route, changes_of
+from api.http.query import parameters, path_id, refuse_parameters
+from api.http.routes import Doc, Parameter, ResponseDoc, Route, changes_of
 from api.links.announce import announce
+from api.links.link_drafts import LinkDrafts
 from api.links.link_responses import EXAMPLE, LinkResponse, LinkResponses, tag_suffix
+from engine.common.errors import FieldError, InvalidError
 from engine.common.idempotency import StoredResponse
 from engine.links.link import Link, LinkDraft
 from engine.links.ports import ProfileStore
@@ -30,35 +28,39 @@ from engine.visits.ports import Announcer
 
 
 class LinkRoutes:
-    """Routes of links. `validate` validates drafts of links."""
+    """Routes of links."""
 
     def __init__(
         self,
         store: ProfileStore,
         announcer: Announcer,
         visitors_url: str,
-        validate: Validator[LinkDraft],
+        drafts: LinkDrafts,
     ) -> None:
         self._store = store
         self._announcer = announcer
         self._responses = LinkResponses(visitors_url)
-        self._validate = validate
+        self._drafts = drafts
 
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v1/profiles/<profile_id>/links", self.create, _CREATE),
-            Route("GET", "/v1/profiles/<profile_id>/links", self.list_page, _LIST),
             Route("GET", "/v1/links/<link_id>", self.read, _READ),
             Route("PATCH", "/v1/links/<link_id>", self.update, _UPDATE),
             Route("DELETE", "/v1/links/<link_id>", self.delete, _DELETE),
         ]
 
     async def create(self, profile_id: str) -> Response:
-        refuse_parameters()
+        if_exists = _if_exists()
         id_ = path_id(profile_id)
         body = await json_object()
         profile = await self._store.profile(current_caller(), id_)
-        draft = draft_of(LinkDraft, body, self._validate, {})
+        draft = self._drafts.draft(await self._drafts.with_hash(body))
+        if if_exists == "return":
+            existing = await self._store.similar_link(current_caller(), id_, draft)
+            if existing is not None:
+                response = self._responses.response(profile.handle, existing)
+                return json_response(response, headers={"ETag": etag(existing.version)})
 
         def created(link_and_change: tuple[Link, ProfileChange]) -> StoredResponse:
             link, _ = link_and_change
@@ -74,14 +76,6 @@ class LinkRoutes:
         await announce(self._announcer, [change])
         return response_of(created((link, change)))
 
-    async def list_page(self, profile_id: str) -> Response:
-        after, limit = page_of_request()
-        profile = await self._store.profile(current_caller(), path_id(profile_id))
-        items = await self._store.list_links(current_caller(), profile.id, after, limit)
-        return json_response(
-            page_response(items, partial(self._responses.response, profile.handle))
-        )
-
     async def read(self, link_id: str) -> Response:
         refuse_parameters()
         link = await self._store.link(current_caller(), path_id(link_id))
@@ -94,14 +88,13 @@ class LinkRoutes:
         """Change the fields that the body names, keep the others."""
         refuse_parameters()
         id_ = path_id(link_id)
-        body = await json_object()
+        fields = await self._drafts.with_hash(await json_object())
 
         async def read() -> Link:
             return await self._store.link(current_caller(), id_)
 
         def merged(stored: Link) -> LinkDraft:
-            base = {field: getattr(stored, field) for field in _FIELDS}
-            return draft_of(LinkDraft, body, self._validate, base)
+            return self._drafts.draft(fields, stored)
 
         async def write(if_version: int | None) -> tuple[Link, ProfileChange]:
             return await self._store.update_link(current_caller(), id_, merged, if_version)
@@ -127,37 +120,45 @@ class LinkRoutes:
         return empty_response(204)
 
 
-_FIELDS = tuple(field.name for field in msgspec.structs.fields(LinkDraft))
+def _if_exists() -> str:
+    """Return the parameter `if_exists`, "refuse" if it is left out. Raises InvalidError."""
+    given, errors = parameters("if_exists")
+    if given.get("if_exists", "refuse") not in _IF_EXISTS:
+        errors.append(FieldError("if_exists", f"must be one of {', '.join(_IF_EXISTS)}"))
+    if errors:
+        raise InvalidError(errors)
+    return given.get("if_exists", "refuse")
+
+
+_IF_EXISTS: Final = ("refuse", "return")
 
 _CREATE: Final = Doc(
     id="createLink",
     summary="Create a link",
     tag="Links",
-    description="Visitors reach it at `/handle/slug`, and at `/slug` if the link claims that. "
-    "Takes the role editor.",
+    description="Visitors reach it at `/handle/slug`, and at `/slug` if the link claims that. Without a slug "
+    "it gets a free one. Takes the role editor.",
+    query=(
+        Parameter(
+            "if_exists",
+            "`refuse`: a slug that is taken is a 409. `return`: the link that has the slug, or without a slug "
+            "the oldest link to the same target, is returned with status 200.",
+            Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(_IF_EXISTS)})],
+            "return",
+        ),
+    ),
     body=LinkDraft,
     body_example={
         "slug": "spring",
         "target": "https://example.com/spring",
         "title": "Spring collection",
     },
-    responses={201: ResponseDoc("The link.", LinkResponse, EXAMPLE, ("Location", "ETag"))},
+    responses={
+        200: ResponseDoc("The link that existed.", LinkResponse, EXAMPLE, ("ETag",)),
+        201: ResponseDoc("The link.", LinkResponse, EXAMPLE, ("Location", "ETag")),
+    },
     errors=(409,),
     idempotent=True,
-)
-_LIST: Final = Doc(
-    id="listLinks",
-    summary="List a profile's links",
-    tag="Links",
-    description="Oldest first.",
-    query=PAGE,
-    responses={
-        200: ResponseDoc(
-            "A page of links.",
-            ListResponse[LinkResponse],
-            {"items": [EXAMPLE], "next_cursor": None},
-        )
-    },
 )
 _READ: Final = Doc(
     id="readLink",

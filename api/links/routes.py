@@ -5,8 +5,12 @@ from functools import partial
 
 from api.http.routes import Route
 from api.http.shared import Shared
+from api.links.addresses import LinkAddressRoutes
 from api.links.bulk import BulkRoutes
+from api.links.link_drafts import HashPassword, LinkDrafts
+from api.links.link_list import LinkListRoutes
 from api.links.links import LinkRoutes
+from api.links.order import LinkOrderRoutes
 from api.links.profiles import ProfileRoutes
 from engine.github.repository import web_host
 from engine.links.link import validate_draft
@@ -18,6 +22,7 @@ from engine.visits.ports import Announcer
 class LinkDeps:
     profiles: ProfileStore
     announcer: Announcer
+    hash_password: HashPassword
 
 
 def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
@@ -26,9 +31,12 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         private_hosts=shared.settings.private_targets,
         github_host=web_host(shared.settings.github_url),
     )
-    url = shared.visitors_url
+    url, drafts = shared.visitors_url, LinkDrafts(check, deps.hash_password)
     return [
         *ProfileRoutes(deps.profiles, deps.announcer, url).routes(),
-        *LinkRoutes(deps.profiles, deps.announcer, url, check).routes(),
-        *BulkRoutes(deps.profiles, deps.announcer, url, check).routes(),
+        *LinkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
+        *LinkListRoutes(deps.profiles, url).routes(),
+        *LinkAddressRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
+        *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
+        *BulkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
     ]

@@ -113,7 +113,7 @@ class ConsoleParts:
         self.announcer = RedisAnnouncer(redis)
         self.passwords = PasswordHasher()
         self.limiter = SharedRateLimiter(database, redis)
-        self.profiles = PostgresProfileStore(database)
+        self.profiles = PostgresProfileStore(database, settings.slug_length)
         self.sessions = PostgresSessionStore(database)
         self.key_store = PostgresApiKeyStore(database)
         self.key_cache = KeyCache(self.key_store)
@@ -186,7 +186,11 @@ class ConsoleParts:
         )
 
     def link_deps(self) -> links.LinkDeps:
-        return links.LinkDeps(profiles=self.profiles, announcer=self.announcer)
+        return links.LinkDeps(
+            profiles=self.profiles,
+            announcer=self.announcer,
+            hash_password=self.passwords.hash,
+        )
 
     def privacy_deps(self) -> privacy.PrivacyDeps:
         return privacy.PrivacyDeps(

@@ -191,6 +191,6 @@ def validate_row(line: int, row: dict[str, str], *, private_hosts: bool) -> Impo
         kind=row.get("kind", "url"),
     )
     draft, link_errors = link.validate_draft(link_draft, private_hosts=private_hosts)
-    if profile_draft is None or draft is None:
+    if profile_draft is None or draft is None or draft.slug is None:
         raise RowError("; ".join(f"{e.field} {e.reason}" for e in (*errors, *link_errors)))
     return ImportRow(line, profile_draft.handle, draft.slug, draft.target, draft.title, draft.kind)

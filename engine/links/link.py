@@ -11,10 +11,20 @@ from engine.common.text_rules import text_errors, text_schema
 from engine.github.repository import WEB_HOST, LinkSync
 from engine.links import name, target
 from engine.links.health import LinkHealth
+from engine.links.labels import (
+    ExternalId,
+    Folder,
+    Notes,
+    Tags,
+    label_errors,
+    normalised_tags,
+)
+from engine.links.options import LinkOptions, normalised_options
 
 STATUSES: Final = (301, 302, 307, 308)
 MAX_TITLE_CHARS: Final = 200
-
+MAX_POSITION: Final = 1_000_000_000
+MAX_PASSWORD_CHARS: Final = 200
 
 Slug = Annotated[
     str,
@@ -73,10 +83,31 @@ Short = Annotated[
 ]
 
 
-class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """A link as a request wants it. validate_draft() normalises it."""
+Position = Annotated[
+    int | None,
+    msgspec.Meta(
+        description="its place on the profile's page, the smallest first; null in a request: behind the last"
+    ),
+]
+Hidden = Annotated[
+    bool, msgspec.Meta(description="not on the profile's page; its address leads on all the same")
+]
+Password = Annotated[
+    str | None,
+    msgspec.Meta(
+        description=f"asked of visitors before they pass, 1-{MAX_PASSWORD_CHARS} characters; null: none. "
+        "Responses say only whether there is one (`has_password`)"
+    ),
+]
 
-    slug: Annotated[Slug, StandIn("a")]
+
+class LinkDraft(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
+    """A link as a request wants it. validate_draft() normalises it. Without a slug the store makes one.
+
+    `password` is the hash of what the request has (storage/accounts/passwords.py).
+    """
+
+    slug: Annotated[Slug | None, StandIn(None)] = None
     target: Annotated[LinkTarget, StandIn("https://a.example/")]
     title: LinkTitle = ""
     status: RedirectStatus = 302
@@ -85,11 +116,18 @@ class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
     passthrough: Passthrough = False
     click_id: HasClickId = False
     short: Short = None
+    external_id: ExternalId = ""
+    tags: Tags = ()
+    folder: Folder = ""
+    notes: Notes = ""
+    hidden: Hidden = False
+    position: Position = None
+    password: Password = None
 
 
-class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored link. `short`: it also owns `/{slug}` on the default domain. `github` is its synchronisation
-    with GitHub, if it has one; `health` is the state of its target, once checked."""
+class Link(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
+    """A stored link. `short`: it also owns `/{slug}` on the default domain. `password` is its hash. `github` is
+    its synchronisation with GitHub, if it has one; `health` is the state of its target, once checked."""
 
     id: int
     profile_id: int
@@ -104,6 +142,13 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created_at: datetime
     updated_at: datetime
+    external_id: str = ""
+    tags: tuple[str, ...] = ()
+    folder: str = ""
+    notes: str = ""
+    hidden: bool = False
+    position: int = 0
+    password: str | None = None
     github: LinkSync | None = None
     health: LinkHealth | None = None
 
@@ -115,24 +160,34 @@ def validate_draft(
 
     `private_hosts`: whether targets off the public internet are allowed.
     """
-    errors = name.slug_errors(draft.slug) + text_errors(draft.title, "title", MAX_TITLE_CHARS)
+    errors = [] if draft.slug is None else name.slug_errors(draft.slug)
+    errors += text_errors(draft.title, "title", MAX_TITLE_CHARS)
     if draft.status not in STATUSES:
         errors.append(FieldError("status", "must be 301, 302, 307 or 308"))
-    normalised = draft.target
-    if draft.kind not in target.TARGET_KINDS:
-        errors.append(FieldError("kind", f"must be one of {', '.join(target.TARGET_KINDS)}"))
-    else:
-        try:
-            normalised = target.check(
-                draft.target,
-                draft.kind,  # type: ignore[arg-type]  # checked against TARGET_KINDS above
-                private_hosts=private_hosts,
-                github_host=github_host,
-            )
-        except target.TargetError as error:
-            errors.append(FieldError("target", str(error)))
+    if draft.position is not None and abs(draft.position) > MAX_POSITION:
+        errors.append(FieldError("position", f"must be at most {MAX_POSITION:,}"))
+    errors += label_errors(draft.folder, draft.notes, draft.external_id)
+    tags, tag_errors = normalised_tags(draft.tags)
+    options, option_errors = normalised_options(draft, private_hosts)
+    normalised, target_errors = _normalised_target(draft, private_hosts, github_host)
+    errors += tag_errors + option_errors + target_errors
     if errors:
         return None, errors
-    return msgspec.structs.replace(
-        draft, slug=name.canonical_name(draft.slug), target=normalised
-    ), []
+    slug = None if draft.slug is None else name.canonical_name(draft.slug)
+    return msgspec.structs.replace(draft, slug=slug, target=normalised, tags=tags, **options), []
+
+
+def _normalised_target(
+    draft: LinkDraft, private_hosts: bool, github_host: str
+) -> tuple[str, list[FieldError]]:
+    if draft.kind not in target.TARGET_KINDS:
+        return "", [FieldError("kind", f"must be one of {', '.join(target.TARGET_KINDS)}")]
+    try:
+        return target.check(
+            draft.target,
+            draft.kind,  # type: ignore[arg-type]  # checked against TARGET_KINDS above
+            private_hosts=private_hosts,
+            github_host=github_host,
+        ), []
+    except target.TargetError as error:
+        return "", [FieldError("target", str(error))]

@@ -13,7 +13,9 @@ from engine.common.errors import WaypostError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.links.link import Link, LinkDraft
+from engine.links.link_query import ALL, LinkQuery
 from engine.links.profile import Profile, ProfileChange, ProfileDraft
+from engine.links.visitor_path import ParsedPath
 
 
 class LinkChange(NamedTuple):
@@ -73,8 +75,9 @@ class ProfileStore(Protocol):
         draft: LinkDraft,
         once: IdempotentRequest[tuple[Link, ProfileChange]] | None = None,
     ) -> tuple[Link, ProfileChange]:
-        """Create a link. Raises ConflictError("slug", …).
+        """Create a link. Raises ConflictError("slug", …) or ("external_id", …).
 
+        Without a slug, the link gets a free one (engine/links/generated_slug.py).
         `draft.short` True claims `/{slug}` or raises ConflictError("short", …); None claims it if it is free;
         False does not.
         """
@@ -82,8 +85,34 @@ class ProfileStore(Protocol):
     async def link(self, caller: Caller, link_id: int) -> Link: ...
 
     async def list_links(
-        self, caller: Caller, profile_id: int, after: int, limit: int
-    ) -> ListPage: ...
+        self, caller: Caller, profile_id: int, after: int, limit: int, query: LinkQuery = ALL
+    ) -> ListPage:
+        """List the links that pass the query's filters, in its order. `after` is the id of the last link of the
+        page before, 0 for the first page."""
+
+    async def link_at(self, caller: Caller, address: ParsedPath) -> Link:
+        """Return the link at a visitors' address. Raises NotFoundError."""
+
+    async def similar_link(self, caller: Caller, profile_id: int, draft: LinkDraft) -> Link | None:
+        """Return the profile's link with the draft's slug, or without a slug its oldest to the same target."""
+
+    async def put_link(
+        self,
+        caller: Caller,
+        profile_id: int,
+        external_id: str,
+        draft: Change[LinkDraft, Link | None],
+    ) -> tuple[Link, ProfileChange, bool]:
+        """Create the link with this id of another system, or change it. Returns whether it was created, too.
+
+        `draft` makes the draft of the stored link, or of None. Raises the errors of create_link().
+        """
+
+    async def order_links(
+        self, caller: Caller, profile_id: int, link_ids: Sequence[int]
+    ) -> ProfileChange:
+        """Place links in this order on the profile's page, before its others. Raises NotFoundError for an id
+        that is none of its links; then nothing changes."""
 
     async def update_link(
         self,

@@ -106,6 +106,8 @@ class Settings:
         "days for which partitions of clicks are made in advance")
 
     # Links
+    slug_length: int = setting(6, whole(4, 32),
+        "characters of slugs that the engine makes for links without one")
     private_targets: bool = setting(True, switch,
         "whether links may lead to hosts that are not on the public internet")
     check_links: str = setting("public", one_of("public", "everywhere", "off"),

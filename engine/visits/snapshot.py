@@ -3,10 +3,11 @@
 import msgspec
 
 from engine.experiments.experiment import EdgeExperiment
+from engine.links.options import LinkOptions
 
 
 class EdgeLink(msgspec.Struct, frozen=True, gc=False):
-    """A link as an edge needs it."""
+    """A link as an edge needs it. `options` is None for a plain redirect."""
 
     id: int
     slug: str
@@ -15,6 +16,7 @@ class EdgeLink(msgspec.Struct, frozen=True, gc=False):
     passthrough: bool
     short: bool
     click_id: bool = False
+    options: LinkOptions | None = None
 
 
 class PageLink(msgspec.Struct, frozen=True, gc=False):

@@ -1,7 +1,8 @@
 """The click ledger: raw rows, deltas and each journal's watermark, in one Postgres transaction.
 
-A fold appends raw rows and deltas, and moves one row, the journal's. Beside it, only user agents that are new and counts
-of experiments are upserted, in the order of their keys, so folds of different journals hardly wait for each other. Jobs merge the deltas later (storage/stats/settling.py).
+A fold appends raw rows and deltas, and moves one row, the journal's. Beside it, only user agents that are
+new and counts of experiments are upserted, in the order of their keys, so folds of different journals
+hardly wait for each other. Jobs merge the deltas later (storage/stats/settling.py).
 
 Guarantees:
 - A click is counted exactly once. The first statement of a commit moves the watermark by

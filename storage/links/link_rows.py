@@ -4,7 +4,7 @@ The calling code has locked the links' profile and entered its tenant. `revision
 profile that has the change.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -15,32 +15,74 @@ from engine.common.errors import ConflictError, NotFoundError
 from engine.github.repository import LinkSync
 from engine.links.health import LinkHealth
 from engine.links.link import Link, LinkDraft
+from engine.links.options import (
+    NO_OPTIONS,
+    OPTION_FIELDS,
+    options_of,
+    pack_options,
+    unpack_options,
+)
 from storage.accounts.access import ProfileAccess
 from storage.postgres import queries
 from storage.postgres.database import Connection
+from storage.postgres.session import savepoint
 
 SQL: Final = queries.load("links/profiles")
 _GITHUB: Final = queries.load("github/github")
 _TAKEN: Final = {
     "profiles_handle": ("handle", "is taken"),
     "links_slug": ("slug", "is taken in this profile"),
+    "links_external_id": ("external_id", "is that of another link of this profile"),
     "short_slugs_pkey": ("short", "is taken on the default domain"),
 }
+MAX_SLUG_ATTEMPTS: Final = 20
+# In the order of the parameters of create_link and update_link.
+_COLUMNS: Final = (
+    "slug", "target", "title", "status", "kind", "passthrough", "click_id", "external_id", "tags", "folder",
+    "notes", "hidden", "password",
+)  # fmt: skip
+
+
+class _TakenError(Exception):
+    """A slug that was made is taken on the default domain."""
 
 
 async def insert_link(
-    connection: Connection, access: ProfileAccess, draft: LinkDraft, revision: int
+    connection: Connection,
+    access: ProfileAccess,
+    draft: LinkDraft,
+    revision: int,
+    make_slug: Callable[[], str],
 ) -> Link:
+    """Insert a link. One without a slug gets one of `make_slug` that is free."""
+    if draft.slug is not None:
+        return await _insert(connection, access, draft, draft.slug, revision)
+    for _ in range(MAX_SLUG_ATTEMPTS):
+        try:
+            async with savepoint(connection):
+                link = await _insert(connection, access, draft, make_slug(), revision)
+                if draft.short is False or link.short:
+                    return link
+                raise _TakenError
+        except (asyncpg.UniqueViolationError, _TakenError) as error:
+            if getattr(error, "constraint_name", "links_slug") not in (
+                "links_slug",
+                "short_slugs_pkey",
+            ):
+                raise
+    raise ConflictError("slug", "finds no free one of this length: raise WAYPOST_SLUG_LENGTH")
+
+
+async def _insert(
+    connection: Connection, access: ProfileAccess, draft: LinkDraft, slug: str, revision: int
+) -> Link:
+    draft = msgspec.structs.replace(draft, slug=slug)
     row = await connection.fetchrow(
         SQL["create_link"], access.tenant_id, access.profile_id, revision, *_columns(draft)
     )
     assert row is not None
-    short = draft.short is not False and await _claim(
-        connection,
-        (access.tenant_id, access.profile_id, row["id"]),
-        draft.slug,
-        must=bool(draft.short),
-    )
+    key = (access.tenant_id, access.profile_id, row["id"])
+    short = draft.short is not False and await _claim(connection, key, slug, must=bool(draft.short))
     fields = msgspec.structs.asdict(draft) | dict(row) | {"short": short}
     link = Link(profile_id=access.profile_id, version=1, **fields)
     return await _follow_target(connection, access, link, None)
@@ -48,8 +90,12 @@ async def insert_link(
 
 def apply_draft(stored: Link, draft: LinkDraft) -> Link:
     """Return the stored link with the draft's fields; equal to `stored` if the draft changes nothing."""
-    short = stored.short if draft.short is None else draft.short
-    return msgspec.structs.replace(stored, **msgspec.structs.asdict(draft) | {"short": short})
+    kept = {
+        name: getattr(stored, name)
+        for name in ("slug", "short", "position")
+        if getattr(draft, name) is None
+    }
+    return msgspec.structs.replace(stored, **msgspec.structs.asdict(draft) | kept)
 
 
 async def rewrite_link(
@@ -57,7 +103,7 @@ async def rewrite_link(
 ) -> Link:
     updated = apply_draft(stored, draft)
     row = await connection.fetchrow(
-        SQL["update_link"], access.tenant_id, stored.id, revision, *_columns(draft)
+        SQL["update_link"], access.tenant_id, stored.id, revision, *_columns(updated)
     )
     assert row is not None
     short = await _move_short(connection, access, stored, updated, bool(draft.short))
@@ -84,7 +130,9 @@ def link_of(row: asyncpg.Record) -> Link:
     for name, kind in (("github", LinkSync), ("health", LinkHealth)):
         if fields[name] is not None:
             fields[name] = msgspec.json.decode(fields[name], type=kind)
-    return Link(**fields)
+    fields["tags"] = tuple(fields["tags"])
+    options = unpack_options(fields.pop("options")) or NO_OPTIONS
+    return Link(**fields, **{name: getattr(options, name) for name in OPTION_FIELDS})
 
 
 @contextmanager
@@ -152,6 +200,10 @@ async def _claim(
     return await connection.fetchval(SQL["claim_free_short"], *key, slug) is not None
 
 
-def _columns(draft: LinkDraft) -> list[object]:
-    """Return the parameters of create_link and update_link after the first three, in LinkDraft's order."""
-    return [getattr(draft, name) for name in LinkDraft.__struct_fields__ if name != "short"]
+def _columns(draft: LinkDraft | Link) -> list[object]:
+    """Return the parameters of create_link and update_link after the first three."""
+    return [
+        *(getattr(draft, name) for name in _COLUMNS),
+        pack_options(options_of(draft)),
+        draft.position,
+    ]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from engine.accounts.access import MemberRole
 from engine.links.link import Link
+from engine.links.options import options_of
 from engine.links.profile import MAX_PAGE_LINKS, Profile
 from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
 
@@ -32,10 +33,14 @@ def snapshot(entry: MemoryProfile, complete: bool, links: Iterable[Link]) -> Sna
             link.passthrough,
             link.short,
             link.click_id,
+            options_of(link),
         )
         for link in sorted(links, key=lambda link: link.id)
     ]
-    ordered = sorted(entry.links.values(), key=lambda link: link.id)[:MAX_PAGE_LINKS]
+    ordered = sorted(
+        (link for link in entry.links.values() if not link.hidden),
+        key=lambda link: (link.position, link.id),
+    )[:MAX_PAGE_LINKS]
     return Snapshot(
         tenant_id=entry.profile.tenant_id,
         profile_id=entry.profile.id,

@@ -8,7 +8,9 @@ Guarantees, on top of those of `engine.links.ports.ProfileStore`:
 - a link that owns `/{slug}` owns it under its current slug, never under an earlier one.
 """
 
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import asyncpg
@@ -19,19 +21,22 @@ from engine.common.errors import NotFoundError, WaypostError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.common.versions import require_version
+from engine.links.generated_slug import DEFAULT_LENGTH, generate_slug
 from engine.links.link import Link, LinkDraft
+from engine.links.link_query import ALL, LinkQuery
 from engine.links.ports import LinkChange, LinkChangeResult
 from engine.links.profile import MAX_HISTORY, Profile, ProfileChange, ProfileDraft, draft_of
+from engine.links.visitor_path import ParsedPath
 from storage.accounts.access import MAX_ID, ProfileAccess, enter_link, enter_profile, validate_id
 from storage.links.link_rows import (
     apply_draft,
     fetch_link,
     insert_link,
-    link_of,
     map_unique_violations,
     remove_link,
     rewrite_link,
 )
+from storage.links.listing import list_links
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.postgres.idempotency import run_once
@@ -44,8 +49,9 @@ SQL: Final = queries.load("links/profiles")
 class PostgresProfileStore:
     """ProfileStore over a database that was opened as waypost_app."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, slug_length: int = DEFAULT_LENGTH) -> None:
         self._database = database
+        self._make_slug = partial(generate_slug, slug_length, secrets.choice)
 
     async def create_profile(
         self, caller: Caller, draft: ProfileDraft, once: IdempotentRequest[Profile] | None = None
@@ -124,7 +130,8 @@ class PostgresProfileStore:
         async def work(connection: Connection) -> tuple[Link, ProfileChange]:
             access = await enter_profile(connection, caller, profile_id, Action.EDIT)
             change = await next_version(connection, access)
-            return await insert_link(connection, access, draft, change.version), change
+            link = await insert_link(connection, access, draft, change.version, self._make_slug)
+            return link, change
 
         return await self._change(caller, run_once(caller, once, work))
 
@@ -135,16 +142,75 @@ class PostgresProfileStore:
 
         return await self._read(caller, work)
 
-    async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
+    async def list_links(
+        self, caller: Caller, profile_id: int, after: int, limit: int, query: LinkQuery = ALL
+    ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
             access = await enter_profile(connection, caller, profile_id, Action.READ)
-            await connection.execute(SQL["read_in_index_order"])
-            rows = await connection.fetch(
-                SQL["list_links"], access.tenant_id, profile_id, min(after, MAX_ID), limit + 1
-            )
-            return ListPage.of([link_of(row) for row in rows], limit)
+            return await list_links(connection, access, query, after, limit)
 
         return await self._read(caller, work)
+
+    async def link_at(self, caller: Caller, address: ParsedPath) -> Link:
+        async def work(connection: Connection) -> Link:
+            key = address.handle or "", address.slug
+            link_id = await connection.fetchval(SQL["links_at"], *key)
+            if link_id is None:
+                raise NotFoundError.of("link")
+            access = await enter_link(connection, caller, link_id, Action.READ)
+            return await fetch_link(connection, access, link_id)
+
+        return await self._read(caller, work)
+
+    async def similar_link(self, caller: Caller, profile_id: int, draft: LinkDraft) -> Link | None:
+        async def work(connection: Connection) -> Link | None:
+            access = await enter_profile(connection, caller, profile_id, Action.READ)
+            name, value = ("slug", draft.slug) if draft.slug else ("target", draft.target)
+            return await _find_link(connection, access, f"link_with_{name}", value)
+
+        return await self._read(caller, work)
+
+    async def put_link(
+        self,
+        caller: Caller,
+        profile_id: int,
+        external_id: str,
+        draft: Change[LinkDraft, Link | None],
+    ) -> tuple[Link, ProfileChange, bool]:
+        async def work(connection: Connection) -> tuple[Link, ProfileChange, bool]:
+            access = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            profile = await _lock(connection, access, None)
+            stored = await _find_link(connection, access, "link_with_external_id", external_id)
+            wanted = draft_after(draft, stored)
+            if stored is None:
+                change = await next_version(connection, access)
+                link = await insert_link(
+                    connection, access, wanted, change.version, self._make_slug
+                )
+                return link, change, True
+            if apply_draft(stored, wanted) == stored:
+                return stored, ProfileChange(profile_id, profile.version), False
+            change = await next_version(connection, access)
+            link = await rewrite_link(connection, access, stored, wanted, change.version)
+            return link, change, False
+
+        return await self._change(caller, work)
+
+    async def order_links(
+        self, caller: Caller, profile_id: int, link_ids: Sequence[int]
+    ) -> ProfileChange:
+        async def work(connection: Connection) -> ProfileChange:
+            access = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            change = await next_version(connection, access)
+            ids = [validate_id(link_id, "link") for link_id in link_ids]
+            known = await connection.fetchval(
+                SQL["order_links"], access.tenant_id, profile_id, change.version, ids
+            )
+            if known != len(ids):
+                raise NotFoundError.of("link")
+            return change
+
+        return await self._change(caller, work)
 
     async def update_link(
         self,
@@ -192,7 +258,9 @@ class PostgresProfileStore:
                 try:
                     async with savepoint(connection):
                         with map_unique_violations():
-                            link, wrote = await _operate(connection, access, operation, version + 1)
+                            link, wrote = await _operate(
+                                connection, access, operation, version + 1, self._make_slug
+                            )
                     outcomes.append(LinkChangeResult(link=link))
                     changed = changed or wrote
                 except WaypostError as error:
@@ -250,11 +318,16 @@ async def _lock_link(
 
 
 async def _operate(
-    connection: Connection, access: ProfileAccess, operation: LinkChange, revision: int
+    connection: Connection,
+    access: ProfileAccess,
+    operation: LinkChange,
+    revision: int,
+    make_slug: Callable[[], str],
 ) -> tuple[Link | None, bool]:
     """Apply one of many changes. Returns the link (None if deleted) and whether anything was written."""
     if operation.op == "create":
-        return await insert_link(connection, access, operation.draft(None), revision), True
+        draft = operation.draft(None)
+        return await insert_link(connection, access, draft, revision, make_slug), True
     stored = await fetch_link(connection, access, validate_id(operation.link_id, "link"))
     if stored.profile_id != access.profile_id:
         raise NotFoundError.of("link")
@@ -266,6 +339,13 @@ async def _operate(
     if apply_draft(stored, draft) == stored:
         return stored, False
     return await rewrite_link(connection, access, stored, draft, revision), True
+
+
+async def _find_link(
+    connection: Connection, access: ProfileAccess, query: str, value: str
+) -> Link | None:
+    link_id = await connection.fetchval(SQL[query], access.tenant_id, access.profile_id, value)
+    return None if link_id is None else await fetch_link(connection, access, link_id)
 
 
 async def _forget_removed(connection: Connection, access: ProfileAccess, version: int) -> None:

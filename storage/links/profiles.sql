@@ -66,13 +66,16 @@ FROM deleted;
 -- name: create_link
 -- Create a link of a profile that has just been bumped to version $3.
 INSERT INTO links
-    (tenant_id, profile_id, revision, slug, target, title, status, kind, passthrough, click_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-RETURNING id, created_at, updated_at;
+    (tenant_id, profile_id, revision, slug, target, title, status, kind, passthrough, click_id, external_id,
+    tags, folder, notes, hidden, password_hash, options, position)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::text::jsonb, coalesce($18,
+    (SELECT max(position) FROM links WHERE tenant_id = $1 AND profile_id = $2), 0))
+RETURNING id, position, created_at, updated_at;
 
 -- name: link
 -- Read one link.
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
+    l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password, l.options::text, l.position,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
         WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,
@@ -83,8 +86,9 @@ FROM links AS l LEFT JOIN short_slugs AS s
 WHERE l.tenant_id = $1 AND l.id = $2;
 
 -- name: list_links
--- List a profile's links in the order of their ids.
+-- List a profile's links. The mark is replaced by further conditions and the order (storage/links/listing.py).
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
+    l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password, l.options::text, l.position,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
         WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,
@@ -92,8 +96,7 @@ SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passth
         AND h.target = l.target AND h.checked_at IS NOT NULL) AS health
 FROM links AS l LEFT JOIN short_slugs AS s
     ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)
-WHERE l.tenant_id = $1 AND l.profile_id = $2 AND l.id > $3
-ORDER BY l.id LIMIT $4;
+WHERE l.tenant_id = $1 AND l.profile_id = $2 /* conditions, order */;
 
 -- name: read_in_index_order
 -- Follow an index for the rest of the transaction where one has the requested order. Without statistics, or for
@@ -109,9 +112,11 @@ FOR NO KEY UPDATE;
 -- name: update_link
 -- Update a link, as its next version, of a profile that has just been bumped to version $3.
 UPDATE links SET slug = $4, target = $5, title = $6, status = $7, kind = $8, passthrough = $9,
-    click_id = $10, version = version + 1, revision = $3, updated_at = now()
+    click_id = $10, external_id = $11, tags = $12, folder = $13, notes = $14, hidden = $15, password_hash = $16,
+    options = $17::text::jsonb, position = coalesce($18, position),
+    version = version + 1, revision = $3, updated_at = now()
 WHERE tenant_id = $1 AND id = $2
-RETURNING version, updated_at;
+RETURNING position, version, updated_at;
 
 -- name: delete_link
 -- Delete a link of a profile that has just been bumped to version $3, and leave a tombstone.
@@ -148,3 +153,33 @@ RETURNING slug;
 -- name: release_short
 -- Release a link's short slug on the default domain.
 DELETE FROM short_slugs WHERE tenant_id = $1 AND link_id = $2;
+
+-- name: link_with_external_id
+-- Find a profile's link by its id of another system.
+SELECT id FROM links WHERE tenant_id = $1 AND profile_id = $2 AND external_id = $3;
+
+-- name: link_with_slug
+-- Find a profile's link by its slug.
+SELECT id FROM links WHERE tenant_id = $1 AND profile_id = $2 AND slug = $3;
+
+-- name: link_with_target
+-- Find a profile's oldest link to a target.
+SELECT id FROM links WHERE tenant_id = $1 AND profile_id = $2 AND target = $3 ORDER BY id LIMIT 1;
+
+-- name: order_links
+-- Place links of a profile that has just been bumped to version $3 in this order ($4 ids), before all its others.
+-- Returns their number.
+WITH base AS (
+    SELECT coalesce(min(position), cardinality($4::bigint[])) - cardinality($4::bigint[]) AS position
+    FROM links WHERE tenant_id = $1 AND profile_id = $2 AND id <> ALL ($4)
+), moved AS (
+    UPDATE links AS l SET position = base.position + o.place - 1, version = l.version + 1, revision = $3,
+        updated_at = now()
+    FROM base, unnest($4::bigint[]) WITH ORDINALITY AS o (id, place)
+    WHERE l.tenant_id = $1 AND l.profile_id = $2 AND l.id = o.id AND l.position <> base.position + o.place - 1
+)
+SELECT count(*) FROM links WHERE tenant_id = $1 AND profile_id = $2 AND id = ANY ($4);
+
+-- name: links_at
+-- Find the link of the caller's profiles at an address: a handle or an empty text, and a slug.
+SELECT * FROM links_at($1, $2) LIMIT 1;

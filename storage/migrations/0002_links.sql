@@ -57,9 +57,17 @@ CREATE TABLE links (
     slug text COLLATE "C" NOT NULL CHECK (slug ~ '^[^/[:cntrl:]]+$' AND length(slug) <= 64),
     target text COLLATE "C" NOT NULL CHECK (target ~ '^[\x21-\x7e]+$' AND length(target) <= 2048),
     title text NOT NULL DEFAULT '' CHECK (length(title) <= 200),
+    hidden boolean NOT NULL DEFAULT false,
+    external_id text NOT NULL DEFAULT '' CHECK (length(external_id) <= 100),
+    folder text NOT NULL DEFAULT '' CHECK (length(folder) <= 100),
+    notes text NOT NULL DEFAULT '' CHECK (length(notes) <= 2000),
+    tags text[] NOT NULL DEFAULT '{}' CHECK (cardinality(tags) <= 20),
+    options jsonb CHECK (pg_column_size(options) <= 65536),
+    password_hash text CHECK (length(password_hash) <= 200),
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
 );
+COMMENT ON COLUMN links.options IS 'engine/links/options.py; NULL: a plain redirect';
 COMMENT ON COLUMN links.click_id IS 'whether the target gets a sealed click id, which conversions name';
 -- The profile stands first and not the tenant: a query by profile and slug alone can then use this index
 -- only. Among several with the same prefix the planner, before it has statistics, picks any, and would
@@ -67,6 +75,7 @@ COMMENT ON COLUMN links.click_id IS 'whether the target gets a sealed click id, 
 CREATE UNIQUE INDEX links_slug ON links (profile_id, slug, tenant_id);
 CREATE UNIQUE INDEX links_listing ON links (tenant_id, profile_id, id);
 CREATE INDEX links_page ON links (tenant_id, profile_id, position, id);
+CREATE UNIQUE INDEX links_external_id ON links (tenant_id, profile_id, external_id) WHERE external_id <> '';
 CREATE INDEX links_revision ON links (tenant_id, profile_id, revision);
 
 ALTER TABLE links ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -92,6 +101,7 @@ CREATE UNIQUE INDEX short_slugs_link ON short_slugs (tenant_id, link_id);
 ALTER TABLE short_slugs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON short_slugs TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY definer ON short_slugs FOR SELECT TO waypost_owner USING (true);
 CREATE POLICY visitors ON short_slugs FOR SELECT TO waypost_edge USING (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON short_slugs TO waypost_app;
 GRANT SELECT ON short_slugs TO waypost_edge;

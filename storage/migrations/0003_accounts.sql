@@ -324,6 +324,20 @@ AS $$
     ORDER BY m.profile_id LIMIT max_rows
 $$;
 
+-- The ids of links at an address of visitors, of profiles that the current user is a member of: the owner of a slug
+-- on the default domain without a handle, a profile's own with one.
+CREATE FUNCTION links_at(of_handle text, of_slug text) RETURNS SETOF bigint
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.id FROM waypost.links AS l
+        JOIN waypost.members AS m ON m.tenant_id = l.tenant_id AND m.profile_id = l.profile_id
+        LEFT JOIN waypost.profiles AS p ON p.tenant_id = l.tenant_id AND p.id = l.profile_id
+    WHERE m.user_id = waypost.current_user_id() AND l.slug = of_slug AND CASE WHEN of_handle = ''
+        THEN EXISTS (SELECT FROM waypost.short_slugs AS s WHERE s.tenant_id = l.tenant_id AND s.link_id = l.id)
+        ELSE p.handle = of_handle END
+$$;
+
 -- The members of a profile that the current user is a member of, with names from their home tenants.
 CREATE FUNCTION profile_members(of_profile bigint)
 RETURNS TABLE (user_id bigint, email text, name text, role text, version bigint,
@@ -413,9 +427,9 @@ AS $$
     WHERE i.token_sha256 = sha256
 $$;
 
-REVOKE ALL ON FUNCTION profile_access(bigint), link_access(bigint), my_profiles(bigint, integer),
+REVOKE ALL ON FUNCTION profile_access(bigint), link_access(bigint), my_profiles(bigint, integer), links_at(text, text),
     profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
     response_to_acceptance(bytea, text, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION profile_access(bigint), link_access(bigint), my_profiles(bigint, integer),
+GRANT EXECUTE ON FUNCTION profile_access(bigint), link_access(bigint), my_profiles(bigint, integer), links_at(text, text),
     profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
     response_to_acceptance(bytea, text, interval) TO waypost_app;

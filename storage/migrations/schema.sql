@@ -363,6 +363,18 @@ CREATE FUNCTION waypost.link_access(of_link bigint) RETURNS TABLE(tenant_id bigi
     ORDER BY t.tenant_id <> t.home_tenant_id LIMIT 1
 $$;
 
+CREATE FUNCTION waypost.links_at(of_handle text, of_slug text) RETURNS SETOF bigint
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT l.id FROM waypost.links AS l
+        JOIN waypost.members AS m ON m.tenant_id = l.tenant_id AND m.profile_id = l.profile_id
+        LEFT JOIN waypost.profiles AS p ON p.tenant_id = l.tenant_id AND p.id = l.profile_id
+    WHERE m.user_id = waypost.current_user_id() AND l.slug = of_slug AND CASE WHEN of_handle = ''
+        THEN EXISTS (SELECT FROM waypost.short_slugs AS s WHERE s.tenant_id = l.tenant_id AND s.link_id = l.id)
+        ELSE p.handle = of_handle END
+$$;
+
 CREATE FUNCTION waypost.log_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
@@ -1285,9 +1297,22 @@ CREATE TABLE waypost.links (
     slug text NOT NULL COLLATE pg_catalog."C",
     target text NOT NULL COLLATE pg_catalog."C",
     title text DEFAULT ''::text NOT NULL,
+    hidden boolean DEFAULT false NOT NULL,
+    external_id text DEFAULT ''::text NOT NULL,
+    folder text DEFAULT ''::text NOT NULL,
+    notes text DEFAULT ''::text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    options jsonb,
+    password_hash text,
+    CONSTRAINT links_external_id_check CHECK ((length(external_id) <= 100)),
+    CONSTRAINT links_folder_check CHECK ((length(folder) <= 100)),
     CONSTRAINT links_kind_check CHECK ((kind = ANY (ARRAY['url'::text, 'mailto'::text, 'tel'::text, 'github'::text]))),
+    CONSTRAINT links_notes_check CHECK ((length(notes) <= 2000)),
+    CONSTRAINT links_options_check CHECK ((pg_column_size(options) <= 65536)),
+    CONSTRAINT links_password_hash_check CHECK ((length(password_hash) <= 200)),
     CONSTRAINT links_slug_check CHECK (((slug ~ '^[^/[:cntrl:]]+$'::text) AND (length(slug) <= 64))),
     CONSTRAINT links_status_check CHECK ((status = ANY (ARRAY[301, 302, 307, 308]))),
+    CONSTRAINT links_tags_check CHECK ((cardinality(tags) <= 20)),
     CONSTRAINT links_target_check CHECK (((target ~ '^[\x21-\x7e]+$'::text) AND (length(target) <= 2048))),
     CONSTRAINT links_title_check CHECK ((length(title) <= 200))
 );
@@ -1295,6 +1320,8 @@ CREATE TABLE waypost.links (
 ALTER TABLE ONLY waypost.links FORCE ROW LEVEL SECURITY;
 
 COMMENT ON COLUMN waypost.links.click_id IS 'whether the target gets a sealed click id, which conversions name';
+
+COMMENT ON COLUMN waypost.links.options IS 'engine/links/options.py; NULL: a plain redirect';
 
 CREATE TABLE waypost.members (
     tenant_id bigint NOT NULL,
@@ -1766,6 +1793,8 @@ CREATE INDEX link_health_due ON waypost.link_health USING btree (next_at);
 
 CREATE INDEX link_health_target ON waypost.link_health USING btree (tenant_id, md5(target));
 
+CREATE UNIQUE INDEX links_external_id ON waypost.links USING btree (tenant_id, profile_id, external_id) WHERE (external_id <> ''::text);
+
 CREATE UNIQUE INDEX links_listing ON waypost.links USING btree (tenant_id, profile_id, id);
 
 CREATE INDEX links_page ON waypost.links USING btree (tenant_id, profile_id, "position", id);
@@ -2014,6 +2043,8 @@ CREATE POLICY definer ON waypost.profiles FOR SELECT TO waypost_owner USING (tru
 CREATE POLICY definer ON waypost.sessions TO waypost_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY definer ON waypost.shared_secrets TO waypost_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY definer ON waypost.short_slugs FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.tenants FOR SELECT TO waypost_owner USING (true);
 
@@ -2296,6 +2327,9 @@ GRANT ALL ON FUNCTION waypost.job_access(of_job bigint) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.link_access(of_link bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.link_access(of_link bigint) TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.links_at(of_handle text, of_slug text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.links_at(of_handle text, of_slug text) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.log_changes() FROM PUBLIC;
 

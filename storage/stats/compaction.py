@@ -7,7 +7,8 @@ Guarantees:
   in the live tables again, and the next run adds them to their day;
 - a transaction is bounded: ROLLUPS_AT_ONCE rollups, or about ROWS_AT_ONCE rows of dimension counts.
 
-Folds go on meanwhile, as they touch none of these tables. The row of the day in `profile_days` keeps two jobs from one day.
+Folds go on meanwhile, as they touch none of these tables. The row of the day in `profile_days` keeps two
+jobs from one day.
 """
 
 import asyncio

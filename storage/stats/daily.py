@@ -1,5 +1,5 @@
-"""The daily aggregation job: it packs finished days and months, compacts hot days, deletes raw clicks past their
-retention, and indexes the rest.
+"""The daily aggregation job: it packs finished days and months, compacts hot days, deletes raw clicks past
+their retention, and indexes the rest.
 
 Each part may stop anywhere and run any number of times. Raw clicks are kept for each profile's
 raw_retention_days; a partition that no profile keeps is dropped whole. The transaction that deletes raw

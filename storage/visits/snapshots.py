@@ -20,6 +20,7 @@ import asyncpg
 
 from engine.experiments.experiment import EdgeExperiment
 from engine.links import visitor_path
+from engine.links.options import unpack_options
 from engine.links.profile import MAX_HISTORY, MAX_PAGE_LINKS, MAX_WHOLE_LINKS, ProfileChange
 from engine.visits.snapshot import EdgeLink, LinkBatch, PageLink, Snapshot
 from storage.experiments.rows import experiment_of_row
@@ -128,7 +129,10 @@ async def _load(connection: Connection, matches: Sequence[asyncpg.Record]) -> di
         return {}
     keys = sorted((match["tenant_id"], id_) for id_, match in profiles.items())
     links, large = await _whole_profiles(connection, keys)
-    pages = {profile_id: _page(records) for profile_id, records in links.items()}
+    pages = {
+        profile_id: _page([link for link in records if not link["hidden"]])
+        for profile_id, records in links.items()
+    }
     if large:
         link_keys = {
             (match["tenant_id"], match["link_id"])
@@ -242,6 +246,7 @@ def _edge_link(row: asyncpg.Record) -> EdgeLink:
         row["passthrough"],
         row["short"],
         row["click_id"],
+        unpack_options(row["options"]),
     )
 
 

@@ -47,6 +47,7 @@ from engine.stats.result import Stats
 from storage.accounts.memory_accounts import MemoryAccountStore
 from storage.accounts.memory_keys import MemoryApiKeyStore
 from storage.accounts.memory_members import MemoryMembers
+from storage.accounts.passwords import PasswordHasher
 from storage.audit.memory_audit_log import MemoryActivityReader
 from storage.audit.memory_security_events import MemorySecurityStore
 from storage.experiments.memory_conversions import MemoryConversionStore
@@ -63,9 +64,11 @@ from storage.stats.memory_click_tables import MemoryClickTables
 from storage.stats.memory_live import MemoryLiveChannel
 from storage.stats.memory_stats import MemoryClickExport
 from storage.webhooks.memory_webhooks import MemoryWebhooks
+from tests.kit.stores import FAST
 
 NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
 READY = Health((Component("postgres", True),))
+
 VISITORS = "https://go.example"
 PASSWORD = "correct horse"
 CLICK_IDS = bytes(range(32))
@@ -174,7 +177,12 @@ class Console:
         shared = Shared(settings=self.settings, now=lambda: NOW)
         return [
             *links.routes(
-                links.LinkDeps(profiles=self.profiles, announcer=self.announcer), shared
+                links.LinkDeps(
+                    profiles=self.profiles,
+                    announcer=self.announcer,
+                    hash_password=PasswordHasher(FAST).hash,
+                ),
+                shared,
             ),
             *experiments.routes(
                 experiments.ExperimentDeps(

@@ -338,6 +338,11 @@ FUNCTIONS = {
         "profiles, to their members",
         (("SELECT id FROM my_profiles(0, 1000) WHERE tenant_id = {t}", []),),
     ),
+    "links_at(text,text)": Function(
+        "waypost_app",
+        "links of profiles, to their members",
+        (("SELECT * FROM links_at('', 's{t}')", []),),
+    ),
     "profile_members(bigint)": Function(
         "waypost_app",
         "names and addresses of a profile's members, to each other",

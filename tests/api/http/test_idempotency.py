@@ -104,7 +104,7 @@ async def test_every_create_takes_the_header() -> None:
     creates, takers = set(OTHERS), set()
     for path, methods in openapi_document["paths"].items():
         for method, operation in methods.items():
-            if "201" in operation["responses"]:
+            if "201" in operation["responses"] and method != "put":  # a PUT may be repeated
                 assert method == "post"
                 creates.add(path)
             if {"$ref": "#/components/parameters/Idempotency-Key"} in operation["parameters"]:

@@ -32,7 +32,9 @@ async def test_create_read_list_update_delete() -> None:
     assert created.headers["Location"] == f"/v1/links/{link['id']}"
     assert link.keys() == {
         "id", "profile_id", "slug", "target", "title", "status", "kind", "passthrough", "click_id", "short",
-        "url", "short_url", "version", "created_at", "updated_at",
+        "url", "short_url", "version", "created_at", "updated_at", "external_id", "tags", "folder", "notes",
+        "hidden", "position", "has_password", "paused", "paused_reason", "active_from", "active_until",
+        "click_limit", "fallback_target", "utm", "noindex",
     }  # fmt: skip
     assert (link["slug"], link["target"]) == ("spring", "https://example.com/")
     assert (link["status"], link["kind"], link["passthrough"]) == (302, "url", False)
@@ -68,7 +70,7 @@ async def test_every_bad_field_is_named_at_once() -> None:
     errors = (await console.call("POST", links, body)).problem(422)
     assert errors.keys() == {"slug", "target", "title", "status", "more", "id"}
     errors = (await console.call("POST", links, {})).problem(422)
-    assert errors == {"slug": "is required", "target": "is required"}
+    assert errors == {"target": "is required"}
 
 
 async def test_an_invalid_kind_does_not_make_the_target_invalid() -> None:
@@ -94,7 +96,8 @@ async def test_hostile_values_are_refused_or_kept_whole(field: str) -> None:
         body = {"slug": f"s{number}", "target": "https://example.com/", field: value}
         response = await console.call("POST", f"/v1/profiles/{profile['id']}/links", body)
         if response.status == 201:
-            assert response.json[field] == value
+            made = field == "slug" and value is None
+            assert made or response.json[field] == value
         else:
             assert response.problem(422).keys() == {field}
 

@@ -30,7 +30,7 @@ def test_a_normalised_draft_is_its_own_normal_form(draft: LinkDraft, private_hos
         assert {error.field for error in errors} <= {"slug", "target", "title", "status", "kind"}
         return
     assert validate_draft(normalised, private_hosts=private_hosts) == (normalised, [])
-    assert normalised.slug == name.canonical_name(draft.slug)
+    assert normalised.slug == name.canonical_name(draft.slug or "")
     assert (normalised.title, normalised.status) == (draft.title, draft.status)
     assert (normalised.kind, normalised.passthrough) == (draft.kind, draft.passthrough)
     assert normalised.short == draft.short

@@ -1,0 +1,122 @@
+"""Lists of a profile's links in Postgres: filters and order as the question has them."""
+
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from engine.common.list_page import ListPage
+from engine.links.link_query import LinkQuery
+from storage.accounts.access import MAX_ID, ProfileAccess
+from storage.links.link_rows import link_of
+from storage.postgres import queries
+from storage.postgres.database import Connection
+
+SQL: Final = queries.load("links/profiles")
+
+
+class _Order(NamedTuple):
+    """A sort: its expression, and the type as which Python writes the value before."""
+
+    expression: str
+    cast: str
+
+
+_ORDERS: Final = {
+    "updated": _Order("l.updated_at", "timestamptz"),
+    "title": _Order('lower(l.title) COLLATE "C"', 'text COLLATE "C"'),
+    "slug": _Order('l.slug COLLATE "C"', 'text COLLATE "C"'),
+    "position": _Order("l.position", "bigint"),
+}
+_UNTIL: Final = "(l.options ->> 'active_until')::timestamptz"
+_FROM: Final = "(l.options ->> 'active_from')::timestamptz"
+_PAUSED: Final = "coalesce((l.options ->> 'paused')::boolean, false)"
+_OVER: Final = f"NOT {_PAUSED} AND {_UNTIL} <= now()"
+_SCHEDULED: Final = f"NOT {_PAUSED} AND coalesce({_UNTIL} > now(), true) AND {_FROM} > now()"
+_STATES: Final = {
+    "paused": _PAUSED,
+    "over": _OVER,
+    "scheduled": _SCHEDULED,
+    "active": f"NOT {_PAUSED} AND coalesce({_UNTIL} > now(), true) AND coalesce({_FROM} <= now(), true)",
+}
+_HEALTH: Final = """coalesce((SELECT h.state FROM link_health AS h WHERE h.tenant_id = l.tenant_id
+    AND h.link_id = l.id AND h.target = l.target AND h.checked_at IS NOT NULL), 'unchecked')"""
+_SEARCHED: Final = ("l.slug", "l.title", "l.target", "l.notes", "l.external_id")
+
+
+async def list_links(
+    connection: Connection, access: ProfileAccess, query: LinkQuery, after: int, limit: int
+) -> ListPage:
+    """Return a page of the links that pass the query's filters, in its order."""
+    # Where the planner knows no statistics, it would read a large profile whole and sort.
+    if query.sort in ("created", "position") and query == LinkQuery(sort=query.sort):
+        await connection.execute(SQL["read_in_index_order"])
+    statement, values = _statement(access, query, min(after, MAX_ID), limit + 1)
+    rows = await connection.fetch(statement, *values)
+    return ListPage.of([link_of(row) for row in rows], limit)
+
+
+def _statement(
+    access: ProfileAccess, query: LinkQuery, after: int, limit: int
+) -> tuple[str, list[Any]]:
+    """Return the statement and its parameters. The question's texts are parameters only."""
+    values: list[Any] = [access.tenant_id, access.profile_id]
+
+    def parameter(value: Any) -> str:
+        values.append(value)
+        return f"${len(values)}"
+
+    conditions = _conditions(query, parameter)
+    sign, direction = ("<", "DESC") if query.descending else (">", "ASC")
+    order = _ORDERS.get(query.sort)
+    if order is None:
+        ordering = f"l.id {direction}"
+        if after:
+            conditions.append(f"l.id {sign} {parameter(after)}")
+    else:
+        ordering = f"{order.expression} {direction}, l.id {direction}"
+        if after:
+            before = parameter(_typed(query))
+            conditions.append(
+                f"({order.expression}, l.id) {sign} ({before}::{order.cast}, {parameter(after)})"
+            )
+    filters = "".join(f"\n    AND {condition}" for condition in conditions)
+    return SQL["list_links"].replace(
+        "/* conditions, order */", f"{filters}\nORDER BY {ordering} LIMIT {parameter(limit)}"
+    ), values
+
+
+def _typed(query: LinkQuery) -> object:
+    match query.sort:
+        case "updated":
+            return datetime.fromisoformat(query.after_value)
+        case "position":
+            return int(query.after_value)
+    return query.after_value
+
+
+def _conditions(query: LinkQuery, parameter: Any) -> list[str]:
+    conditions = []
+    if query.text:
+        pattern = parameter(f"%{_escaped(query.text)}%")
+        conditions.append(f"({' OR '.join(f'{name} ILIKE {pattern}' for name in _SEARCHED)})")
+    if query.tag:
+        tag = parameter(query.tag)
+        conditions.append(
+            f"EXISTS (SELECT FROM unnest(l.tags) AS tag WHERE lower(tag) = lower({tag}))"
+        )
+    conditions.extend(
+        f"l.{name} = {parameter(value)}"
+        for name in ("folder", "kind", "target", "external_id")
+        if (value := getattr(query, name))
+    )
+    if query.hidden is not None:
+        conditions.append(f"l.hidden = {parameter(query.hidden)}")
+    if query.state:
+        conditions.append(_STATES[query.state])
+    if query.health:
+        conditions.append(f"{_HEALTH} = {parameter(query.health)}")
+    return conditions
+
+
+def _escaped(text: str) -> str:
+    """Return text as a pattern of LIKE that finds it as it is."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
