@@ -1,12 +1,14 @@
-"""What a further edge costs Postgres: connections and transactions, idle and busy: `python -m bench edges`.
+"""Connections and transactions of a further edge, idle and busy: `python -m bench edges`.
 
-An engine with one edge and one with `edges` are measured in the same way; the difference, divided by the edges
-between them, is what an edge costs. The transactions of one edge's engine are those of workers and console too.
+Idle engines with one edge and with `edges` are measured in the same way; the difference, divided by the edges
+between them, is what an idle edge costs. A busy one costs more by the difference between the busy and the idle
+engine, divided by the journals that recorded clicks: the kernel shares connections unevenly.
 
 | key | definition |
 |---|---|
 | `idle_transactions_per_edge_s` | transactions a second that each further edge brings while no visitor comes |
-| `busy_transactions_per_edge_s` | the same while each edge records `rate` clicks a second: the folds of its journal are among them |
+| `busy_transactions_per_edge_s` | the same of an edge that records clicks, of `rate` a second for each edge: the folds of its journal are among them |
+| `busy_journals` | journals that recorded clicks |
 | `idle_connections`, `busy_connections` | connections of each edge, on average over the edges and the time |
 | `idle_max_connections`, `busy_max_connections` | the most that one edge had at a look |
 | `engine_idle_transactions_per_s`, `engine_busy_transactions_per_s` | transactions a second of the whole engine with `edges` edges |
@@ -47,10 +49,11 @@ class EdgesOptions(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """Transactions a second of an engine, and its edges' connections at each look."""
+    """Transactions a second of an engine, its edges' connections at each look, and journals that grew."""
 
     transactions_per_s: float
     connections: list[int]
+    journals: int
 
 
 class Measured(NamedTuple):
@@ -94,16 +97,18 @@ def measure(edges: int, plan: EdgesOptions) -> Measured:
 
 
 def _phase(engine: CrashableEngine, seconds: float) -> Phase:
+    folded = fold_backlog.watermarks(engine.database_url)
     before, started = fold_backlog.transactions(engine.database_url), time.monotonic()
     connections: list[int] = []
-    looks = 0
     while time.monotonic() < started + seconds:
         connections += _connections(engine)
-        looks += 1
         time.sleep(LOOK_S)
     # What is asked here is a transaction of the engine's database, too.
     after = fold_backlog.transactions(engine.database_url) - 1
-    return Phase((after - before) / (time.monotonic() - started), connections)
+    per_second = (after - before) / (time.monotonic() - started)
+    now_folded = fold_backlog.watermarks(engine.database_url)
+    journals = sum(folded.get(journal, 0) < last for journal, last in now_folded.items())
+    return Phase(per_second, connections, journals)
 
 
 def _connections(engine: CrashableEngine) -> list[int]:
@@ -122,12 +127,14 @@ def _connections(engine: CrashableEngine) -> list[int]:
 def run(plan: EdgesOptions) -> dict[str, Any]:
     """Run the benchmark and return its result. Raises BenchError when the engine fails."""
     few, many = measure(1, plan), measure(plan.edges, plan)
-    more = many.edges - few.edges
+    more_when_idle = many.idle.transactions_per_s - few.idle.transactions_per_s
+    idle_s = more_when_idle / (many.edges - few.edges)
+    more_when_busy = many.busy.transactions_per_s - many.idle.transactions_per_s
+    busy_s = idle_s + more_when_busy / max(1, many.busy.journals)
 
-    def results(name: str, less: Phase, phase: Phase) -> dict[str, float]:
-        difference = phase.transactions_per_s - less.transactions_per_s
+    def results(name: str, transactions_s: float, phase: Phase) -> dict[str, float]:
         return {
-            f"{name}_transactions_per_edge_s": round(difference / more, 2),
+            f"{name}_transactions_per_edge_s": round(transactions_s, 2),
             f"engine_{name}_transactions_per_s": round(phase.transactions_per_s, 1),
             f"{name}_connections": round(sum(phase.connections) / len(phase.connections), 2),
             f"{name}_max_connections": max(phase.connections),
@@ -135,8 +142,9 @@ def run(plan: EdgesOptions) -> dict[str, Any]:
 
     return {
         "benchmark": "edges",
-        **results("idle", few.idle, many.idle),
-        **results("busy", few.busy, many.busy),
+        **results("idle", idle_s, many.idle),
+        **results("busy", busy_s, many.busy),
+        "busy_journals": many.busy.journals,
         "uncounted": few.uncounted + many.uncounted,
         "plan": plan._asdict(),
     }

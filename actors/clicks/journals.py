@@ -14,6 +14,7 @@ from actors.clicks.shipper import (
     Rollbacks,
     Shipper,
 )
+from actors.clicks.watermarks import Watermarks, until_next
 from engine.clicks.ports import ClickStream
 from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
@@ -57,13 +58,19 @@ class ActiveJournalShipper:
         window_bytes: int,
         linger_s: float,
         rollbacks: Rollbacks | None = None,
+        watermarks: Watermarks | None = None,
     ) -> None:
         self._journal = journal
         self._stream = stream
         self._ledger = ledger
         self._linger_s = linger_s
         self.shipper = Shipper(
-            journal, stream, ledger, window_bytes=window_bytes, rollbacks=rollbacks
+            journal,
+            stream,
+            ledger,
+            window_bytes=window_bytes,
+            rollbacks=rollbacks,
+            watermarks=watermarks,
         )
 
     @property
@@ -102,7 +109,7 @@ class ActiveJournalShipper:
 
     async def _follow(self) -> None:
         while True:
-            await trio.sleep(WATERMARK_INTERVAL_S)
+            await trio.sleep(until_next(self.shipper.interval_s))
             if await self.shipper.follow_watermark():
                 self.forget()
             if not self.pending:
@@ -143,6 +150,12 @@ class ActiveJournalShipper:
             if not self.shipper.registered or not await self.shipper.ship_ready():
                 await trio.sleep(WATERMARK_INTERVAL_S)
                 await self.shipper.follow_watermark()
+
+    async def wait_counted(self) -> None:
+        """Wait until all that is recorded is counted. The caller bounds the time."""
+        while self.pending:
+            await trio.sleep(WATERMARK_INTERVAL_S)
+            await self.shipper.follow_watermark()
 
 
 async def delete_journal(journal: JournalSource, stream: ClickStream, ledger: ClickLedger) -> bool:

@@ -16,7 +16,8 @@ import trio
 from actors.clicks.ended_journals import EndedJournals
 from actors.clicks.journal_watch import ShippedJournal, shipped_journal
 from actors.clicks.journals import PENDING_CLICKS, delete_journal
-from actors.clicks.shipper import WATERMARK_INTERVAL_S, JournalSource, Rollbacks, Shipper
+from actors.clicks.shipper import JournalSource, Rollbacks, Shipper
+from actors.clicks.watermarks import Watermarks, until_next
 from engine.clicks.ports import ClickStream
 from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
@@ -94,6 +95,7 @@ class OrphanShipper:
         kept_s: float = 0.0,
         kept_bytes: Callable[[], int] = lambda: 0,
         rollbacks: Rollbacks | None = None,
+        watermarks: Watermarks | None = None,
     ) -> None:
         """`find` returns orphaned journals whose lock this process has just acquired. `kept_bytes` returns how
         many bytes of counted journals may be kept at the moment."""
@@ -104,6 +106,7 @@ class OrphanShipper:
         self._kept_s = kept_s
         self._kept_bytes = kept_bytes
         self._rollbacks = rollbacks or Rollbacks()
+        self._watermarks = watermarks or Watermarks(ledger)
         self._ended = EndedJournals(ledger, self._rollbacks)
         self._shippers: dict[UUID, Shipper] = {}
         # In the order in which they were counted.
@@ -142,6 +145,7 @@ class OrphanShipper:
                 self._ledger,
                 window_bytes=self._window_bytes,
                 rollbacks=self._rollbacks,
+                watermarks=self._watermarks,
             )
 
     async def _ship(self, orphan: OrphanedJournal) -> None:
@@ -182,7 +186,7 @@ class OrphanShipper:
         moved = await shipper.follow_watermark()
         if shipper.shipped > shipper.watermark:
             if not shipped and not moved:
-                await trio.sleep(WATERMARK_INTERVAL_S)
+                await trio.sleep(until_next(shipper.interval_s))
             return True
         return shipper.source.read(shipper.watermark, 1) is not None
 
@@ -198,7 +202,7 @@ class OrphanShipper:
                 await shipper.follow_watermark()
                 if shipper.shipped > shipper.watermark or shipper.is_recovering:
                     return True
-                with trio.move_on_after(ORPHAN_INTERVAL_S):
+                with trio.move_on_after(until_next(ORPHAN_INTERVAL_S)):
                     await kept.let_go.wait()
         finally:
             self._kept.pop(orphan.id, None)

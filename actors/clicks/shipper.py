@@ -26,6 +26,7 @@ from uuid import UUID
 
 import trio
 
+from actors.clicks.watermarks import Watermarks
 from engine.clicks.batch import Batch
 from engine.clicks.ports import ClickStream
 from engine.common.errors import UnavailableError
@@ -37,7 +38,10 @@ logger = logging.getLogger("waypost.shipper")
 
 BATCH_BYTES: Final = 256 * 1024
 WATERMARK_INTERVAL_S: Final = 0.1
-IDLE_CHECK_S: Final = 1.0
+# As long as the stream has room for what comes meanwhile: nobody waits for the watermark then.
+CALM_INTERVAL_S: Final = 0.5
+CALM_SHARE: Final = 0.25
+IDLE_CHECK_S: Final = 2.0
 LOOK_FOR_LOSS_S: Final = 2.0
 
 STREAM_RESETS: Final = Metric(
@@ -100,8 +104,9 @@ class Shipper:
         *,
         window_bytes: int,
         rollbacks: "Rollbacks | None" = None,
+        watermarks: Watermarks | None = None,
     ) -> None:
-        """`rollbacks` counts for several shippers of a process."""
+        """`rollbacks` counts, and `watermarks` reads, for several shippers of a process."""
         self.source = source
         self.shipped = 0
         self.watermark = 0
@@ -118,6 +123,7 @@ class Shipper:
         self._lost_until = 0
         self._stream = stream
         self._ledger = ledger
+        self._watermarks = watermarks or Watermarks(ledger)
         self._window_bytes = window_bytes
         self._previous = 0
         self._read: tuple[int, Batch] | None = None
@@ -136,6 +142,12 @@ class Shipper:
     def is_recovering(self) -> bool:
         """Whether clicks that Postgres had counted and lost are not counted again yet."""
         return self.watermark < self.recover_to
+
+    @property
+    def interval_s(self) -> float:
+        """After how many seconds the watermark is to be read again."""
+        calm = self._in_flight_bytes < CALM_SHARE * self._window_bytes
+        return CALM_INTERVAL_S if calm else WATERMARK_INTERVAL_S
 
     async def start(self) -> None:
         """Register the journal and reset its stream, to ship from the watermark on."""
@@ -219,10 +231,10 @@ class Shipper:
     async def follow_watermark(self) -> bool:
         """Read the watermark once, and trim the stream. Returns whether it moved, on or back.
 
-        While all is counted, it is read once in IDLE_CHECK_S only.
+        While all is counted, it is read once in IDLE_CHECK_S only, at the multiple of its interval nearest to it.
         """
         idle = self.shipped <= self.watermark and not self._in_flight and not self._must_reset
-        if idle and trio.current_time() < self.read_at + IDLE_CHECK_S:
+        if idle and trio.current_time() < self.read_at + IDLE_CHECK_S - CALM_INTERVAL_S / 2:
             return False
         try:
             moved = await self._read_watermark()
@@ -247,11 +259,12 @@ class Shipper:
     async def _read_watermark(self, *, register: bool = False) -> bool:
         """Read the watermark and note it. Returns whether it moved, on or back."""
         async with self._one_reader:
+            began_at = trio.current_time()
             if register:
                 watermark: int | None = await self._ledger.register(self.source.id)
             else:
-                watermark = await self._ledger.watermark(self.source.id)
-            self.read_at = trio.current_time()
+                watermark = await self._watermarks.read(self.source.id)
+            self.read_at = began_at
             if watermark is None:
                 # The row went back to before the journal began: nothing leases it until it is registered.
                 self._must_reset = True

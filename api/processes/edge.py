@@ -15,6 +15,7 @@ from actors.clicks.journal_watch import JournalWatch
 from actors.clicks.journals import ActiveJournalShipper
 from actors.clicks.orphans import OrphanShipper
 from actors.clicks.shipper import Rollbacks
+from actors.clicks.watermarks import Watermarks
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec
@@ -79,6 +80,7 @@ class Edge:
         stream, ledger = RedisClickStream(redis), PostgresClickLedger(database)
         window_bytes = settings.ship_window_bytes
         rollbacks = Rollbacks()
+        self._watermarks = Watermarks(ledger)
         self._shipper = ActiveJournalShipper(
             self._journal,
             stream,
@@ -86,6 +88,7 @@ class Edge:
             window_bytes=window_bytes,
             linger_s=settings.ship_linger_ms / 1000,
             rollbacks=rollbacks,
+            watermarks=self._watermarks,
         )
         self._orphans = OrphanShipper(
             partial(self._adoption.adopt, self._journal.folder),
@@ -95,6 +98,7 @@ class Edge:
             kept_s=settings.journal_kept_ms / 1000,
             kept_bytes=self._orphans_kept_bytes,
             rollbacks=rollbacks,
+            watermarks=self._watermarks,
         )
         self._watch = JournalWatch(lambda: [*self._shipper.states(), *self._orphans.states()])
         snapshots = PostgresSnapshotSource(database)
@@ -261,6 +265,7 @@ class Edge:
             *visitor_metrics.samples(self._server),
             *journal_metrics.samples(self._journal),
             *self._shipper.samples(),
+            *self._watermarks.samples(),
             *self._orphans.samples(),
             *self._watch.samples(),
             *self._registry.samples(),
@@ -286,8 +291,7 @@ class Edge:
             await self._journal.sync()
             await self._shipper.drain()
             with trio.move_on_after(COMMIT_WAIT_S):
-                while self._shipper.pending:  # noqa: ASYNC110  # bounded, at the end only
-                    await trio.sleep(0.02)
+                await self._shipper.wait_counted()
 
     async def finish(self) -> None:
         """Close the server and the journal. Call it when all actors have stopped."""

@@ -183,6 +183,12 @@ def wal_bytes(url: str) -> int:
     return int(uvloop.run(_fetchval(url, "SELECT pg_current_wal_lsn() - '0/0'")))
 
 
+def watermarks(url: str) -> dict[UUID, int]:
+    """Return how far each journal is counted."""
+    query = "SELECT journal_id, folded FROM waypost.journals"
+    return {row[0]: row[1] for row in uvloop.run(_fetch(url, query))}
+
+
 def transactions(url: str) -> int:
     """Return how many transactions the database has ended."""
     query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
@@ -190,8 +196,13 @@ def transactions(url: str) -> int:
 
 
 async def _fetchval(url: str, query: str) -> Any:
+    rows = await _fetch(url, query)
+    return rows[0][0]
+
+
+async def _fetch(url: str, query: str) -> list[Any]:
     connection = await asyncpg.connect(url)
     try:
-        return await connection.fetchval(query)
+        return list(await connection.fetch(query))
     finally:
         await connection.close()

@@ -38,8 +38,8 @@ def hosted_run(
         )
         return (await finished).unwrap()
 
-    try:
-        return loop.run_until_complete(host())
-    finally:
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+    value = loop.run_until_complete(host())
+    # Not after an error: the loop would wait for ever for connections that a failed test has left open.
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    return value

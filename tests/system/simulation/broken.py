@@ -150,7 +150,7 @@ class RetiredFirst(OrphanShipper):
     async def _finish(self, orphan: OrphanedJournal) -> None:
         with suppress(UnavailableError):
             await self._ledger.delete_journal(orphan.id)
-        await trio.sleep(1)
+        await trio.sleep(10)
         await super()._finish(orphan)
 
 
@@ -271,7 +271,7 @@ BUILDS = {
     ),
     "segment deleted when shipped": (10, Build(living=ForgottenWhenShipped)),
     "orphan removed when shipped": (1, Build(orphans=RemovedWhenShipped)),
-    "row retired before its clicks are deleted": (442, Build(orphans=RetiredFirst)),
+    "row retired before its clicks are deleted": (222, Build(orphans=RetiredFirst)),
     "loss not looked for": (80, Build(living=LossNotNoticed)),
     "watermark never goes back": (9, Build(living=WatermarkNeverBack)),
     "not registered again": (35, Build(living=NotRegisteredAgain)),

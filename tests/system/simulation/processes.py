@@ -10,6 +10,7 @@ import trio
 from actors.clicks.aggregator import Aggregator
 from actors.clicks.journals import ActiveJournalShipper
 from actors.clicks.orphans import OrphanedJournal, OrphanShipper
+from actors.clicks.watermarks import Watermarks
 from actors.operations.supervisor import ChildSpec, Supervisor
 from engine.clicks.journal_format import encode_record
 from engine.common.errors import WaypostError
@@ -123,8 +124,14 @@ class Edge:
         network = Network(self.process, world.redis), Network(self.process, world.postgres)
         stream = FaultyClickStream(world.build.stream(world.streams), network[0])
         ledger = FaultyClickLedger(world.ledger, network[1])
+        watermarks = Watermarks(ledger)
         self.living: ActiveJournalShipper = world.build.living(
-            self.journal, stream, ledger, window_bytes=WINDOW_BYTES, linger_s=0.05
+            self.journal,
+            stream,
+            ledger,
+            window_bytes=WINDOW_BYTES,
+            linger_s=0.05,
+            watermarks=watermarks,
         )
         self.orphans: OrphanShipper = world.build.orphans(
             self._adopt,
@@ -133,6 +140,7 @@ class Edge:
             window_bytes=WINDOW_BYTES,
             kept_s=world.kept_s,
             kept_bytes=lambda: SEGMENT_BYTES * 1000,
+            watermarks=watermarks,
         )
         self.ended = trio.Event()
         self.visited = True
