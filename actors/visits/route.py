@@ -19,6 +19,9 @@ class VisitHandler(Protocol):
     def visit(self, route: "VisitRoute", visit: Visit) -> tuple[bytes, bytes]:
         """Return (the response after its status line and date, the record to journal)."""
 
+    def hit(self, route: "VisitRoute", visit: Visit, *, is_inside: bool) -> bytes:
+        """Return the record of a view or click of a page elsewhere."""
+
 
 class VisitRoute(msgspec.Struct, gc=False, eq=False):
     """A link of a profile, or its page (`link_id` 0, status 200).

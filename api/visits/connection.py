@@ -63,6 +63,17 @@ class VisitorConnection:
         """Whether a whole head is kept that has not been answered."""
         return self.parser.peek() is not None
 
+    @property
+    def interest(self) -> int:
+        """The events to wait for: space for responses, requests, or none while a profile is loaded."""
+        if self.unsent:
+            return select.EPOLLOUT
+        if self.ended or self.closing:
+            return 0
+        if not self.has_request:
+            return IN
+        return 0 if self.waiting is not None else select.EPOLLOUT
+
     def end_output(self) -> None:
         """Tell the visitor that nothing more comes. Raises OSError when they are gone."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, self.fd)

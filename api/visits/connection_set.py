@@ -22,9 +22,12 @@ _ORDER: Final = itemgetter(0, 1)
 class ConnectionSet:
     """Connections by descriptor, and the epoll set that they wait in. Never blocks."""
 
-    def __init__(self, monotonic: Callable[[], float], shares: ConnectionShares) -> None:
+    def __init__(
+        self, monotonic: Callable[[], float], shares: ConnectionShares, max_connections: int
+    ) -> None:
         self.epoll = select.epoll()
         self.shares = shares
+        self.max_connections = max_connections
         self.evicted = 0
         self._no_search_before: dict[str | None, float] = {}
         self.by_descriptor: dict[int, VisitorConnection] = {}
@@ -59,6 +62,15 @@ class ConnectionSet:
             self.close(connection)
         self.evicted += count
         return True
+
+    def lacking(self, networks: tuple[str, ...], idle_deadline: float) -> str | None:
+        """Make room for one connection more. Returns what it lacks, if there is none."""
+        network = self.shares.exceeded(networks)
+        if network is not None and not self.make_room(network, idle_deadline):
+            return "address"
+        if len(self.by_descriptor) < self.max_connections:
+            return None
+        return None if self.make_room(None, idle_deadline) else "connections"
 
     def keeping_heads(self) -> list[VisitorConnection]:
         """Return the connections of which bytes of heads are kept, by their deadlines."""

@@ -7,6 +7,9 @@ from engine.operations.metrics import Metric, Sample
 
 REDIRECTS: Final = Metric("waypost_redirects_total", "Visits answered with a redirect")
 PAGES: Final = Metric("waypost_pages_total", "Visits answered with a profile's page")
+HITS: Final = Metric(
+    "waypost_hits_total", "Views and clicks of pages elsewhere, answered with a pixel"
+)
 REFUSALS: Final = Metric(
     "waypost_refusals_total",
     "Visits answered with an error, by status; 404: the path leads nowhere",
@@ -50,6 +53,7 @@ def samples(server: VisitorServer) -> list[Sample]:
     return [
         REDIRECTS.sample(server.redirects),
         PAGES.sample(server.views),
+        HITS.sample(server.hits),
         *REFUSALS.by_label(server.refusals_by_status),
         CONNECTIONS.sample(server.connections),
         ACCEPTED_CONNECTIONS.sample(server.accepted),

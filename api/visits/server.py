@@ -2,8 +2,7 @@
 
 When the set's descriptor turns readable, up to BATCH ready sockets are taken, each is read once, every
 request is classified and answered into a list without an await, all their clicks go to the journal in one
-write, and only then are the responses sent. Measured against an asyncio Protocol for each connection, this
-batching is the largest single gain: one wake-up, one journal write and one look at the clock serve the batch.
+write, and only then are the responses sent: the largest single gain over an asyncio Protocol.
 
 Guarantees:
 
@@ -12,8 +11,7 @@ Guarantees:
 - Bounded: connections, in all and of an address (idle ones are closed for new ones, 503 beyond), head bytes
   and time, idle time, requests that wait in one connection and responses that its visitor does not take (it
   is not read meanwhile, and closed when its time is over).
-
-A connection that breaks the rules is closed at once. Nothing here trusts what it reads.
+- A connection that breaks the rules is closed at once. Nothing here trusts what it reads.
 """
 
 import logging
@@ -30,6 +28,7 @@ from api.visits.client_resolver import ClientResolver
 from api.visits.connection import IN, VisitorConnection
 from api.visits.connection_set import ConnectionSet
 from api.visits.connection_shares import ConnectionShares
+from api.visits.elsewhere import FIXED, PIXEL, record_hit
 from api.visits.head import HeadParser
 from api.visits.head_memory import HeadMemory
 from api.visits.limits import VisitRateLimiter
@@ -40,6 +39,7 @@ from api.visits.strict_head import RefusedHead
 from engine.links.name import canonical_path
 from engine.visits.classifier import HEAD_RECORDED, PREFETCH_RECORDED, ClassificationCache
 from engine.visits.daily_key import DAY_US
+from engine.visits.hit import hit_subject
 from engine.visits.pseudonym import Pseudonymiser
 from engine.visits.request import ClientInfo, Visit, VisitRequest
 
@@ -70,7 +70,6 @@ class VisitorServer:
         self._listener = Listener(listener)
         self._registry = registry
         self._recorder = recorder
-        self._limits = limits
         self._clock_us = clock_us
         self._monotonic = monotonic
         self._clients = clients
@@ -79,20 +78,19 @@ class VisitorServer:
         self.visits = VisitRateLimiter(limits.visits_per_second)
         self._limited = self.visits.enabled
         self._proxied = limits.trusted_hops > 0
-        self._idle_s = limits.idle_timeout_ms / 1000
-        self._head_s = limits.head_timeout_ms / 1000
+        self._idle_s, self._head_s = limits.idle_timeout_ms / 1000, limits.head_timeout_ms / 1000
         self._lines = StatusLines()
         self._classifications = ClassificationCache()
         self.heads = HeadMemory(limits.max_head_bytes)
-        self._connections = ConnectionSet(
-            monotonic, ConnectionShares(limits.connections_per_address, proxied=self._proxied)
-        )
+        shares = ConnectionShares(limits.connections_per_address, proxied=self._proxied)
+        self._connections = ConnectionSet(monotonic, shares, limits.max_connections)
         self._records: list[bytes] = []
         self._responses: list[tuple[VisitorConnection, bytes]] = []
         self._draining = False
         self._accept_again_at = 0.0
         self.redirects = 0
         self.views = 0
+        self.hits = 0  # views and clicks of pages elsewhere
         self.refusals_by_status: dict[int, int] = dict.fromkeys(REFUSALS, 0)
         self.accepted = 0
         self.refused_by_reason = dict.fromkeys(("address", "connections", "descriptors"), 0)
@@ -196,7 +194,7 @@ class VisitorServer:
                 return
             self.accepted += 1
             networks = self._connections.shares.networks_of(peer)
-            lacking = self._lacking(networks)
+            lacking = self._connections.lacking(networks, self._idle_deadline)
             if lacking is not None:
                 self.refused_by_reason[lacking] += 1
                 self.refusals_by_status[503] += 1
@@ -207,15 +205,6 @@ class VisitorServer:
             # A short connection that is answered already needs no place in the epoll set.
             if connection.fd >= 0 and not connection.closing:
                 self._connections.register(connection)
-
-    def _lacking(self, networks: tuple[str, ...]) -> str | None:
-        """Make room for one connection more. Returns what it lacks, if there is none."""
-        network = self._connections.shares.exceeded(networks)
-        if network is not None and not self._connections.make_room(network, self._idle_deadline):
-            return "address"
-        if self.connections < self._limits.max_connections:
-            return None
-        return None if self._connections.make_room(None, self._idle_deadline) else "connections"
 
     def _open(self, fd: int, peer: str, networks: tuple[str, ...]) -> VisitorConnection:
         client = None if self._proxied else self._clients.of_peer(peer)
@@ -297,7 +286,7 @@ class VisitorServer:
         if connection.waiting is None and not connection.unsent and not connection.has_request:
             self._connections.close(connection)
         else:
-            self._connections.watch(connection, self._interest(connection))
+            self._connections.watch(connection, connection.interest)
 
     # ---- answering ------------------------------------------------------------------------------
 
@@ -323,18 +312,8 @@ class VisitorServer:
         if len(responses) - first > 1:
             joined = b"".join([response for _, response in responses[first:]])
             responses[first:] = [(connection, joined)]
-        self._connections.watch(connection, self._interest(connection))
+        self._connections.watch(connection, connection.interest)
         return answered
-
-    def _interest(self, connection: VisitorConnection) -> int:
-        """Return the events to wait for: space for responses, requests, or none while a profile is loaded."""
-        if connection.unsent:
-            return select.EPOLLOUT
-        if connection.ended or connection.closing:
-            return 0
-        if not connection.has_request:
-            return IN
-        return 0 if connection.waiting is not None else select.EPOLLOUT
 
     def _answer(self, connection: VisitorConnection, request: VisitRequest | RefusedHead) -> None:
         if isinstance(request, RefusedHead):
@@ -395,22 +374,39 @@ class VisitorServer:
             response = without_body(response)
         self._responses.append((connection, response))
 
+    def _answer_found(
+        self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute
+    ) -> None:
+        """Answer a path that was looked up: a visit of the route, or a hit that a pixel reports."""
+        if hit_subject(request.path) is None:
+            self._answer_route(connection, request, route)
+            return
+        client = connection.client or self._resolve_client(connection, request)
+        classification = self._classifications[request.user_agent]
+        visit = Visit(request, client, classification, self._now_us, self._pseudonymiser)
+        self._records.append(record_hit(route, visit))
+        self.hits += 1
+        self._respond(connection, 200, PIXEL, request.head_only, close=not request.keep_alive)
+
     def _answer_cold(self, connection: VisitorConnection, request: VisitRequest) -> None:
         """Answer a path that is no route as it is spelt, or let the request wait for the registry."""
-        path = canonical_path(request.path)
+        close = not request.keep_alive
+        path = canonical_path(hit_subject(request.path) or request.path)
         if path is None:
-            self._refuse(connection, 404, request.head_only, close=not request.keep_alive)
+            self._refuse(connection, 404, request.head_only, close=close)
             return
         route = self._registry.paths.get(path)
         if route is not None:
-            self._answer_route(connection, request, route)
+            self._answer_found(connection, request, route)
+        elif path in FIXED:
+            self._respond(connection, 200, FIXED[path], request.head_only, close=close)
         elif self._registry.is_unknown(path):
-            self._refuse(connection, 404, request.head_only, close=not request.keep_alive)
+            self._refuse(connection, 404, request.head_only, close=close)
         elif self._registry.wait(path, connection):
             connection.waiting = request
             connection.deadline = self._now + WAIT_LIMIT_S
         else:
-            self._refuse(connection, 503, request.head_only, close=not request.keep_alive)
+            self._refuse(connection, 503, request.head_only, close=close)
 
     def deliver(self, results: list[Found], available: bool) -> None:
         """Answer connections that waited: the registry's finder returns them, each with its route or None.
@@ -425,7 +421,7 @@ class VisitorServer:
                     continue
                 try:
                     if route is not None:
-                        self._answer_route(connection, request, route)
+                        self._answer_found(connection, request, route)
                     else:
                         status, close = 404 if available else 503, not request.keep_alive
                         self._refuse(connection, status, request.head_only, close=close)
@@ -440,12 +436,25 @@ class VisitorServer:
         self, connection: VisitorConnection, status: int, head_only: bool, *, close: bool
     ) -> None:
         self.refusals_by_status[status] += 1
-        close = close or (self._draining and not connection.has_request)
-        response = (self._lines.close if close else self._lines.keep)[status] + REFUSALS[status]
-        if close:
-            connection.closing = connection.linger = True
+        if self._respond(connection, status, REFUSALS[status], head_only, close=close):
+            connection.linger = True
             connection.parser.clear()
+
+    def _respond(
+        self,
+        connection: VisitorConnection,
+        status: int,
+        tail: bytes,
+        head_only: bool,
+        *,
+        close: bool,
+    ) -> bool:
+        """Send what is no visit's response. Returns whether it is the connection's last."""
+        close = close or (self._draining and not connection.has_request)
+        response = (self._lines.close if close else self._lines.keep)[status] + tail
+        connection.closing = connection.closing or close
         self._responses.append((connection, without_body(response) if head_only else response))
+        return close
 
     # ---- time -----------------------------------------------------------------------------------
 

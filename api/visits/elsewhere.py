@@ -1,0 +1,38 @@
+"""Pages elsewhere at the visitor server: the pixel that reports their hits, and the script that asks for it."""
+
+import base64
+from importlib import resources
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors.visits.route import VisitRoute
+from api.visits.responses import response_tail
+from engine.visits.classifier import HEAD_RECORDED
+from engine.visits.hit import hit_of
+from engine.visits.request import Visit
+
+# Pages of any origin may load these.
+_ANYWHERE: Final = (
+    b"Access-Control-Allow-Origin: *\r\nCross-Origin-Resource-Policy: cross-origin\r\n"
+)
+_GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+
+PIXEL: Final = response_tail(
+    b"Content-Type: image/gif\r\nCache-Control: private, no-store\r\n" + _ANYWHERE, _GIF
+)
+_SCRIPT: Final = response_tail(
+    b"Content-Type: text/javascript; charset=utf-8\r\nCache-Control: public, max-age=3600\r\n"
+    + _ANYWHERE,
+    (resources.files(__package__) / "waypost.js").read_bytes(),
+)
+# By path. Not counted; no link may have one of these slugs (engine/links/name.py).
+FIXED: Final = {b"/waypost.js": _SCRIPT}
+
+
+def record_hit(route: VisitRoute, visit: Visit) -> bytes:
+    """Return the record of the hit that a pixel's request, `visit`, reports. `route`: the page or link."""
+    hit = hit_of(visit.request)
+    classification = HEAD_RECORDED if visit.request.head_only else visit.classification
+    page_visit = replace(visit, request=hit.request, classification=classification)
+    return route.actor.hit(route, page_visit, is_inside=hit.is_inside)

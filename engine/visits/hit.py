@@ -1,0 +1,66 @@
+"""Hits: views and clicks of pages elsewhere, which a pixel reports to an edge.
+
+    GET /@{handle}/pixel.gif          a view of the profile, on whatever page it is shown
+    GET /{handle}/{slug}/pixel.gif    a click on a link, to whose target the page leads by itself
+
+| parameter | meaning |
+|---|---|
+| `u` | the page's URL; without it, the request's Referer, which is the page that has the pixel |
+| `r` | the page's own referrer, `document.referrer` |
+
+The page's host becomes the domain, its query names the campaign. Nothing here trusts what it reads: of both
+URLs only printable ASCII is kept, cut to the bounds of a visit's own fields.
+"""
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from msgspec.structs import replace
+
+from engine.clicks.click import MAX_REFERRER_BYTES
+from engine.clicks.record_items import MAX_HOST_BYTES
+from engine.visits.request import VisitRequest
+
+PIXEL: Final = b"/pixel.gif"
+_UNSAFE: Final = re.compile(rb"[^\x21-\x7e]")
+_URL: Final = re.compile(rb"(?is)https?://([a-z0-9.-]+)(?::\d*)?(?:/[^?#]*)?(?:\?([^#]*))?").match
+
+
+class Hit(NamedTuple):
+    """A hit. `request` is the pixel's with host, query and referrer of the page; `is_inside`: the visitor came
+    from a page of the same site, so `request` has no referrer."""
+
+    request: VisitRequest
+    is_inside: bool
+
+
+def hit_subject(path: bytes) -> bytes | None:
+    """Return the raw path of the page or link that a pixel's path is for; None for every other path."""
+    return path[: -len(PIXEL)] if path[-len(PIXEL) :] == PIXEL else None
+
+
+def hit_of(request: VisitRequest) -> Hit:
+    """Return what the request of a pixel says of the page."""
+    values: dict[bytes, bytes] = {}
+    for part in request.query.split(b"&"):
+        name, _, value = part.partition(b"=")
+        values.setdefault(name, value)
+    page = _decoded(values[b"u"]) if b"u" in values else request.referrer
+    match = _URL(page)
+    host, query = (match[1].lower(), match[2] or b"") if match is not None else (b"", b"")
+    referrer = _decoded(values.get(b"r", b""))[:MAX_REFERRER_BYTES]
+    from_page = _URL(referrer)
+    is_inside = from_page is not None and bool(host) and from_page[1].lower() == host
+    page_request = replace(
+        request,
+        host=host.rstrip(b".")[:MAX_HOST_BYTES],
+        query=query,
+        referrer=b"" if is_inside else referrer,
+    )
+    return Hit(page_request, is_inside)
+
+
+def _decoded(value: bytes) -> bytes:
+    """Return a parameter's URL, with `%20` and the like for bytes that no record may hold."""
+    return _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], unquote_to_bytes(value))

@@ -1,0 +1,60 @@
+"""Hits: what a pixel's request says of the page that it is on."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.clicks.click import MAX_REFERRER_BYTES
+from engine.clicks.record_items import MAX_HOST_BYTES
+from engine.visits.hit import hit_of, hit_subject
+from engine.visits.request import VisitRequest
+
+
+def pixel(query: bytes, referrer: bytes = b"") -> VisitRequest:
+    return VisitRequest(
+        b"/@a/pixel.gif", query, b"ua", referrer, b"de", False, True, host=b"go.example"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "subject"),
+    [(b"/@shop/pixel.gif", b"/@shop"), (b"/shop/a/pixel.gif", b"/shop/a"), (b"/pixel.gif", b""),
+     (b"/@shop", None), (b"/@shop/pixel.png", None), (b"/@shop/pixel.gif/", None)],
+)  # fmt: skip
+def test_the_subject_of_a_pixel(path: bytes, subject: bytes | None) -> None:
+    assert hit_subject(path) == subject
+
+
+PAGE = b"https%3A%2F%2FFront.Example%3A8443%2Fbio%3Futm_source%3Dig%26a%3Db%23x"
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "host", "page_query", "referrer", "is_inside"),
+    [
+        (b"u=" + PAGE + b"&r=https%3A%2F%2Fl.instagram.com%2F", b"https://front.example/",
+         b"front.example", b"utm_source=ig&a=b", b"https://l.instagram.com/", False),
+        (b"u=" + PAGE + b"&r=http://front.example/other", b"", b"front.example", b"utm_source=ig&a=b", b"", True),
+        # An image without a script: its Referer is the page.
+        (b"", b"https://front.example/bio?utm_source=ig", b"front.example", b"utm_source=ig", b"", False),
+        (b"", b"", b"", b"", b"", False),
+        (b"u=javascript:alert(1)&r=%0d%0aX%20y", b"https://front.example/", b"", b"", b"%0D%0AX%20y", False),
+        (b"u=https://a.example&u=https://b.example", b"", b"a.example", b"", b"", False),
+    ],
+)  # fmt: skip
+def test_the_page_of_a_hit(
+    query: bytes, header: bytes, host: bytes, page_query: bytes, referrer: bytes, is_inside: bool
+) -> None:
+    hit = hit_of(pixel(query, header))
+    assert (hit.request.host, hit.request.query) == (host, page_query)
+    assert (hit.request.referrer, hit.is_inside) == (referrer, is_inside)
+    assert (hit.request.user_agent, hit.request.language) == (b"ua", b"de")
+
+
+@given(st.binary(max_size=400), st.binary(max_size=400))
+def test_nothing_unprintable_and_nothing_too_long_comes_of_a_hit(one: bytes, two: bytes) -> None:
+    hit = hit_of(pixel(b"u=https://" + one + b"&r=" + two)).request
+    assert re.fullmatch(rb"[\x21-\x7e]*", hit.host + hit.query + hit.referrer)
+    assert len(hit.host) <= MAX_HOST_BYTES
+    assert len(hit.referrer) <= MAX_REFERRER_BYTES
