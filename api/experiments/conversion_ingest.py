@@ -1,4 +1,4 @@
-"""Ingest of conversions without an API key: by a script on the target's page, and by a shop's webhooks.
+"""Ingest of conversions without an API key: by a script on the target's page, and by a shop's hooks.
 
 Anybody with a click id can report a conversion of that click from a page with `/wp.js`: so such conversions are
 only as trustworthy as visitors. A hook's URL is secret, and accepts clicks of its profile only.
@@ -6,49 +6,37 @@ only as trustworthy as visitors. A hook's URL is secret, and accepts clicks of i
 
 import hashlib
 from collections import OrderedDict
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from importlib import resources
 from typing import Any, Final
 
 import msgspec
 from quart import Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, Unauthorized
 
 from api.experiments.conversions import (
     ConversionParser,
     ConversionResponse,
     conversion_response,
-    recorded_response,
 )
 from api.http import client_address
-from api.http.auth import current_caller
-from api.http.bodies import (
-    Id,
-    ListResponse,
-    Url,
-    draft_of,
-    empty_response,
-    json_object,
-    json_response,
-    parsed_object,
-    replayable_response,
-    utc,
-)
-from api.http.idempotency import idempotency_of_request, idempotency_with_secret, response_of
-from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.http.bodies import json_response, parsed_object, replayable_response
+from api.http.idempotency import idempotency_of_request, response_of
 from api.http.rate_limits import now_us
 from api.http.routes import Doc, ResponseDoc, Route
 from engine.common.errors import FieldError, InvalidError, NotFoundError
 from engine.common.idempotency import StoredResponse
-from engine.experiments.conversion import (
-    ConversionHook,
-    HookDraft,
-    HookFieldPaths,
-    ResolvedHook,
-    validate_hook,
-    value_at_path,
-)
-from engine.experiments.ports import ConversionStore
+from engine.experiments.conversion import Attribution, RecordedReport
+from engine.experiments.conversion_hook import ResolvedHook, body_sha256, read_report
+from engine.experiments.ports import ConversionHookStore, ConversionStore
+from engine.experiments.refund import MAX_AT_ONCE as MAX_REFUNDS
+from engine.experiments.refund import RefundDraft, VerifiedRefund, refund_errors
+from engine.experiments.shops.shop import SHOPS
+from engine.experiments.shops.shop_body import FORM_TYPE, parse_form
+from engine.experiments.shops.shop_report import ShopRefund, ShopReport
+from engine.experiments.shops.shop_reports import ShopReportCounts
+from engine.experiments.shops.shop_signature import TOLERANCE, is_signed
 from engine.limits.local_limiter import LocalRateLimiters
 from engine.limits.ports import Charge
 from engine.limits.rate import Rate, require_allowed
@@ -67,41 +55,43 @@ HOOK_LOOKUPS: Final = Rate("hook-lookups", units=300, period_s=60)
 _CACHED: Final = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
 
 
-class HookResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A hook for conversions. `url` is only in the response that creates it."""
+class ReceivedResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a shop's request: of its order (`attribution`, `duplicate`), and how many of its `refunds`
+    are new. `ignored`: the request is about neither."""
 
-    id: Id
-    profile_id: Id
-    label: str
-    name: str
-    fields: HookFieldPaths
-    created_at: datetime
-    url: Url | msgspec.UnsetType = msgspec.UNSET
+    attribution: Attribution | msgspec.UnsetType = msgspec.UNSET
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
+    refunds: int | msgspec.UnsetType = msgspec.UNSET
+    ignored: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ConversionIngest:
-    """Routes of the ingest. `url` is the console's public URL; `trusted_hops` counts the proxies before it."""
+    """Routes of the ingest. `trusted_hops` counts the proxies before the console; `now` returns aware times."""
 
     def __init__(
-        self, store: ConversionStore, parser: ConversionParser, url: str, trusted_hops: int
+        self,
+        store: ConversionStore,
+        hooks: ConversionHookStore,
+        parser: ConversionParser,
+        reports: ShopReportCounts,
+        now: Callable[[], datetime],
+        trusted_hops: int,
     ) -> None:
         self._store = store
+        self._hooks = hooks
         self._parser = parser
-        self._url = url.rstrip("/")
+        self.reports = reports
+        self._now = now
         self._trusted_hops = trusted_hops
         self._limiters = LocalRateLimiters(MAX_SUBJECTS, "allow")
         self._known_hooks: OrderedDict[bytes, None] = OrderedDict()  # SHA-256 of tokens
         self._script = (resources.files(__package__) / "wp.js").read_bytes()
 
     def routes(self) -> list[Route]:
-        hooks = "/v1/profiles/<profile_id>/conversion-hooks"
         return [
             Route("GET", "/wp.js", self.script, _SCRIPT, access="public"),
             Route("POST", "/collect", self.collect, _COLLECT, access="public"),
             Route("POST", "/in/<token>", self.receive, _RECEIVE, access="public"),
-            Route("POST", hooks, self.create, _CREATE),
-            Route("GET", hooks, self.list_hooks, _LIST),
-            Route("DELETE", f"{hooks}/<hook_id>", self.delete, _DELETE),
         ]
 
     async def script(self) -> Response:
@@ -114,23 +104,51 @@ class ConversionIngest:
         self._require_allowed(SCRIPT, self._client())
         conversion = await self._parser.parse(await _json())
         (recorded,) = await self._store.record_from_ingest(
-            conversion.click.tenant_id, conversion.click.profile_id, [conversion], "script"
+            *conversion.known_click[:2], [conversion], "script"
         )
         return _any_origin(json_response(conversion_response(recorded)))
 
     async def receive(self, token: str) -> Response:
-        """Record a conversion from a shop's own JSON, by the field paths of the hook."""
+        """Record the order and the refunds of a shop's request. One that reports neither is answered 200, as is
+        an order without a click: shops give up hooks that refuse what they send."""
         hook = await self._hook(token)
         self._require_allowed(HOOK, f"{hook.tenant_id}:{hook.profile_id}")
-        body = await json_object()
-        conversion = await self._parser.parse({**_fields(hook.fields, body), "name": hook.name})
-        if conversion.click.profile_id != hook.profile_id:
-            raise InvalidError([FieldError("click_id", "must be of a click of the hook's profile")])
-        idempotent_request = await idempotency_of_request(recorded_response, hook.profile_id)
-        recorded = await self._store.record_from_ingest(
-            hook.tenant_id, hook.profile_id, [conversion], "hook", idempotent_request
+        raw: bytes = await request.get_data(as_text=False)  # type: ignore[assignment]
+        body = self._authentic_body(hook, raw)
+        report = ShopReport() if body is None else read_report(hook, body, body_sha256(raw))
+        if len(report.refunds) > MAX_REFUNDS:
+            reason = f"must have at most {MAX_REFUNDS} refunds"
+            raise InvalidError([FieldError("refunds", reason)])
+        if report.order is None and not report.refunds:
+            self.reports.count("ignored")
+            return json_response(ReceivedResponse(ignored=True))
+        order = await self._parser.parse_order(report.order, hook) if report.order else None
+        refunds = [_verified_refund(refund, hook, self._now()) for refund in report.refunds]
+        idempotent_request = await idempotency_of_request(_received_response, hook.profile_id)
+        recorded = await self._store.record_report(
+            hook.tenant_id, hook.profile_id, order, refunds, idempotent_request
         )
-        return response_of(recorded_response(recorded))
+        self.reports.count_recorded(recorded)
+        return response_of(_received_response(recorded))
+
+    def _authentic_body(self, hook: ResolvedHook, raw: bytes) -> dict[str, Any] | None:
+        """Return the body of a request that its shop has signed, or of a hook without secrets; None for a ping.
+
+        Raises Unauthorized, BadRequest, InvalidError.
+        """
+        shop = SHOPS.get(hook.shop)
+        if shop is None or shop.signature is None or not hook.secrets:
+            return _body(raw)
+        signature = request.headers.get(shop.signature.header, "")
+        if not signature and shop.is_ping is not None and shop.is_ping(_body(raw)):
+            return None
+        if not is_signed(shop.signature, signature, raw, hook.secrets, self._now()):
+            self.reports.count("unsigned")
+            raise Unauthorized(
+                f"{shop.signature.header} must sign the body with a secret of the hook, within "
+                f"{TOLERANCE // timedelta(minutes=1)} minutes where it has a time"
+            )
+        return _body(raw)
 
     async def _hook(self, token: str) -> ResolvedHook:
         """Return the hook of a token. Raises NotFoundError, or TooSoonError, without a look-up, for an address
@@ -140,7 +158,7 @@ class ConversionIngest:
             self._known_hooks.move_to_end(digest)
         else:
             self._require_allowed(HOOK_LOOKUPS, self._client())
-        hook = await self._store.hook_of(token)
+        hook = await self._hooks.hook_of(token)
         if hook is None:
             self._known_hooks.pop(digest, None)
             raise NotFoundError.of("hook")
@@ -157,49 +175,38 @@ class ConversionIngest:
         """Charge one request. Raises TooSoonError."""
         require_allowed([rate], self._limiters.decide([Charge(rate, subject)], now_us()))
 
-    # ---- hooks ----------------------------------------------------------------------------------
 
-    async def create(self, profile_id: str) -> Response:
-        refuse_parameters()
-        id_ = path_id(profile_id)
-        draft = draft_of(HookDraft, await json_object(), validate_hook, {})
-        idempotent_request = await idempotency_with_secret(
-            self._created, lambda new: new[0].profile_id
-        )
-        return response_of(
-            self._created(
-                await self._store.create_hook(current_caller(), id_, draft, idempotent_request)
-            )
-        )
-
-    def _created(self, new: tuple[ConversionHook, str]) -> StoredResponse:
-        hook, token = new
-        response = msgspec.structs.replace(_hook_response(hook), url=f"{self._url}/in/{token}")
-        path = f"/v1/profiles/{hook.profile_id}/conversion-hooks/{hook.id}"
-        return replayable_response(response, 201, {"Location": path})
-
-    async def list_hooks(self, profile_id: str) -> Response:
-        after, limit = page_of_request()
-        items = await self._store.list_hooks(current_caller(), path_id(profile_id), after, limit)
-        return json_response(page_response(items, _hook_response))
-
-    async def delete(self, profile_id: str, hook_id: str) -> Response:
-        refuse_parameters()
-        await self._store.delete_hook(current_caller(), path_id(profile_id), path_id(hook_id))
-        return empty_response(204)
+def _body(raw: bytes) -> dict[str, Any]:
+    """Return the fields of a shop's body, a form or JSON. Raises BadRequest, InvalidError."""
+    return parse_form(raw) if request.mimetype == FORM_TYPE else parsed_object(raw)
 
 
-def _fields(paths: HookFieldPaths, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a conversion that the paths find in a shop's body."""
-    fields: dict[str, Any] = {}
-    for name in HookFieldPaths.__struct_fields__:
-        value = value_at_path(body, getattr(paths, name))
-        if value is not None:
-            fields[name] = value
-    if "value" not in fields or "currency" not in fields:
-        # A value counts only with its currency; without it, the conversion has none.
-        fields = {name: text for name, text in fields.items() if name not in ("value", "currency")}
-    return fields
+def _verified_refund(refund: ShopRefund, hook: ResolvedHook, now: datetime) -> VerifiedRefund:
+    """Return a refund as it is recorded, at its time if that has come. Raises InvalidError."""
+    value = None if refund.kind == "void" else refund.value
+    currency = None if refund.kind == "void" else refund.currency
+    draft = RefundDraft(
+        order_id=refund.order_id, name=hook.name, refund_id=refund.refund_id, kind=refund.kind,
+        value=value, currency=currency,
+    )  # fmt: skip
+    if field_errors := refund_errors(draft):
+        raise InvalidError(field_errors)
+    return VerifiedRefund(
+        hook.name, refund.order_id, refund.refund_id, refund.kind, value, currency,
+        min(refund.at or now, now),
+    )  # fmt: skip
+
+
+def _received_response(recorded: RecordedReport) -> StoredResponse:
+    """Return the response to a shop's request."""
+    order = recorded.order
+    response = ReceivedResponse(
+        attribution=order.attribution if order else msgspec.UNSET,
+        duplicate=order.duplicate if order else msgspec.UNSET,
+        refunds=recorded.new_refunds or (msgspec.UNSET if order else 0),
+    )
+    is_new = order is not None and not order.duplicate
+    return replayable_response(response, 201 if is_new else 200, {})
 
 
 async def _json() -> dict[str, Any]:
@@ -220,32 +227,8 @@ def _any_origin(response: Response) -> Response:
     return response
 
 
-def _hook_response(hook: ConversionHook) -> HookResponse:
-    return HookResponse(
-        id=str(hook.id),
-        profile_id=str(hook.profile_id),
-        label=hook.label,
-        name=hook.name,
-        fields=hook.fields,
-        created_at=utc(hook.created_at),
-    )
-
-
 _TAG: Final = "Conversions"
 _RECORDED: Final = {"attribution": "attributed", "duplicate": False}
-_EXAMPLE: Final = {
-    "id": "365072220160000031",
-    "profile_id": "365072220160000001",
-    "label": "The shop",
-    "name": "sale",
-    "fields": {
-        "click_id": "note_attributes.0.value",
-        "order_id": "order_number",
-        "value": "total_price",
-        "currency": "currency",
-    },
-    "created_at": "2026-05-01T09:31:00Z",
-}
 _SCRIPT: Final = Doc(
     id="readScript",
     summary="Read the script for a target's page",
@@ -269,9 +252,10 @@ _RECEIVE: Final = Doc(
     id="takeConversion",
     summary="Report a conversion by a hook",
     tag=_TAG,
-    description="The body is a shop's own JSON; the hook's `fields` are the paths of the conversion's fields "
-    "in it. A value may have four decimal places. The click must be one of the hook's profile. A profile's "
-    f"hooks take {HOOK.units:,} requests per minute.",
+    description="The body is what the hook's shop posts, JSON or a form; of a custom shop, the hook's `fields` "
+    "are the paths of the conversion's fields in it. A hook with signing secrets takes what is signed with one "
+    "of them. An order without a click of the hook's profile is kept as `unattributed`; a request about "
+    f"neither an order nor a refund is `ignored`. A profile's hooks take {HOOK.units:,} requests per minute.",
     body=dict[str, Any],
     body_example={
         "order_number": 1001,
@@ -280,51 +264,14 @@ _RECEIVE: Final = Doc(
         "note_attributes": [{"name": "wp_click", "value": "Xq3k9…"}],
     },
     responses={
-        201: ResponseDoc("It is recorded.", ConversionResponse, _RECORDED),
+        201: ResponseDoc("The order is recorded.", ReceivedResponse, _RECORDED),
         200: ResponseDoc(
-            "It was recorded before.", ConversionResponse, _RECORDED | {"duplicate": True}
+            "The order was recorded before, or the request has none.",
+            ReceivedResponse,
+            _RECORDED | {"duplicate": True},
         ),
     },
-    errors=(404, 422, 429, 503),
+    errors=(400, 401, 404, 413, 422, 429, 503),
     idempotent=True,
     paths={"token": "The hook's secret."},
-)
-_CREATE: Final = Doc(
-    id="createConversionHook",
-    summary="Create a hook for conversions",
-    tag=_TAG,
-    description="Its URL is in this response only. Takes the role editor.",
-    body=HookDraft,
-    body_example={"label": "The shop", "fields": _EXAMPLE["fields"]},
-    responses={
-        201: ResponseDoc(
-            "The hook.",
-            HookResponse,
-            _EXAMPLE | {"url": "https://console.example/in/wph_5fGkZ3v8QmW1"},
-            ("Location",),
-        )
-    },
-    errors=(409,),
-    idempotent=True,
-)
-_LIST: Final = Doc(
-    id="listConversionHooks",
-    summary="List a profile's hooks for conversions",
-    tag=_TAG,
-    description="Oldest first, without their URLs.",
-    query=PAGE,
-    responses={
-        200: ResponseDoc(
-            "A page of hooks.",
-            ListResponse[HookResponse],
-            {"items": [_EXAMPLE], "next_cursor": None},
-        )
-    },
-)
-_DELETE: Final = Doc(
-    id="deleteConversionHook",
-    summary="Delete a hook for conversions",
-    tag=_TAG,
-    description="Its URL stops working. Takes the role editor.",
-    responses={204: ResponseDoc("The hook is deleted.")},
 )

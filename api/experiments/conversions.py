@@ -33,9 +33,13 @@ from engine.experiments.conversion import (
     ConversionSource,
     RecordedConversion,
     VerifiedConversion,
+    conversion_of_order,
     errors,
+    with_currency_code,
 )
+from engine.experiments.conversion_hook import ResolvedHook
 from engine.experiments.ports import ConversionStore
+from engine.experiments.shops.shop_report import ShopOrder
 
 
 class ConversionsBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +59,9 @@ class ConversionsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 class ConversionResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a recorded conversion. `duplicate`: it was recorded before, and nothing was added. If it is
-    not `attributed`, it is kept all the same: the click has no exposure in an experiment (`unexposed`), the
-    attribution window had ended (`expired`), or the experiment is deleted (`deleted`)."""
+    not `attributed`, no experiment counts it, and it is kept all the same: the click has no exposure in an
+    experiment (`unexposed`), the attribution window had ended (`expired`), the experiment is deleted
+    (`deleted`), or no click of the profile is known (`unattributed`)."""
 
     attribution: Attribution
     duplicate: bool
@@ -70,8 +75,8 @@ class KeptConversion(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
     at: datetime
     received_at: datetime
-    clicked_at: datetime
-    link_id: Id
+    clicked_at: datetime | None
+    link_id: Id | None
     value: str | None
     currency: str | None
     source: ConversionSource
@@ -119,12 +124,11 @@ class ConversionParser:
 
         Raises InvalidError, and UnavailableError while the secret is not known.
         """
-        if self._cipher is None:
-            self._cipher = ClickIdCipher(await self._secret())
-        now, cipher = self._now(), self._cipher
+        now, cipher = self._now(), await self._cipher_of_clicks()
         click_ids: list[ClickId | None] = []
 
         def validate(draft: ConversionDraft) -> tuple[ConversionDraft | None, list[FieldError]]:
+            draft = with_currency_code(draft)
             click_ids.append(cipher.open(draft.click_id))
             field_errors = errors(draft, click_ids[-1], now)
             return (None if field_errors else draft), field_errors
@@ -133,6 +137,22 @@ class ConversionParser:
         (click,) = click_ids
         assert click is not None
         return VerifiedConversion(draft, click, draft.at or now, now)
+
+    async def parse_order(self, order: ShopOrder, hook: ResolvedHook) -> VerifiedConversion:
+        """Return the conversion of an order that a hook received; errors as parse().
+
+        Its click is that of its click id, if it is one of the hook's profile.
+        """
+        cipher = await self._cipher_of_clicks()
+        click = cipher.open(order.click_id) if order.click_id else None
+        if click is not None and click[:2] != (hook.tenant_id, hook.profile_id):
+            click = None
+        return conversion_of_order(order, hook.name, click, self._now())
+
+    async def _cipher_of_clicks(self) -> ClickIdCipher:
+        if self._cipher is None:
+            self._cipher = ClickIdCipher(await self._secret())
+        return self._cipher
 
 
 class ConversionRoutes:
@@ -163,7 +183,7 @@ class ConversionRoutes:
         try:
             recorded = await self._store.record(
                 current_caller(),
-                conversion.click.profile_id,
+                conversion.known_click.profile_id,
                 [conversion],
                 "api",
                 idempotent_request,
@@ -218,7 +238,7 @@ class ConversionRoutes:
         )
         by_profile: dict[int, list[int]] = {}
         for index, conversion in enumerate(conversions):
-            by_profile.setdefault(conversion.click.profile_id, []).append(index)
+            by_profile.setdefault(conversion.known_click.profile_id, []).append(index)
         for profile_id, indexes in by_profile.items():
             of_profile = [conversions[index] for index in indexes]
             try:
@@ -239,8 +259,8 @@ def _kept_conversion(kept: Conversion) -> KeptConversion:
         order_id=kept.order_id,
         at=utc(kept.at),
         received_at=utc(kept.received_at),
-        clicked_at=utc(kept.clicked_at),
-        link_id=str(kept.link_id),
+        clicked_at=None if kept.clicked_at is None else utc(kept.clicked_at),
+        link_id=None if kept.link_id is None else str(kept.link_id),
         value=None if kept.value is None else str(kept.value),
         currency=kept.currency,
         source=kept.source,

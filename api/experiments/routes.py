@@ -3,15 +3,18 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from api.experiments.conversion_hooks import HookRoutes
 from api.experiments.conversion_ingest import ConversionIngest
 from api.experiments.conversions import ConversionParser, ConversionRoutes
 from api.experiments.experiments import ExperimentRoutes
 from api.experiments.explain import ExplainRoutes
 from api.experiments.plan import PlanRoutes
+from api.experiments.refunds import RefundRoutes
 from api.experiments.results import ResultRoutes
 from api.http.routes import Route
 from api.http.shared import Shared
-from engine.experiments.ports import ConversionStore, ExperimentStore
+from engine.experiments.ports import ConversionHookStore, ConversionStore, ExperimentStore
+from engine.experiments.shops.shop_reports import ShopReportCounts
 from engine.links.ports import ProfileStore
 from engine.visits.ports import Announcer
 
@@ -23,6 +26,8 @@ class ExperimentDeps:
 
     experiments: ExperimentStore
     conversions: ConversionStore
+    conversion_hooks: ConversionHookStore
+    shop_reports: ShopReportCounts
     click_id_secret: Callable[[], Awaitable[bytes]]
     profiles: ProfileStore
     announcer: Announcer
@@ -35,8 +40,15 @@ def routes(deps: ExperimentDeps, shared: Shared) -> list[Route]:
         *ExperimentRoutes(deps.experiments, deps.announcer, settings.private_targets).routes(),
         *ConversionRoutes(deps.conversions, parser).routes(),
         *ConversionIngest(
-            deps.conversions, parser, settings.console_url, settings.trusted_hops
+            deps.conversions,
+            deps.conversion_hooks,
+            parser,
+            deps.shop_reports,
+            shared.now,
+            settings.trusted_hops,
         ).routes(),
+        *HookRoutes(deps.conversion_hooks, settings.console_url).routes(),
+        *RefundRoutes(deps.conversions, shared.now).routes(),
         *PlanRoutes().routes(),
         *ResultRoutes(deps.experiments).routes(),
         *ExplainRoutes(deps.experiments, deps.profiles, shared.visitors_url, shared.now).routes(),

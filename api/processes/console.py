@@ -32,6 +32,7 @@ from api.processes.descriptors import connections_within_limit
 from api.processes.engine_status import EngineStatus
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
 from engine.accounts.access import Caller
+from engine.experiments.shops.shop_reports import ShopReportCounts
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.health import Component
 from engine.operations.metrics import Sample
@@ -44,6 +45,7 @@ from storage.accounts.passwords import PasswordHasher
 from storage.accounts.sessions import PostgresSessionStore
 from storage.audit.audit_log import PostgresActivityReader
 from storage.audit.security_events import PostgresSecurityStore
+from storage.experiments.conversion_hooks import PostgresConversionHookStore
 from storage.experiments.conversions import PostgresConversionStore, click_id_secret
 from storage.experiments.experiments import PostgresExperimentStore
 from storage.github.links import PostgresLinkSyncStore
@@ -119,6 +121,7 @@ class ConsoleParts:
         self.key_cache = KeyCache(self.key_store)
         self.last_used = LastUsed(self.key_store)
         self.security_events = PostgresSecurityStore(database)
+        self.shop_reports = ShopReportCounts()
         self.security_log = BufferedSecurityLog(self.security_events)
         self.stats = PostgresStatsReader(database, settings.stats_timeout_ms)
         self.stats_version = StatsVersionCache(self.stats.version)
@@ -180,6 +183,8 @@ class ConsoleParts:
         return experiments.ExperimentDeps(
             experiments=PostgresExperimentStore(self.database),
             conversions=PostgresConversionStore(self.database),
+            conversion_hooks=PostgresConversionHookStore(self.database),
+            shop_reports=self.shop_reports,
             click_id_secret=partial(click_id_secret, self.database),
             profiles=self.profiles,
             announcer=self.announcer,
@@ -236,6 +241,7 @@ class ConsoleParts:
             self.passwords,
             self.last_used,
             self.security_log,
+            self.shop_reports,
             self.database,
         )
         return [sample for source in sources for sample in source.samples()]

@@ -137,8 +137,8 @@ def ranges(weights: Sequence[float], coverage: float = 1.0) -> BucketRanges:
 
     A start is the sum of the weights before it, whatever the coverage: raising the coverage keeps every
     included visitor in the same variant. Weights are ratios of any size: those whose sum is outside 0.99 to
-    1.01 are divided by it. A coverage outside 0 to 1 becomes the nearer end. Raises WeightsError (a ValueError too) for no weights,
-    for negative or infinite ones, and for a coverage that is no number.
+    1.01 are divided by it. A coverage outside 0 to 1 becomes the nearer end. Raises WeightsError (a ValueError
+    too) for no weights, for negative or infinite ones, and for a coverage that is no number.
     """
     if not weights:
         raise WeightsError("weights", "must not be empty")

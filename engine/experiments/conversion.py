@@ -1,32 +1,33 @@
 """A conversion: an order or other success after a click, as the target's side reports it.
 
-Its key is click id, name and order: the same key again changes nothing, whatever its value.
+Its key is click id, name and order: the same key again changes nothing, whatever its value. An order that the
+API or a hook reports under two clicks is one, that of the first; reports by the script do not claim an order,
+as they are only as trustworthy as visitors. An order without a click id is kept as unattributed.
 """
 
-import re
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
 from engine.clicks.click import time_of
-from engine.clicks.click_id import MAX_CHARS, ClickId
+from engine.clicks.click_id import ClickId
 from engine.common.drafts import StandIn
-from engine.common.errors import FieldError
+from engine.common.errors import FieldError, InvalidError
 from engine.common.text_rules import text_errors
+from engine.experiments.money import PLACES, currency_code, is_currency_code
+from engine.experiments.shops.shop_report import ShopOrder
 
-Attribution = Literal["attributed", "unexposed", "expired", "deleted"]
+Attribution = Literal["attributed", "unexposed", "expired", "deleted", "unattributed"]
 ConversionSource = Literal["api", "script", "hook"]
 
 MAX_AT_ONCE: Final = 1000
 MAX_NAME_CHARS: Final = 64
 MAX_ORDER_CHARS: Final = 128
 MAX_VALUE: Final = Decimal(10) ** 12
-PLACES: Final = 4
 MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # by which clocks may differ
 MAX_AGE: Final = timedelta(days=31)  # after the click; then no visitor can be recognised any more
-_CURRENCY: Final = re.compile("[A-Z]{3}")
 
 
 class ConversionDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,12 +50,21 @@ class ConversionDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerifiedConversion(NamedTuple):
-    """A draft whose click has been opened and whose fields are good; both times are aware."""
+    """A draft whose click has been opened and whose fields are good; both times are aware.
+
+    `click` None: an order that no click is known of; then the draft has an order id.
+    """
 
     draft: ConversionDraft
-    click: ClickId
+    click: ClickId | None
     at: datetime
     received_at: datetime
+
+    @property
+    def known_click(self) -> ClickId:
+        """Return the click of a conversion that has one."""
+        assert self.click is not None
+        return self.click
 
 
 class RecordedConversion(NamedTuple):
@@ -65,15 +75,16 @@ class RecordedConversion(NamedTuple):
 
 
 class Conversion(NamedTuple):
-    """A stored conversion. Without an experiment, the last three fields are None."""
+    """A stored conversion. Without an experiment, the last three fields are None; without a click,
+    `clicked_at` and `link_id` are None too."""
 
     id: int
     name: str
     order_id: str
     at: datetime
     received_at: datetime
-    clicked_at: datetime
-    link_id: int
+    clicked_at: datetime | None
+    link_id: int | None
     value: Decimal | None
     currency: str | None
     source: ConversionSource
@@ -83,49 +94,28 @@ class Conversion(NamedTuple):
     variant: int | None = None
 
 
-class ConversionHook(msgspec.Struct, frozen=True, kw_only=True):
-    """A URL for a shop's own JSON. `fields` are dotted paths into it: `order.total_price`, `notes.0.value`."""
+class RecordedReport(NamedTuple):
+    """The result of recording a shop's report: of its order, if it has one, and how many refunds are new."""
 
-    id: int
-    profile_id: int
-    label: str
-    name: str
-    fields: "HookFieldPaths"
-    created_at: datetime
-
-
-class HookFieldPaths(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The path of each of a conversion's fields; null for a field that the JSON does not have."""
-
-    click_id: str = "click_id"
-    order_id: str | None = "order_id"
-    value: str | None = "value"
-    currency: str | None = "currency"
-
-
-class ResolvedHook(NamedTuple):
-    """The hook that a token belongs to."""
-
-    tenant_id: int
-    profile_id: int
-    name: str
-    fields: HookFieldPaths
-
-
-class HookDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """A hook to be created. `name` is the name of its conversions."""
-
-    label: Annotated[str, StandIn("")]
-    name: str = "sale"
-    fields: HookFieldPaths = HookFieldPaths()
+    order: RecordedConversion | None
+    new_refunds: int
 
 
 def errors(draft: ConversionDraft, click: ClickId | None, now: datetime) -> list[FieldError]:
     """Return the errors of a draft; `click` is None if its click id could not be opened."""
+    field_errors = [] if click else [FieldError("click_id", "must be a click id of this server")]
+    field_errors += order_errors(draft)
+    if draft.at is not None and draft.at.tzinfo is None:
+        field_errors.append(FieldError("at", "must have a time zone"))
+    elif draft.at is not None:
+        field_errors += _time_errors(draft.at, click, now)
+    return field_errors
+
+
+def order_errors(draft: ConversionDraft) -> list[FieldError]:
+    """Return the errors of a draft, but for those of its click and time."""
     field_errors = text_errors(draft.order_id, "order_id", MAX_ORDER_CHARS)
     field_errors += name_errors(draft.name)
-    if click is None:
-        field_errors.append(FieldError("click_id", "must be a click id of this server"))
     if draft.value is not None and not (
         draft.value.is_finite()
         and 0 <= draft.value < MAX_VALUE
@@ -135,13 +125,40 @@ def errors(draft: ConversionDraft, click: ClickId | None, now: datetime) -> list
         field_errors.append(FieldError("value", reason))
     if (draft.value is None) != (draft.currency is None):
         field_errors.append(FieldError("currency", "must be given together with value, or neither"))
-    elif draft.currency is not None and _CURRENCY.fullmatch(draft.currency) is None:
-        field_errors.append(FieldError("currency", "must be three capitals such as EUR"))
-    if draft.at is not None and draft.at.tzinfo is None:
-        field_errors.append(FieldError("at", "must have a time zone"))
-    elif draft.at is not None:
-        field_errors += _time_errors(draft.at, click, now)
+    elif draft.currency is not None and not is_currency_code(draft.currency):
+        field_errors.append(FieldError("currency", "must be three letters such as EUR"))
     return field_errors
+
+
+def with_currency_code(draft: ConversionDraft) -> ConversionDraft:
+    """Return the draft with its currency in capitals."""
+    if draft.currency is None:
+        return draft
+    return msgspec.structs.replace(draft, currency=currency_code(draft.currency))
+
+
+def conversion_of_order(
+    order: ShopOrder, name: str, click: ClickId | None, now: datetime
+) -> VerifiedConversion:
+    """Return the conversion of a shop's order. `click` None: unattributed. `now` is aware.
+
+    A time that the clocks of shop and edge make impossible becomes the nearest possible one: a shop gives up a
+    hook that refuses its requests. Raises InvalidError.
+    """
+    is_worth = order.value is not None and bool(order.currency)
+    draft = ConversionDraft(
+        click_id=(order.click_id or "") if click else "",
+        name=name,
+        order_id=order.order_id,
+        value=order.value if is_worth else None,
+        currency=order.currency if is_worth else None,
+    )
+    if field_errors := order_errors(draft):
+        raise InvalidError(field_errors)
+    at = min(order.at or now, now)
+    if click is not None:
+        at = max(at, min(time_of(click.at_us), now))
+    return VerifiedConversion(draft, click, at, now)
 
 
 def _time_errors(at: datetime, click: ClickId | None, now: datetime) -> list[FieldError]:
@@ -163,6 +180,8 @@ def attribution_of(conversion: VerifiedConversion, attribution_hours: int | None
 
     `attribution_hours` is the experiment's window; None if the experiment was deleted.
     """
+    if conversion.click is None:
+        return "unattributed"
     if not conversion.click.experiment_id:
         return "unexposed"
     if attribution_hours is None:
@@ -171,34 +190,3 @@ def attribution_of(conversion: VerifiedConversion, attribution_hours: int | None
     late = conversion.received_at - clicked_at > MAX_AGE
     expired = conversion.at - clicked_at > timedelta(hours=attribution_hours)
     return "expired" if late or expired else "attributed"
-
-
-def validate_hook(draft: HookDraft) -> tuple[HookDraft | None, list[FieldError]]:
-    """Return the draft and no errors, or None and every error."""
-    field_errors = text_errors(draft.label, "label", 200) + name_errors(draft.name)
-    for field in HookFieldPaths.__struct_fields__:
-        path = getattr(draft.fields, field)
-        if path is not None and not 0 < len(path) <= MAX_CHARS:
-            field_errors.append(
-                FieldError(f"fields.{field}", f"must have 1 to {MAX_CHARS} characters")
-            )
-        elif path is not None:
-            field_errors += text_errors(path, f"fields.{field}", MAX_CHARS)
-    return (None, field_errors) if field_errors else (draft, [])
-
-
-def value_at_path(body: Any, path: str | None) -> str | None:
-    """Return the text at a dotted path into JSON, None if it is not there; numbers as they are written."""
-    if path is None:
-        return None
-    for step in path.split("."):
-        if isinstance(body, dict):
-            body = body.get(step)
-        # ASCII only: `isdigit` accepts `²`, and `int` does not.
-        elif isinstance(body, list) and step.isascii() and step.isdigit() and int(step) < len(body):
-            body = body[int(step)]
-        else:
-            return None
-    if isinstance(body, str):
-        return body
-    return str(body) if isinstance(body, int | float) and not isinstance(body, bool) else None

@@ -9,13 +9,12 @@ from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.experiments.automation import AutomaticAction, RunningExperiment
 from engine.experiments.conversion import (
-    ConversionHook,
     ConversionSource,
-    HookDraft,
     RecordedConversion,
-    ResolvedHook,
+    RecordedReport,
     VerifiedConversion,
 )
+from engine.experiments.conversion_hook import ConversionHook, HookDraft, ResolvedHook
 from engine.experiments.counts import CountsPoint, ExperimentCounts, PhaseCounts
 from engine.experiments.experiment import (
     EdgeExperiment,
@@ -23,6 +22,7 @@ from engine.experiments.experiment import (
     ExperimentState,
     StoredExperiment,
 )
+from engine.experiments.refund import VerifiedRefund
 from engine.links.profile import ProfileChange
 
 
@@ -122,9 +122,31 @@ class ConversionStore(Protocol):
         source: ConversionSource,
         once: IdempotentRequest[list[RecordedConversion]] | None = None,
     ) -> list[RecordedConversion]:
-        """Record conversions that the script or a hook reports. Raises NotFoundError for a deleted profile.
+        """Record conversions that the script reports. Raises NotFoundError for a deleted profile.
 
         The idempotency key of `once` belongs to the profile.
+        """
+
+    async def record_report(
+        self,
+        tenant_id: int,
+        profile_id: int,
+        order: VerifiedConversion | None,
+        refunds: Sequence[VerifiedRefund],
+        once: IdempotentRequest[RecordedReport] | None = None,
+    ) -> RecordedReport:
+        """Record what a hook received, in one transaction; errors as record_from_ingest()."""
+
+    async def record_refunds(
+        self,
+        caller: Caller,
+        profile_id: int,
+        refunds: Sequence[VerifiedRefund],
+        once: IdempotentRequest[int] | None = None,
+    ) -> int:
+        """Record refunds that a member reports, who must have the right to edit. Returns how many are new.
+
+        Raises NotFoundError, ForbiddenError.
         """
 
     async def list_conversions(
@@ -132,6 +154,10 @@ class ConversionStore(Protocol):
     ) -> ListPage:
         """Return conversions, newest first, with ids below `before` (0: from the newest); also those not
         counted."""
+
+
+class ConversionHookStore(Protocol):
+    """Store of conversion hooks; errors as in ProfileStore."""
 
     async def create_hook(
         self,
@@ -145,6 +171,11 @@ class ConversionStore(Protocol):
     async def list_hooks(
         self, caller: Caller, profile_id: int, after: int, limit: int
     ) -> ListPage: ...
+
+    async def update_hook(
+        self, caller: Caller, profile_id: int, hook_id: int, draft: Change[HookDraft, HookDraft]
+    ) -> ConversionHook:
+        """Change the hook by the draft. Raises NotFoundError, ForbiddenError, InvalidError."""
 
     async def delete_hook(self, caller: Caller, profile_id: int, hook_id: int) -> None: ...
 

@@ -6,13 +6,13 @@ SELECT id, coalesce((definition ->> 'attribution_hours')::int, 168) FROM experim
 WHERE tenant_id = $1 AND id = ANY ($2::bigint[]);
 
 -- name: insert
--- Insert conversions in the order of the key, or two transactions could deadlock; existing ones stay as they
--- are.
+-- Insert conversions in the order of name, order and click, or two transactions could deadlock; existing ones
+-- stay as they are.
 INSERT INTO conversions (tenant_id, profile_id, click, name, order_id, at, clicked_at, link_id, value, currency,
-    source, attribution, experiment_id, phase, variant, day, visitor)
+    source, attribution, experiment_id, phase, variant, day, visitor, claimed_order)
 SELECT $1, $2, * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
     $8::bigint[], $9::numeric[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::int[],
-    $15::smallint[], $16::date[], $17::bigint[])
+    $15::smallint[], $16::date[], $17::bigint[], $18::text[])
 ON CONFLICT DO NOTHING
 RETURNING click, name, order_id;
 
@@ -22,6 +22,33 @@ SELECT c.click, c.name, c.order_id, c.attribution FROM conversions AS c
 JOIN unnest($2::bytea[], $3::text[], $4::text[]) AS k (click, name, order_id)
     ON (c.click, c.name, c.order_id) = (k.click, k.name, k.order_id)
 WHERE c.tenant_id = $1;
+
+-- name: existing_orders
+-- Read how orders of profile $2 were attributed that another click has already. $3: the keys.
+SELECT k.click, c.name, c.order_id, c.attribution FROM conversions AS c
+JOIN unnest($3::bytea[], $4::text[], $5::text[]) AS k (click, name, order_id)
+    ON (c.name, c.claimed_order) = (k.name, k.order_id) AND c.click <> k.click
+WHERE c.tenant_id = $1 AND c.profile_id = $2;
+
+-- name: replace_script
+-- Replace the value of conversions that so far the script alone has reported: anybody can do that. Orders that
+-- another click has already stay theirs.
+UPDATE conversions AS c SET value = k.value, currency = k.currency, source = $3,
+    claimed_order = nullif(c.order_id, '')
+FROM unnest($4::bytea[], $5::text[], $6::text[], $7::numeric[], $8::text[])
+    AS k (click, name, order_id, value, currency)
+WHERE c.tenant_id = $1 AND (c.click, c.name, c.order_id) = (k.click, k.name, k.order_id) AND c.source = 'script'
+    AND NOT EXISTS (
+        SELECT FROM conversions AS o WHERE o.tenant_id = $1 AND o.profile_id = $2 AND o.name = c.name
+            AND o.claimed_order = c.order_id);
+
+-- name: insert_refunds
+-- Insert refunds in the order of the key; existing ones stay as they are.
+INSERT INTO refunds (tenant_id, profile_id, name, order_id, refund_id, kind, value, currency, at)
+SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::numeric[], $8::text[],
+    $9::timestamptz[])
+ON CONFLICT DO NOTHING
+RETURNING refund_id;
 
 -- name: lock_experiments
 -- Serialise the conversions of experiments whose visitors' rows are purged.
@@ -57,28 +84,6 @@ SELECT id, name, order_id, at, received_at, clicked_at, link_id, value, currency
     experiment_id, phase, variant
 FROM conversions WHERE tenant_id = $1 AND profile_id = $2 AND ($3::bigint = 0 OR id < $3::bigint)
 ORDER BY id DESC LIMIT $4;
-
--- name: create_hook
--- Create a hook, of whose token only the SHA-256 is stored.
-INSERT INTO conversion_hooks (tenant_id, profile_id, label, name, fields, token_sha256)
-VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, profile_id, label, name, fields, created_at;
-
--- name: count_hooks
--- Count the hooks of a profile.
-SELECT count(*) FROM conversion_hooks WHERE tenant_id = $1 AND profile_id = $2;
-
--- name: list_hooks
--- List the hooks of a profile in the order of their ids.
-SELECT id, profile_id, label, name, fields, created_at FROM conversion_hooks
-WHERE tenant_id = $1 AND profile_id = $2 AND id > $3 ORDER BY id LIMIT $4;
-
--- name: delete_hook
--- Delete a hook; its URL stops working.
-DELETE FROM conversion_hooks WHERE tenant_id = $1 AND profile_id = $2 AND id = $3 RETURNING id;
-
--- name: hook_of
--- Find a hook by the SHA-256 of its token.
-SELECT tenant_id, profile_id, name, fields FROM conversion_hook_of($1);
 
 -- name: click_id_secret
 -- Read the secret that seals click ids.

@@ -1,6 +1,5 @@
 """Conversions in memory: the twin of storage.experiments.conversions."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -8,22 +7,20 @@ import trio
 
 from engine.accounts.access import Action, Caller
 from engine.clicks.click import time_of
-from engine.common.errors import ConflictError, NotFoundError
+from engine.common.errors import NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.experiments.conversion import (
     Attribution,
     Conversion,
-    ConversionHook,
     ConversionSource,
-    HookDraft,
     RecordedConversion,
-    ResolvedHook,
+    RecordedReport,
     VerifiedConversion,
     attribution_of,
 )
-from storage.accounts import tokens
-from storage.experiments.conversions import MAX_HOOKS, Key, conversion_key, increments_of
+from engine.experiments.refund import VerifiedRefund
+from storage.experiments.conversions import Key, increments_of, keys_of
 from storage.experiments.memory_experiments import MemoryExperimentStore
 from storage.links.memory_profiles import MemoryProfiles
 from storage.postgres.memory_idempotency import MemoryIdempotency
@@ -37,7 +34,6 @@ def _stored_conversion(
     number: int, conversion: VerifiedConversion, source: ConversionSource, attribution: Attribution
 ) -> Conversion:
     draft, click = conversion.draft, conversion.click
-    clicked_at = time_of(click.at_us)
     shared = draft.value, draft.currency, source, attribution
     stored = Conversion(
         number,
@@ -45,11 +41,11 @@ def _stored_conversion(
         draft.order_id,
         conversion.at,
         conversion.received_at,
-        clicked_at,
-        click.link_id,
+        time_of(click.at_us) if click else None,
+        click.link_id if click else None,
         *shared,
     )
-    if not click.experiment_id:
+    if click is None or not click.experiment_id:
         return stored
     return stored._replace(
         experiment_id=click.experiment_id, phase=click.phase, variant=click.variant
@@ -67,11 +63,10 @@ class MemoryConversionStore:
     ) -> None:
         self._profiles = profiles
         self._experiments = experiments
-        self._now = now
-        self._ids = itertools.count(1)
         self._idempotency = MemoryIdempotency(now)
-        self._hooks: dict[bytes, ConversionHook] = {}
         self.conversions: dict[Key, tuple[VerifiedConversion, ConversionSource, Attribution]] = {}
+        self.profiles_of: dict[Key, int] = {}
+        self.refunds: dict[tuple[int, str, str, str], VerifiedRefund] = {}
 
     async def record(
         self,
@@ -85,7 +80,7 @@ class MemoryConversionStore:
 
         def work() -> list[RecordedConversion]:
             profile, _ = self._profiles.team(caller, profile_id, Action.EDIT)
-            return self._record(profile.tenant_id, conversions, source)
+            return self._record(profile.tenant_id, profile_id, conversions, source)
 
         return self._idempotency.run_once(caller, once, work)
 
@@ -103,27 +98,90 @@ class MemoryConversionStore:
         return self._idempotency.run_once(
             Caller(tenant_id, -profile_id),
             once,
-            lambda: self._record(tenant_id, conversions, source),
+            lambda: self._record(tenant_id, profile_id, conversions, source),
         )
 
+    async def record_report(
+        self,
+        tenant_id: int,
+        profile_id: int,
+        order: VerifiedConversion | None,
+        refunds: Sequence[VerifiedRefund],
+        once: IdempotentRequest[RecordedReport] | None = None,
+    ) -> RecordedReport:
+        await trio.lowlevel.checkpoint()
+        if self._profiles.team_of(profile_id) is None:
+            raise NotFoundError.of("profile")
+
+        def work() -> RecordedReport:
+            recorded = None
+            if order is not None:
+                (recorded,) = self._record(tenant_id, profile_id, [order], "hook")
+            return RecordedReport(recorded, self._add_refunds(profile_id, refunds))
+
+        return self._idempotency.run_once(Caller(tenant_id, -profile_id), once, work)
+
+    async def record_refunds(
+        self,
+        caller: Caller,
+        profile_id: int,
+        refunds: Sequence[VerifiedRefund],
+        once: IdempotentRequest[int] | None = None,
+    ) -> int:
+        await trio.lowlevel.checkpoint()
+
+        def work() -> int:
+            self._profiles.team(caller, profile_id, Action.EDIT)
+            return self._add_refunds(profile_id, refunds)
+
+        return self._idempotency.run_once(caller, once, work)
+
+    def _add_refunds(self, profile_id: int, refunds: Sequence[VerifiedRefund]) -> int:
+        before = len(self.refunds)
+        for refund in refunds:
+            self.refunds.setdefault((profile_id, *refund[:3]), refund)
+        return len(self.refunds) - before
+
     def _record(
-        self, tenant_id: int, conversions: Sequence[VerifiedConversion], source: ConversionSource
+        self,
+        tenant_id: int,
+        profile_id: int,
+        conversions: Sequence[VerifiedConversion],
+        source: ConversionSource,
     ) -> list[RecordedConversion]:
         results, counted = [], []
-        for conversion in conversions:
-            key = conversion_key(conversion)
-            if key in self.conversions:
-                results.append(RecordedConversion(self.conversions[key][2], True))
+        keys = keys_of(conversions, profile_id, source)
+        for key, conversion in zip(keys, conversions, strict=True):
+            owner = self._owner_of_order(profile_id, key)
+            if source != "script" and owner is not None and owner != key:
+                results.append(RecordedConversion(self.conversions[owner][2], True))
                 continue
-            window = self._experiments.attribution_hours(conversion.click.experiment_id)
+            if key in self.conversions:
+                stored, stored_source, attribution = self.conversions[key]
+                if stored_source == "script" and source != "script":
+                    replaced = stored._replace(draft=conversion.draft)
+                    self.conversions[key] = replaced, source, attribution
+                results.append(RecordedConversion(attribution, True))
+                continue
+            click = conversion.click
+            window = self._experiments.attribution_hours(click.experiment_id) if click else None
             attribution = attribution_of(conversion, window)
             self.conversions[key] = conversion, source, attribution
+            self.profiles_of[key] = profile_id
             results.append(RecordedConversion(attribution, False))
             if attribution == "attributed":
                 counted.append(conversion)
-        recognised = [conversion for conversion in counted if conversion.click.visitor_id]
+        recognised = [conversion for conversion in counted if conversion.known_click.visitor_id]
         self._experiments.memory_counts.store(increments_of(tenant_id, recognised, counted))
         return results
+
+    def _owner_of_order(self, profile_id: int, key: Key) -> Key | None:
+        """Return the key under which the API or a hook has reported an order."""
+        for stored_key, (_, source, _) in self.conversions.items():
+            is_of_profile = self.profiles_of[stored_key] == profile_id
+            if key[2] and is_of_profile and source != "script" and stored_key[1:] == key[1:]:
+                return stored_key
+        return None
 
     async def list_conversions(
         self, caller: Caller, profile_id: int, before: int, limit: int
@@ -132,64 +190,7 @@ class MemoryConversionStore:
         self._profiles.team(caller, profile_id, Action.READ)
         results = [
             _stored_conversion(number, *stored)
-            for number, stored in enumerate(self.conversions.values(), 1)
-            if stored[0].click.profile_id == profile_id and (not before or number < before)
+            for number, (key, stored) in enumerate(self.conversions.items(), 1)
+            if self.profiles_of[key] == profile_id and (not before or number < before)
         ][::-1]
         return ListPage.of(results, limit)
-
-    async def create_hook(
-        self,
-        caller: Caller,
-        profile_id: int,
-        draft: HookDraft,
-        once: IdempotentRequest[tuple[ConversionHook, str]] | None = None,
-    ) -> tuple[ConversionHook, str]:
-        await trio.lowlevel.checkpoint()
-
-        def work() -> tuple[ConversionHook, str]:
-            return self._create_hook(caller, profile_id, draft)
-
-        return self._idempotency.run_once(caller, once, work)
-
-    def _create_hook(
-        self, caller: Caller, profile_id: int, draft: HookDraft
-    ) -> tuple[ConversionHook, str]:
-        self._profiles.team(caller, profile_id, Action.EDIT)
-        if sum(hook.profile_id == profile_id for hook in self._hooks.values()) >= MAX_HOOKS:
-            raise ConflictError(
-                "hooks", f"must be at most {MAX_HOOKS} in a profile; delete one first"
-            )
-        token = tokens.new("wph_")
-        hook = ConversionHook(
-            id=next(self._ids),
-            profile_id=profile_id,
-            label=draft.label,
-            name=draft.name,
-            fields=draft.fields,
-            created_at=self._now(),
-        )
-        self._hooks[tokens.require_digest(token)] = hook
-        return hook, token
-
-    async def list_hooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
-        await trio.lowlevel.checkpoint()
-        self._profiles.team(caller, profile_id, Action.READ)
-        results = [h for h in self._hooks.values() if h.profile_id == profile_id and h.id > after]
-        return ListPage.of(results, limit)
-
-    async def delete_hook(self, caller: Caller, profile_id: int, hook_id: int) -> None:
-        await trio.lowlevel.checkpoint()
-        self._profiles.team(caller, profile_id, Action.EDIT)
-        for digest, hook in self._hooks.items():
-            if (hook.profile_id, hook.id) == (profile_id, hook_id):
-                del self._hooks[digest]
-                return
-        raise NotFoundError.of("hook")
-
-    async def hook_of(self, token: str) -> ResolvedHook | None:
-        await trio.lowlevel.checkpoint()
-        hook = self._hooks.get(tokens.digest(token) or b"")
-        team = None if hook is None else self._profiles.team_of(hook.profile_id)
-        if hook is None or team is None:
-            return None
-        return ResolvedHook(team[0].tenant_id, hook.profile_id, hook.name, hook.fields)

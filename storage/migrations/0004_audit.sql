@@ -133,7 +133,7 @@ RETURN (
     WHERE a.attrelid = of_table AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (ARRAY[
         'tenant_id', 'profile_id', 'home_tenant_id', 'slot', 'version', 'revision', 'created_at',
         'updated_at', 'last_used_at', 'accepted_at', 'accepted_by', 'password_hash', 'key_sha256',
-        'token_sha256', 'secret']));
+        'token_sha256', 'secret', 'signing_secrets']));
 
 -- ---- triggers ------------------------------------------------------------------------------------------
 

@@ -163,8 +163,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON experiment_visitors, experiment_sums TO 
 -- ---- conversions ---------------------------------------------------------------------------------------
 
 -- Conversions, as the owner of a link's target reports them. The key counts each of them once: `click` is the
--- SHA-256 of the click id. `visitor` stays while the attribution window is open, so that a visitor who converts
--- twice counts once.
+-- SHA-256 of the click id, of the profile's id where no click is known. An order is one under any clicks, but for
+-- reports of the script, which anybody can send. `visitor` stays while the attribution window is open, so that a
+-- visitor who converts twice counts once. `dimensions` are the click's, by the API's names ('variant' is an
+-- array); a job copies them from the raw click once it is folded, from `dimensions_due` on.
 CREATE TABLE conversions (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -172,22 +174,32 @@ CREATE TABLE conversions (
     click bytea NOT NULL CHECK (length(click) = 32),
     name text NOT NULL CHECK (length(name) BETWEEN 1 AND 64),
     order_id text NOT NULL DEFAULT '' CHECK (length(order_id) <= 128),
+    claimed_order text CHECK (length(claimed_order) BETWEEN 1 AND 128),
     at timestamptz NOT NULL,
     received_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    clicked_at timestamptz NOT NULL,
-    link_id bigint NOT NULL,
+    clicked_at timestamptz,
+    link_id bigint,
     value numeric(18, 4),
     currency text CHECK (currency ~ '^[A-Z]{3}$'),
     source text NOT NULL CHECK (source IN ('api', 'script', 'hook')),
-    attribution text NOT NULL CHECK (attribution IN ('attributed', 'unexposed', 'expired', 'deleted')),
+    attribution text NOT NULL
+        CHECK (attribution IN ('attributed', 'unexposed', 'expired', 'deleted', 'unattributed')),
     experiment_id bigint,
     phase integer,
     variant smallint,
     day date,
     visitor bigint,
+    dimensions jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(dimensions) = 'object'),
+    dimensions_due timestamptz DEFAULT clock_timestamp(),
+    CHECK ((link_id IS NULL) = (attribution = 'unattributed') AND (clicked_at IS NULL) = (link_id IS NULL)),
     PRIMARY KEY (tenant_id, click, name, order_id),
     FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
 );
+COMMENT ON COLUMN conversions.dimensions_due IS 'when to look for the click next; null: never again';
+COMMENT ON COLUMN conversions.claimed_order IS 'the order id, null where the script alone reports the order';
+CREATE UNIQUE INDEX conversions_order ON conversions (tenant_id, profile_id, name, claimed_order);
+CREATE INDEX conversions_at ON conversions (tenant_id, profile_id, at);
+CREATE INDEX conversions_due ON conversions (dimensions_due) WHERE dimensions_due IS NOT NULL;
 CREATE INDEX conversions_profile ON conversions (tenant_id, profile_id, id);
 CREATE INDEX conversions_visitor ON conversions (tenant_id, experiment_id, phase, day, visitor)
     WHERE visitor IS NOT NULL;
@@ -196,17 +208,46 @@ CREATE INDEX conversions_experiment ON conversions (tenant_id, experiment_id) WH
 ALTER TABLE conversions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON conversions TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
-GRANT SELECT, INSERT ON conversions TO waypost_app;
-GRANT SELECT, UPDATE (visitor) ON conversions TO waypost_aggregator;
+GRANT SELECT, INSERT, UPDATE (value, currency, source, claimed_order) ON conversions TO waypost_app;
+GRANT SELECT, UPDATE (visitor, dimensions, dimensions_due) ON conversions TO waypost_aggregator;
 
--- A URL that a shop posts its own JSON to; `fields` says where in it the click id and the value stand.
+-- Refunds of orders, as engine/experiments/refund.py has them. One may come before its order, so it names the order
+-- and no conversion.
+CREATE TABLE refunds (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    name text NOT NULL CHECK (length(name) BETWEEN 1 AND 64),
+    order_id text NOT NULL CHECK (length(order_id) BETWEEN 1 AND 128),
+    refund_id text NOT NULL CHECK (length(refund_id) <= 128),
+    kind text NOT NULL CHECK (kind IN ('amount', 'total', 'void')),
+    value numeric(18, 4),
+    currency text CHECK (currency ~ '^[A-Z]{3}$'),
+    at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CHECK ((kind = 'void') = (value IS NULL) AND (value IS NULL) = (currency IS NULL)),
+    PRIMARY KEY (tenant_id, profile_id, name, order_id, refund_id),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
+);
+CREATE INDEX refunds_at ON refunds (tenant_id, profile_id, at);
+
+ALTER TABLE refunds ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON refunds TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+GRANT SELECT, INSERT ON refunds TO waypost_app;
+
+-- A URL that a shop posts its orders to. For a custom shop `fields` says where in a body the click id and the
+-- value stand, and `value_factor` how many of the value's unit make one of the currency (null: its minor unit).
 CREATE TABLE conversion_hooks (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
     id bigint NOT NULL DEFAULT new_id(),
     label text NOT NULL CHECK (length(label) <= 200),
     name text NOT NULL CHECK (length(name) BETWEEN 1 AND 64),
+    shop text NOT NULL DEFAULT 'custom' CHECK (length(shop) <= 32),
     fields jsonb NOT NULL,
+    value_factor integer DEFAULT 1 CHECK (value_factor > 0),
+    signing_secrets text[] NOT NULL DEFAULT '{}',
+    secrets_changed_at timestamptz,
     token_sha256 bytea NOT NULL CHECK (length(token_sha256) = 32),
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, id),
@@ -219,17 +260,20 @@ ALTER TABLE conversion_hooks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY
 CREATE POLICY tenant ON conversion_hooks TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
 CREATE POLICY definer ON conversion_hooks FOR SELECT TO waypost_owner USING (true);
-GRANT SELECT, DELETE, INSERT (tenant_id, profile_id, label, name, fields, token_sha256)
+GRANT SELECT, DELETE,
+    INSERT (tenant_id, profile_id, label, name, shop, fields, value_factor, signing_secrets, token_sha256),
+    UPDATE (label, name, shop, fields, value_factor, signing_secrets, secrets_changed_at)
     ON conversion_hooks TO waypost_app;
 SELECT audit_changes_of('conversion_hooks', 'conversion_hook', 'id', 'profile_id');
 
 -- The tenant and profile of a hook, to a caller that has its token.
 CREATE FUNCTION conversion_hook_of(sha256 bytea)
-RETURNS TABLE (tenant_id bigint, profile_id bigint, name text, fields jsonb)
+RETURNS TABLE (tenant_id bigint, profile_id bigint, name text, shop text, fields jsonb, value_factor integer,
+    signing_secrets text[])
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT h.tenant_id, h.profile_id, h.name, h.fields
+    SELECT h.tenant_id, h.profile_id, h.name, h.shop, h.fields, h.value_factor, h.signing_secrets
     FROM waypost.conversion_hooks AS h WHERE h.token_sha256 = sha256
         AND h.tenant_id = coalesce(waypost.current_tenant(), h.tenant_id)
 $$;

@@ -121,7 +121,7 @@ CREATE FUNCTION waypost.json_expression(row_alias text, of_column name, of_type 
 CREATE FUNCTION waypost.audit_log_expression(of_table oid, row_alias text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
-    RETURN (SELECT format('jsonb_build_object(%s)'::text, string_agg(format('%L, %s'::text, a.attname, waypost.json_expression(audit_log_expression.row_alias, a.attname, a.atttypid)), ', '::text)) AS format FROM pg_attribute a WHERE ((a.attrelid = audit_log_expression.of_table) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attname <> ALL (ARRAY['tenant_id'::text, 'profile_id'::text, 'home_tenant_id'::text, 'slot'::text, 'version'::text, 'revision'::text, 'created_at'::text, 'updated_at'::text, 'last_used_at'::text, 'accepted_at'::text, 'accepted_by'::text, 'password_hash'::text, 'key_sha256'::text, 'token_sha256'::text, 'secret'::text]))));
+    RETURN (SELECT format('jsonb_build_object(%s)'::text, string_agg(format('%L, %s'::text, a.attname, waypost.json_expression(audit_log_expression.row_alias, a.attname, a.atttypid)), ', '::text)) AS format FROM pg_attribute a WHERE ((a.attrelid = audit_log_expression.of_table) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attname <> ALL (ARRAY['tenant_id'::text, 'profile_id'::text, 'home_tenant_id'::text, 'slot'::text, 'version'::text, 'revision'::text, 'created_at'::text, 'updated_at'::text, 'last_used_at'::text, 'accepted_at'::text, 'accepted_by'::text, 'password_hash'::text, 'key_sha256'::text, 'token_sha256'::text, 'secret'::text, 'signing_secrets'::text]))));
 
 CREATE TABLE waypost.audit_log (
     tenant_id bigint NOT NULL,
@@ -174,11 +174,11 @@ CREATE FUNCTION waypost.click_partition_days() RETURNS SETOF date
     ORDER BY 1
 $_$;
 
-CREATE FUNCTION waypost.conversion_hook_of(sha256 bytea) RETURNS TABLE(tenant_id bigint, profile_id bigint, name text, fields jsonb)
+CREATE FUNCTION waypost.conversion_hook_of(sha256 bytea) RETURNS TABLE(tenant_id bigint, profile_id bigint, name text, shop text, fields jsonb, value_factor integer, signing_secrets text[])
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT h.tenant_id, h.profile_id, h.name, h.fields
+    SELECT h.tenant_id, h.profile_id, h.name, h.shop, h.fields, h.value_factor, h.signing_secrets
     FROM waypost.conversion_hooks AS h WHERE h.token_sha256 = sha256
         AND h.tenant_id = coalesce(waypost.current_tenant(), h.tenant_id)
 $$;
@@ -843,12 +843,18 @@ CREATE TABLE waypost.conversion_hooks (
     id bigint DEFAULT waypost.new_id() NOT NULL,
     label text NOT NULL,
     name text NOT NULL,
+    shop text DEFAULT 'custom'::text NOT NULL,
     fields jsonb NOT NULL,
+    value_factor integer DEFAULT 1,
+    signing_secrets text[] DEFAULT '{}'::text[] NOT NULL,
+    secrets_changed_at timestamp with time zone,
     token_sha256 bytea NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT conversion_hooks_label_check CHECK ((length(label) <= 200)),
     CONSTRAINT conversion_hooks_name_check CHECK (((length(name) >= 1) AND (length(name) <= 64))),
-    CONSTRAINT conversion_hooks_token_sha256_check CHECK ((length(token_sha256) = 32))
+    CONSTRAINT conversion_hooks_shop_check CHECK ((length(shop) <= 32)),
+    CONSTRAINT conversion_hooks_token_sha256_check CHECK ((length(token_sha256) = 32)),
+    CONSTRAINT conversion_hooks_value_factor_check CHECK ((value_factor > 0))
 );
 
 ALTER TABLE ONLY waypost.conversion_hooks FORCE ROW LEVEL SECURITY;
@@ -860,10 +866,11 @@ CREATE TABLE waypost.conversions (
     click bytea NOT NULL,
     name text NOT NULL,
     order_id text DEFAULT ''::text NOT NULL,
+    claimed_order text,
     at timestamp with time zone NOT NULL,
     received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    clicked_at timestamp with time zone NOT NULL,
-    link_id bigint NOT NULL,
+    clicked_at timestamp with time zone,
+    link_id bigint,
     value numeric(18,4),
     currency text,
     source text NOT NULL,
@@ -873,15 +880,24 @@ CREATE TABLE waypost.conversions (
     variant smallint,
     day date,
     visitor bigint,
-    CONSTRAINT conversions_attribution_check CHECK ((attribution = ANY (ARRAY['attributed'::text, 'unexposed'::text, 'expired'::text, 'deleted'::text]))),
+    dimensions jsonb DEFAULT '{}'::jsonb NOT NULL,
+    dimensions_due timestamp with time zone DEFAULT clock_timestamp(),
+    CONSTRAINT conversions_attribution_check CHECK ((attribution = ANY (ARRAY['attributed'::text, 'unexposed'::text, 'expired'::text, 'deleted'::text, 'unattributed'::text]))),
+    CONSTRAINT conversions_check CHECK ((((link_id IS NULL) = (attribution = 'unattributed'::text)) AND ((clicked_at IS NULL) = (link_id IS NULL)))),
+    CONSTRAINT conversions_claimed_order_check CHECK (((length(claimed_order) >= 1) AND (length(claimed_order) <= 128))),
     CONSTRAINT conversions_click_check CHECK ((length(click) = 32)),
     CONSTRAINT conversions_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT conversions_dimensions_check CHECK ((jsonb_typeof(dimensions) = 'object'::text)),
     CONSTRAINT conversions_name_check CHECK (((length(name) >= 1) AND (length(name) <= 64))),
     CONSTRAINT conversions_order_id_check CHECK ((length(order_id) <= 128)),
     CONSTRAINT conversions_source_check CHECK ((source = ANY (ARRAY['api'::text, 'script'::text, 'hook'::text])))
 );
 
 ALTER TABLE ONLY waypost.conversions FORCE ROW LEVEL SECURITY;
+
+COMMENT ON COLUMN waypost.conversions.claimed_order IS 'the order id, null where the script alone reports the order';
+
+COMMENT ON COLUMN waypost.conversions.dimensions_due IS 'when to look for the click next; null: never again';
 
 CREATE TABLE waypost.damaged_deltas (
     tenant_id bigint NOT NULL,
@@ -1404,6 +1420,27 @@ CREATE TABLE waypost.raw_click_retention (
 
 ALTER TABLE ONLY waypost.raw_click_retention FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.refunds (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    name text NOT NULL,
+    order_id text NOT NULL,
+    refund_id text NOT NULL,
+    kind text NOT NULL,
+    value numeric(18,4),
+    currency text,
+    at timestamp with time zone NOT NULL,
+    received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT refunds_check CHECK ((((kind = 'void'::text) = (value IS NULL)) AND ((value IS NULL) = (currency IS NULL)))),
+    CONSTRAINT refunds_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT refunds_kind_check CHECK ((kind = ANY (ARRAY['amount'::text, 'total'::text, 'void'::text]))),
+    CONSTRAINT refunds_name_check CHECK (((length(name) >= 1) AND (length(name) <= 64))),
+    CONSTRAINT refunds_order_id_check CHECK (((length(order_id) >= 1) AND (length(order_id) <= 128))),
+    CONSTRAINT refunds_refund_id_check CHECK ((length(refund_id) <= 128))
+);
+
+ALTER TABLE ONLY waypost.refunds FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.removed_links (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -1683,6 +1720,9 @@ ALTER TABLE ONLY waypost.profiles
 ALTER TABLE ONLY waypost.raw_click_retention
     ADD CONSTRAINT raw_click_retention_pkey PRIMARY KEY (tenant_id, profile_id);
 
+ALTER TABLE ONLY waypost.refunds
+    ADD CONSTRAINT refunds_pkey PRIMARY KEY (tenant_id, profile_id, name, order_id, refund_id);
+
 ALTER TABLE ONLY waypost.removed_links
     ADD CONSTRAINT removed_links_pkey PRIMARY KEY (tenant_id, profile_id, revision, link_id);
 
@@ -1741,7 +1781,13 @@ CREATE INDEX conversion_hooks_profile ON waypost.conversion_hooks USING btree (t
 
 CREATE UNIQUE INDEX conversion_hooks_token ON waypost.conversion_hooks USING btree (token_sha256);
 
+CREATE INDEX conversions_at ON waypost.conversions USING btree (tenant_id, profile_id, at);
+
+CREATE INDEX conversions_due ON waypost.conversions USING btree (dimensions_due) WHERE (dimensions_due IS NOT NULL);
+
 CREATE INDEX conversions_experiment ON waypost.conversions USING btree (tenant_id, experiment_id) WHERE (experiment_id IS NOT NULL);
+
+CREATE UNIQUE INDEX conversions_order ON waypost.conversions USING btree (tenant_id, profile_id, name, claimed_order);
 
 CREATE INDEX conversions_profile ON waypost.conversions USING btree (tenant_id, profile_id, id);
 
@@ -1808,6 +1854,8 @@ CREATE INDEX members_user ON waypost.members USING btree (user_id, profile_id);
 CREATE INDEX profile_changes_xid ON waypost.profile_changes USING btree (xid);
 
 CREATE UNIQUE INDEX profiles_handle ON waypost.profiles USING btree (handle);
+
+CREATE INDEX refunds_at ON waypost.refunds USING btree (tenant_id, profile_id, at);
 
 CREATE INDEX rollups_profile ON waypost.rollups USING btree (tenant_id, profile_id, bucket);
 
@@ -1966,6 +2014,9 @@ ALTER TABLE ONLY waypost.namespaces
 
 ALTER TABLE ONLY waypost.profiles
     ADD CONSTRAINT profiles_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES waypost.tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.refunds
+    ADD CONSTRAINT refunds_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY waypost.removed_links
     ADD CONSTRAINT removed_links_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
@@ -2134,6 +2185,8 @@ ALTER TABLE waypost.profiles ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.raw_click_retention ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.refunds ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.removed_links ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY report ON waypost.security_events FOR INSERT TO waypost_app WITH CHECK ((tenant_id = COALESCE(waypost.current_tenant(), (0)::bigint)));
@@ -2211,6 +2264,8 @@ CREATE POLICY tenant ON waypost.profile_days FOR SELECT TO waypost_app USING ((t
 CREATE POLICY tenant ON waypost.profiles TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.raw_click_retention FOR SELECT TO waypost_app USING ((tenant_id = ANY (ARRAY[(0)::bigint, waypost.current_tenant()])));
+
+CREATE POLICY tenant ON waypost.refunds TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.removed_links TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
@@ -2419,18 +2474,38 @@ GRANT INSERT(tenant_id) ON TABLE waypost.conversion_hooks TO waypost_app;
 
 GRANT INSERT(profile_id) ON TABLE waypost.conversion_hooks TO waypost_app;
 
-GRANT INSERT(label) ON TABLE waypost.conversion_hooks TO waypost_app;
+GRANT INSERT(label),UPDATE(label) ON TABLE waypost.conversion_hooks TO waypost_app;
 
-GRANT INSERT(name) ON TABLE waypost.conversion_hooks TO waypost_app;
+GRANT INSERT(name),UPDATE(name) ON TABLE waypost.conversion_hooks TO waypost_app;
 
-GRANT INSERT(fields) ON TABLE waypost.conversion_hooks TO waypost_app;
+GRANT INSERT(shop),UPDATE(shop) ON TABLE waypost.conversion_hooks TO waypost_app;
+
+GRANT INSERT(fields),UPDATE(fields) ON TABLE waypost.conversion_hooks TO waypost_app;
+
+GRANT INSERT(value_factor),UPDATE(value_factor) ON TABLE waypost.conversion_hooks TO waypost_app;
+
+GRANT INSERT(signing_secrets),UPDATE(signing_secrets) ON TABLE waypost.conversion_hooks TO waypost_app;
+
+GRANT UPDATE(secrets_changed_at) ON TABLE waypost.conversion_hooks TO waypost_app;
 
 GRANT INSERT(token_sha256) ON TABLE waypost.conversion_hooks TO waypost_app;
 
 GRANT SELECT,INSERT ON TABLE waypost.conversions TO waypost_app;
 GRANT SELECT ON TABLE waypost.conversions TO waypost_aggregator;
 
+GRANT UPDATE(claimed_order) ON TABLE waypost.conversions TO waypost_app;
+
+GRANT UPDATE(value) ON TABLE waypost.conversions TO waypost_app;
+
+GRANT UPDATE(currency) ON TABLE waypost.conversions TO waypost_app;
+
+GRANT UPDATE(source) ON TABLE waypost.conversions TO waypost_app;
+
 GRANT UPDATE(visitor) ON TABLE waypost.conversions TO waypost_aggregator;
+
+GRANT UPDATE(dimensions) ON TABLE waypost.conversions TO waypost_aggregator;
+
+GRANT UPDATE(dimensions_due) ON TABLE waypost.conversions TO waypost_aggregator;
 
 GRANT SELECT,INSERT,DELETE ON TABLE waypost.damaged_deltas TO waypost_aggregator;
 
@@ -2764,6 +2839,8 @@ GRANT SELECT(updated_at),UPDATE(updated_at) ON TABLE waypost.profiles TO waypost
 
 GRANT SELECT ON TABLE waypost.raw_click_retention TO waypost_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.raw_click_retention TO waypost_aggregator;
+
+GRANT SELECT,INSERT ON TABLE waypost.refunds TO waypost_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.removed_links TO waypost_app;
 GRANT SELECT ON TABLE waypost.removed_links TO waypost_edge;

@@ -36,6 +36,7 @@ from api.http.serve import serve_console
 from api.http.shared import Shared
 from api.processes.console_app import AppDeps, create_app
 from engine.accounts.access import Caller
+from engine.experiments.shops.shop_reports import ShopReportCounts
 from engine.limits.ports import RateLimiter
 from engine.links.profile import ProfileChange
 from engine.operations.health import Component, Health
@@ -50,6 +51,7 @@ from storage.accounts.memory_members import MemoryMembers
 from storage.accounts.passwords import PasswordHasher
 from storage.audit.memory_audit_log import MemoryActivityReader
 from storage.audit.memory_security_events import MemorySecurityStore
+from storage.experiments.memory_conversion_hooks import MemoryConversionHookStore
 from storage.experiments.memory_conversions import MemoryConversionStore
 from storage.experiments.memory_counts import MemoryExperimentCounts
 from storage.experiments.memory_experiments import MemoryExperimentStore
@@ -154,6 +156,8 @@ class Console:
         self.watchers = LiveSubscribers(self.live)
         self.experiments = MemoryExperimentStore(self.profiles, self.counts, lambda: NOW)
         self.conversions = MemoryConversionStore(self.profiles, self.experiments, lambda: NOW)
+        self.conversion_hooks = MemoryConversionHookStore(self.profiles, lambda: NOW)
+        self.shop_reports = ShopReportCounts()
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
         self.github = MemoryGithubSyncs(self.profiles, self.jobs, lambda: NOW)
         self.link_health = MemoryLinkHealthStore(self.profiles, lambda: NOW)
@@ -186,7 +190,9 @@ class Console:
             ),
             *experiments.routes(
                 experiments.ExperimentDeps(
-                    experiments=self.experiments, conversions=self.conversions, profiles=self.profiles,
+                    experiments=self.experiments, conversions=self.conversions,
+                    conversion_hooks=self.conversion_hooks, shop_reports=self.shop_reports,
+                    profiles=self.profiles,
                     click_id_secret=self.click_id_secret, announcer=self.announcer,
                 ), shared
             ),

@@ -186,13 +186,18 @@ TABLES = {
     "conversions": Table(
         "INSERT INTO conversions (tenant_id, profile_id, click, name, at, clicked_at, link_id, source, "
         "attribution) VALUES ({t}, {p}, sha256('c{t}'), 'sale', now(), now(), {l}, 'api', 'attributed')",
-        app="SI",
+        app="SIU",
         aggregator="SU",
+    ),
+    "refunds": Table(
+        "INSERT INTO refunds (tenant_id, profile_id, name, order_id, refund_id, kind, at) "
+        "VALUES ({t}, {p}, 'sale', '1', '1', 'void', now())",
+        app="SI",
     ),
     "conversion_hooks": Table(
         "INSERT INTO conversion_hooks (tenant_id, profile_id, label, name, fields, token_sha256) "
         "VALUES ({t}, {p}, 'shop', 'sale', '{{}}', sha256('hook{t}'))",
-        app="SID",
+        app="SIUD",
     ),
     "clicks": Table(
         "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, classification) "

@@ -16,13 +16,15 @@ from engine.accounts.api_key import KeyDraft
 from engine.accounts.member import AcceptDraft, InvitationDraft, RoleDraft
 from engine.common.drafts import stand_in_of
 from engine.common.errors import FieldError, InvalidError
-from engine.experiments.conversion import ConversionDraft, HookDraft
+from engine.experiments.conversion import ConversionDraft
+from engine.experiments.conversion_hook import HookDraft
+from engine.experiments.refund import RefundDraft
 from engine.links.link import LinkDraft, validate_draft
 from engine.links.profile import ProfileDraft
 from engine.webhooks.webhook import NewWebhookDraft, WebhookDraft
 
 DRAFTS = (
-    AcceptDraft, ConversionDraft, DecisionBody, ExperimentBody, HookDraft, InvitationDraft, KeyDraft,
+    AcceptDraft, ConversionDraft, DecisionBody, ExperimentBody, HookDraft, RefundDraft, InvitationDraft, KeyDraft,
     LinkDraft, LoginDraft, NewWebhookDraft, PasswordDraft, ProfileDraft, ReplayDraft, RoleDraft,
     TokenDraft, TransferDraft, UserDraft, WebhookDraft,
 )  # fmt: skip

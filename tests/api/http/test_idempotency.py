@@ -39,6 +39,7 @@ CREATES: dict[str, Any] = {
     "/v1/profiles/{profile_id}/invitations": {"email": "a@example.com", "role": "editor"},
     "/v1/keys": {"label": "k", "scopes": ["read"]},
     "/v1/conversions": {"click_id": "{click}", "name": "sale"},
+    "/v1/profiles/{profile_id}/refunds": {"order_id": "7", "kind": "void"},
     "/in/{token}": {"c": "{click}"},
     "/v1/invitations/accept": {"token": "{invitation}", "password": PASSWORD},
     "/v1/session": {"email": "one@example.com", "password": PASSWORD},

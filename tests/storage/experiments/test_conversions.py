@@ -10,13 +10,8 @@ import pytest
 
 from engine.clicks.click import time_of
 from engine.clicks.click_id import ClickId
-from engine.common.errors import ConflictError, NotFoundError
-from engine.experiments.conversion import (
-    ConversionDraft,
-    HookDraft,
-    HookFieldPaths,
-    VerifiedConversion,
-)
+from engine.common.errors import NotFoundError
+from engine.experiments.conversion import ConversionDraft, VerifiedConversion
 from engine.experiments.counts import VariantCounts
 from engine.experiments.experiment import StoredExperiment
 from engine.experiments.ports import ConversionStore
@@ -193,47 +188,11 @@ async def test_conversions_are_listed_newest_first(shop: Shop) -> None:
     assert before is not None
     (oldest,), none = await shop.store.list_conversions(me, profile_id, before, 5)
     assert oldest.value == Decimal("9.5")
-    assert (oldest.clicked_at, oldest.link_id) == (at, sale.click.link_id)
+    assert (oldest.clicked_at, oldest.link_id) == (at, sale.known_click.link_id)
     assert oldest[9:] == ("api", "attributed", running.id, 1, 1)
     assert none is None
     with pytest.raises(NotFoundError):
         await shop.store.list_conversions(shop.experiments.other, profile_id, 0, 5)
-
-
-async def test_hooks_are_created_listed_and_deleted(shop: Shop) -> None:
-    running = await started(shop.experiments)
-    me, them, profile_id = shop.experiments.caller, shop.experiments.other, running.profile_id
-    draft = HookDraft(label="shop", name="order", fields=HookFieldPaths(click_id="a.b", value=None))
-    hook, token = await shop.store.create_hook(me, profile_id, draft)
-    assert token.startswith("wph_")
-    assert await shop.store.list_hooks(me, profile_id, 0, 10) == ([hook], None)
-    hook_row = await shop.store.hook_of(token)
-    assert hook_row == (me.tenant_id, profile_id, "order", draft.fields)
-    assert await shop.store.hook_of(token + "x") is None
-    assert await shop.store.hook_of("ü") is None
-    for call in (shop.store.list_hooks(them, profile_id, 0, 10),
-                 shop.store.create_hook(them, profile_id, draft),
-                 shop.store.delete_hook(them, profile_id, hook.id),
-                 shop.store.delete_hook(me, profile_id, hook.id + 1)):  # fmt: skip
-        with pytest.raises(NotFoundError):
-            await call
-    await shop.store.delete_hook(me, profile_id, hook.id)
-    assert await shop.store.hook_of(token) is None
-
-
-async def test_a_profile_has_a_bounded_number_of_hooks(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in ("conversions", "memory_conversions"):
-        monkeypatch.setattr(f"storage.experiments.{module}.MAX_HOOKS", 2)
-    running = await started(shop.experiments)
-    me, profile_id = shop.experiments.caller, running.profile_id
-    draft = HookDraft(label="shop", name="order", fields=HookFieldPaths(click_id="a", value=None))
-    hooks = [(await shop.store.create_hook(me, profile_id, draft))[0] for _ in range(2)]
-    with pytest.raises(ConflictError, match="at most"):
-        await shop.store.create_hook(me, profile_id, draft)
-    await shop.store.delete_hook(me, profile_id, hooks[0].id)
-    await shop.store.create_hook(me, profile_id, draft)
 
 
 @pytest.mark.slow

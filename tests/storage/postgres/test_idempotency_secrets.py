@@ -16,14 +16,14 @@ from engine.common.idempotency import (
     StoredResponse,
 )
 from engine.common.response_seal import ResponseSeal
-from engine.experiments.conversion import HookDraft, HookFieldPaths
+from engine.experiments.conversion_hook import HookDraft, HookFieldPaths
 from engine.links.profile import ProfileDraft
 from engine.webhooks.webhook import NewWebhookDraft
 from storage.accounts.accounts import PostgresAccountStore
 from storage.accounts.invitations import PostgresInvitationStore
 from storage.accounts.keys import PostgresApiKeyStore, ensure_owner
 from storage.accounts.passwords import PasswordHasher
-from storage.experiments.conversions import PostgresConversionStore
+from storage.experiments.conversion_hooks import PostgresConversionHookStore
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Connection
 from storage.webhooks.webhooks import PostgresWebhookStore
@@ -67,7 +67,7 @@ async def creates(open_database: OpenDatabase, database_url: str) -> Creates:
                 caller, KeyDraft(label="k", scopes=["read"]), once
             ),
             "invitation": lambda once: invitations.invite(caller, profile.id, invited, once),
-            "hook": lambda once: PostgresConversionStore(app).create_hook(
+            "hook": lambda once: PostgresConversionHookStore(app).create_hook(
                 caller, profile.id, hook, once
             ),
             "webhook": lambda once: PostgresWebhookStore(app).create_webhook(
