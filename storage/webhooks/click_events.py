@@ -13,6 +13,7 @@ that this aggregator counts; its milestones wait for the next reading if it was 
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import Final, NamedTuple
 
 from engine.clicks.day_rows import DayRows, ProfileDayKey
@@ -41,7 +42,6 @@ ProfileKey = tuple[int, int]
 
 
 class _Subscription(NamedTuple):
-    until_s: float
     clicked: bool
     milestone: bool
 
@@ -62,7 +62,9 @@ class ClickEventWriter:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._subscriptions: OrderedDict[ProfileKey, _Subscription] = OrderedDict()
+        # Profiles whose subscriptions are known until some time, the longest known first.
+        self._known_until_s: OrderedDict[ProfileKey, float] = OrderedDict()
+        self._subscriptions: dict[ProfileKey, _Subscription] = {}
         self._totals: OrderedDict[LinkKey, _Total] = OrderedDict()
         self.unread = 0
 
@@ -70,7 +72,7 @@ class ClickEventWriter:
         """Write click events for clicks just added. Pass the returned totals to keep() after the commit."""
         profiles = {(key.tenant_id, key.profile_id) for key in days}
         await self._refresh_subscriptions(connection, profiles)
-        subscribed = {profile for profile in profiles if any(self._subscriptions[profile][1:])}
+        subscribed = {profile for profile in profiles if profile in self._subscriptions}
         if not subscribed:
             return {}
         links_of: dict[ProfileKey, dict[int, int]] = defaultdict(lambda: defaultdict(int))
@@ -117,25 +119,23 @@ class ClickEventWriter:
         self, connection: Connection, profiles: Iterable[ProfileKey]
     ) -> None:
         """Refresh which of these profiles have a webhook for click events or milestones."""
+        known = self._known_until_s
+        while len(known) > MAX_PROFILES:
+            self._subscriptions.pop(known.popitem(last=False)[0], None)
         now = self._clock()
-        expired = [
-            profile
-            for profile in profiles
-            if (cached := self._subscriptions.get(profile)) is None or cached.until_s <= now
-        ]
+        expired = [profile for profile in profiles if known.get(profile, -inf) <= now]
         if not expired:
             return
-        while len(self._subscriptions) + len(expired) > MAX_PROFILES and self._subscriptions:
-            self._subscriptions.popitem(last=False)
-        for profile in expired:
-            self._subscriptions[profile] = _Subscription(now + SUBSCRIPTION_TTL_S, False, False)
-            self._subscriptions.move_to_end(profile)
         tenants, ids = zip(*expired, strict=True)
-        for row in await connection.fetch(_SQL["wanted"], list(tenants), list(ids)):
+        rows = await connection.fetch(_SQL["wanted"], tenants, ids)
+        until_s = now + SUBSCRIPTION_TTL_S
+        for profile in expired:
+            known[profile] = until_s
+            known.move_to_end(profile)
+            self._subscriptions.pop(profile, None)
+        for row in rows:
             profile = row["tenant_id"], row["profile_id"]
-            self._subscriptions[profile] = _Subscription(
-                now + SUBSCRIPTION_TTL_S, row["clicked"], row["milestone"]
-            )
+            self._subscriptions[profile] = _Subscription(row["clicked"], row["milestone"])
 
     async def _totals_after(self, connection: Connection, counted: dict[LinkKey, int]) -> Totals:
         """Return each link's total, the counts just added included."""

@@ -60,6 +60,9 @@ COMPRESSED_FROM: Final = 256  # bytes: below, compressing saves nothing
 
 _SIZE: Final = Struct("<I")
 _TEXT_COUNT: Final = Struct("<H")
+_ONE_TEXT: Final = _TEXT_COUNT.pack(1)
+_ONE_QUARTER: Final = Struct("<HH")
+_ONE_LINK: Final = Struct("<Iq")
 _NUMBERED, _PSEUDONYMS, _UNKNOWN = 1, 0, 2  # the first byte of `visitors`
 
 
@@ -151,6 +154,27 @@ def unpack_texts(data: bytes, clicks: int) -> tuple[list[str], Numbers]:
     (count,) = _TEXT_COUNT.unpack_from(data)
     end = len(data) - clicks * _width(count)
     return data[2:end].decode().split(TEXT_MARK), _unpack_codes(data, end, count, clicks)
+
+
+# ---- columns of one click: the same bytes, without the codes that one value does not need -----------------
+
+
+def pack_one_quarter(quarter: int) -> bytes:
+    """Pack the quarter of one click, as pack_quarters() does."""
+    return _ONE_QUARTER.pack(1, quarter)
+
+
+def pack_one_link(link_id: int) -> bytes:
+    """Pack the link of one click, as pack_links() does."""
+    return _ONE_LINK.pack(1, link_id)
+
+
+def pack_one_text(text: str) -> bytes:
+    """Pack the value of one click, as pack_texts() does."""
+    return _ONE_TEXT + text.encode()
+
+
+# ---- visitors --------------------------------------------------------------------------------------------
 
 
 def pack_pseudonyms(pseudonyms: bytes) -> bytes:

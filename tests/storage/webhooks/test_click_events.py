@@ -14,6 +14,7 @@ from storage.bridge import in_asyncio
 from storage.clicks.ledger import PostgresClickLedger
 from storage.postgres.database import Connection, Database
 from storage.stats import settling
+from storage.webhooks import click_events
 from storage.webhooks.link_totals import link_totals
 from tests.kit.hosted import hosted_run
 from tests.kit.shipped_batches import batch, click
@@ -181,6 +182,30 @@ async def test_a_new_webhook_gets_click_events_after_some_seconds(world: World) 
     world.now_s = 5.1
     await world.count((2, 5))
     assert len(await world.events()) == 1
+
+
+async def test_no_event_is_lost_when_webhooks_could_not_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.subscribe(2, "link.clicked")
+    with monkeypatch.context() as patch:
+        broken = {"wanted": "SELECT $1::bigint[], $2::bigint[], 1 / 0"}
+        patch.setattr(click_events, "_SQL", {**click_events._SQL, **broken})
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await world.count((2, 5))
+    await world.count((2, 5))
+    assert len(await world.events()) == 1
+
+
+async def test_events_do_not_depend_on_how_many_profiles_are_remembered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(click_events, "MAX_PROFILES", 2)
+    await world.subscribe(2, "link.clicked")
+    await world.count((2, 5))
+    for _ in range(3):
+        await world.count((2, 5), (3, 6), (4, 7), (5, 8))
+    assert len(await world.events()) == 4
 
 
 async def test_a_failed_commit_writes_no_event(
