@@ -30,6 +30,7 @@ BENCHMARKS = (
     ),
     Benchmark("chaos", "bench.chaos", "exactly-once counting while processes are killed"),
     Benchmark("pipeline", "bench.pipeline", "clicks per second from socket to committed counts"),
+    Benchmark("life", "bench.life", "what a click costs Postgres over its whole life"),
     Benchmark("edges", "bench.edges", "Postgres' connections and transactions of a further edge"),
     Benchmark("outage", "bench.outage", "Postgres away under load: memory, latency, recovery"),
     Benchmark("jobs", "bench.jobs", "jobs per second, and the rescue of a dead worker's job"),

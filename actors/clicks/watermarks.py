@@ -21,7 +21,7 @@ WATERMARK_READS: Final = Metric(
 
 
 class _Read:
-    """One read: the journals that have joined it, and its result."""
+    """Read of watermarks: the journals that have joined it, and its result."""
 
     def __init__(self) -> None:
         self.journals: set[UUID] = set()

@@ -100,13 +100,13 @@ def measure(engine: CrashableEngine, clicks: int, journals: int = 1) -> Fold:
 async def _write(folder: Path, ids: list[tuple[int, int, int]], clicks: int) -> UUID:
     journal = Journal(folder, segment_bytes=SEGMENT_BYTES, max_bytes=1 << 40, sync_ms=1000)
     journal.open()
-    texts = _texts()
+    fields = texts()
     now_us = time.time_ns() // 1000
     for first in range(0, clicks, FRAME_CLICKS):
         records = []
         for number in range(first, min(clicks, first + FRAME_CLICKS)):
             tenant, profile, link = ids[number % len(ids)]
-            agent, referrer, language = texts[number % len(texts)]
+            agent, referrer, language = fields[number % len(fields)]
             at_us = now_us + number
             records.append(
                 encode_record(
@@ -123,7 +123,7 @@ async def _write(folder: Path, ids: list[tuple[int, int, int]], clicks: int) -> 
     return journal.id
 
 
-def _texts() -> list[tuple[bytes, bytes, bytes]]:
+def texts() -> list[tuple[bytes, bytes, bytes]]:
     """Return (user agent, referrer, language) of TEXTS requests of browsers."""
     texts = []
     for head in browsers.request_heads(["/"], "x", count=TEXTS, close=False, seed=2):
@@ -186,7 +186,7 @@ def wal_bytes(url: str) -> int:
 def watermarks(url: str) -> dict[UUID, int]:
     """Return how far each journal is counted."""
     query = "SELECT journal_id, folded FROM waypost.journals"
-    return {row[0]: row[1] for row in uvloop.run(_fetch(url, query))}
+    return {row[0]: row[1] for row in uvloop.run(fetch(url, query))}
 
 
 def transactions(url: str) -> int:
@@ -196,11 +196,11 @@ def transactions(url: str) -> int:
 
 
 async def _fetchval(url: str, query: str) -> Any:
-    rows = await _fetch(url, query)
+    rows = await fetch(url, query)
     return rows[0][0]
 
 
-async def _fetch(url: str, query: str) -> list[Any]:
+async def fetch(url: str, query: str) -> list[Any]:
     connection = await asyncpg.connect(url)
     try:
         return list(await connection.fetch(query))

@@ -73,6 +73,10 @@ class Amid:
                     askers.start_soon(self._ask)
                 askers.start_soon(self._ask_about_doomed)
             self._asked.set()
+        # What a job had in hand is erased by a later sweep, as those of the engine.
+        await self._eraser.sweep(TENANT, DOOMED, everything=True)
+        assert await self._doomed() == 0
+        self.erased += 1
 
     async def _fold(self) -> None:
         dice = self._dice
@@ -109,11 +113,6 @@ class Amid:
     async def _erase(self) -> None:
         await in_asyncio(_set_profile, self._url, False)
         await self._eraser.sweep(TENANT, DOOMED, everything=True)
-        # What a job had in hand is erased by a later sweep, as that of the engine.
-        await self._asked.wait()
-        await self._eraser.sweep(TENANT, DOOMED, everything=True)
-        assert await self._doomed() == 0
-        self.erased += 1
 
     async def _work(self) -> None:
         dice, database = random.Random(self._dice.random()), self._counting.aggregator
