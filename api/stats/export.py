@@ -7,8 +7,9 @@ MAX_OF_TENANT of one tenant.
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from quart import Response, request
 
@@ -16,17 +17,21 @@ from api.http.auth import current_caller
 from api.http.bodies import utc
 from api.http.query import path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
-from api.stats.stats import PERIOD, QUERY, metrics_of
+from api.stats.answers import metrics_of
+from api.stats.parameters import PERIOD, QUERY
+from api.stats.stats import first_day
 from engine.common import export
 from engine.common.errors import FieldError, InvalidError
 from engine.common.export import CONTENT_TYPES, FORMATS, ExportFormat
 from engine.limits.tenant_slots import TenantSlots
 from engine.links.ports import ProfileStore
 from engine.stats import period
+from engine.stats.parameters import group_cursor
+from engine.stats.parameters.group_cursor import GroupCursor
 from engine.stats.ports import CLICK_COLUMNS, ClickExport, StatsReader
 from engine.stats.query import StatsQuery
-from engine.stats.query_parser import parse_query, printable_name
-from engine.stats.result import Stats
+from engine.stats.query_parser import HOUR_OF_WEEK, parse_query, printable_name
+from engine.stats.result import LinkName, Stats
 
 MAX_AT_ONCE: Final = 2  # each holds a connection to the database
 MAX_OF_TENANT: Final = 1
@@ -53,20 +58,24 @@ class StatsExportRoutes:
 
     async def stats(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
-        format_, query = self._parse(with_query=True)
-        if query.previous:
+        profile = await self._store.profile(current_caller(), id_)
+        first = await first_day(self._reader, list(request.args.items(multi=True)), [profile])
+        format_, query = self._parse(first, with_query=True)
+        if query.comparison is not None:
             raise InvalidError(
                 [FieldError("compare", "must not be given for a file; ask for each period")]
             )
-        profile = await self._store.profile(current_caller(), id_)
         stats = await self._reader.stats(profile.tenant_id, id_, query)
         names, rows = _table(query, stats)
         body = export.file_head(format_, names) + export.file_rows(format_, names, rows)
-        return _file(Response(body, content_type=CONTENT_TYPES[format_]), f"stats-{id_}.{format_}")
+        response = Response(body, content_type=CONTENT_TYPES[format_])
+        if stats.next is not None:
+            response.headers["Link"] = f'<{_next_path(stats.next)}>; rel="next"'
+        return _file(response, f"stats-{id_}.{format_}")
 
     async def clicks(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
-        format_, query = self._parse(with_query=False)
+        format_, query = self._parse(None, with_query=False)
         profile = await self._store.profile(current_caller(), id_)
         self._slots.admit(profile.tenant_id)  # so that a refusal is a problem response
         response = Response(
@@ -87,7 +96,7 @@ class StatsExportRoutes:
                     local = ((row[0].astimezone(tz), *row[1:]) for row in rows)
                     yield export.file_rows(format_, CLICK_COLUMNS, local)
 
-    def _parse(self, *, with_query: bool) -> tuple[ExportFormat, StatsQuery]:
+    def _parse(self, first: date | None, *, with_query: bool) -> tuple[ExportFormat, StatsQuery]:
         pairs = list(request.args.items(multi=True))
         formats = [value for name, value in pairs if name == "format"]
         errors = []
@@ -108,7 +117,7 @@ class StatsExportRoutes:
                 ("group", "country")
             ]
         try:
-            query = parse_query(rest, utc(self._now()))
+            query = parse_query(rest, utc(self._now()), first)
         except InvalidError as error:
             raise InvalidError(errors + error.errors) from None
         if errors:
@@ -116,14 +125,27 @@ class StatsExportRoutes:
         return formats[0], query  # type: ignore[return-value]  # one of the literals
 
 
+def _next_path(cursor: GroupCursor) -> str:
+    """Return the address of the file with the groups behind this one's, relative to the server."""
+    pairs = [pair for pair in request.args.items(multi=True) if pair[0] != "cursor"]
+    return f"{request.path}?{urlencode([*pairs, ('cursor', group_cursor.encode(cursor))])}"
+
+
 def _table(query: StatsQuery, stats: Stats) -> tuple[list[str], list[Sequence[Any]]]:
-    tz = period.zone(query.tz)
     groups = [dimension.name.lower() for dimension in query.groups]
-    names = [*(["time"] if query.by_time else []), *groups, *query.metrics]
+    link = groups.index("link") if "link" in groups else None
+    names = [
+        *(["time"] if query.by_time else []),
+        *([HOUR_OF_WEEK] if query.by_hour_of_week else []),
+        *groups,
+        *([] if link is None else LinkName._fields),
+        *query.metrics,
+    ]
     rows = [
         (
-            *([] if row.time is None else [row.time.astimezone(tz)]),
+            *([] if row.time is None else [row.time]),
             *(value or None for value in row.values),
+            *([] if link is None else stats.links.get(row.values[link], _NO_NAMES)),
             *metrics_of(query, row).values(),
         )
         for row in stats.rows
@@ -136,13 +158,15 @@ def _file(response: Response, name: str) -> Response:
     return response
 
 
+_NO_NAMES: Final = (None,) * len(LinkName._fields)
 _FORMAT: Final = Parameter("format", "`csv`, for spreadsheets, or `ndjson`.", example="csv")
 _STATS: Final = Doc(
     id="exportStats",
     summary="Export the rows of a stats query",
     tag="Statistics",
     description="The rows that `stats` answers to the same query. In CSV, a text that a spreadsheet would "
-    "take for a formula is preceded by an apostrophe.",
+    "take for a formula is preceded by an apostrophe. If there are further groups, the header `Link` has "
+    "the address of the file with them.",
     query=(_FORMAT, *(parameter for parameter in QUERY if parameter.name != "compare")),
     responses={
         200: ResponseDoc(

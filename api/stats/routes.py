@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from actors.stats.live_subscribers import LiveSubscribers
 from api.http.routes import Route
 from api.http.shared import Shared
+from api.stats.batch import StatsBatchRoutes
 from api.stats.export import StatsExportRoutes
 from api.stats.live import LiveRoutes
 from api.stats.stats import StatsRoutes
@@ -27,6 +28,7 @@ class StatsDeps:
 def routes(deps: StatsDeps, shared: Shared) -> list[Route]:
     return [
         *StatsRoutes(deps.profiles, deps.stats, deps.version, shared.now).routes(),
+        *StatsBatchRoutes(deps.profiles, deps.stats, deps.version, shared.now).routes(),
         *LiveRoutes(deps.profiles, deps.live_subscribers).routes(),
         *StatsExportRoutes(deps.profiles, deps.stats, deps.click_export, shared.now).routes(),
     ]

@@ -1,14 +1,14 @@
-"""`GET /v1/profiles/{id}/stats`: the answer to a stats query.
+"""`GET /v1/profiles/{id}/stats` and `GET /v1/stats`: answers to a stats query about one profile, or several.
 
 engine/stats/query.py has the parameters. `from` and `to` are the period that was used, in whole quarters of
-an hour. By time, each interval with counts has a row, oldest first; the first may begin before `from`.
-`as_of` is when counts were last committed, in UTC; all other times carry the offset of `tz`.
+an hour. By time, each interval has a row, oldest first; the first may begin before `from`. `as_of` is when
+counts were last committed, in UTC; all other times carry the offset of `tz`.
 """
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections import OrderedDict, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -18,87 +18,36 @@ from quart import Response, request
 from api.http.auth import current_caller
 from api.http.bodies import empty_response, json_response, utc
 from api.http.etag import tag_matches
-from api.http.query import path_id
+from api.http.query import parsed_id, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
+from api.stats.answers import ProfileStatsResponse, StatsResponse, answer_body, counts_body
+from api.stats.parameters import QUERY
 from engine.accounts.access import Caller
-from engine.clicks.dimension import ALL_LINKS, BY_NAME
+from engine.clicks.dimension import Dimension
+from engine.common.errors import FieldError, InvalidError
 from engine.links.ports import ProfileStore
-from engine.stats import period
-from engine.stats.dimension_counts import max_values
-from engine.stats.ports import StatsReader
-from engine.stats.query import StatsQuery, previous_period
-from engine.stats.query_parser import MAX_LIMIT, SEARCHABLE, parse_query
-from engine.stats.result import MetricValues, Stats, TimeInterval
+from engine.links.profile import Profile
+from engine.stats.ports import ProfileQuestion, QuestionError, StatsReader
+from engine.stats.query import StatsQuery
+from engine.stats.query_parser import needs_first_day, parse_query
+from engine.stats.result import Stats, TimeInterval
 from engine.visits.classifier import RULES_VERSION
 
 SEEN_S: Final = 5.0
 MAX_RECENT: Final = 4_096
-Count = Annotated[int, msgspec.Meta(ge=0)]
+MAX_PROFILES: Final = 20  # of one query
+Pairs = list[tuple[str, str]]
 
 
-class CountsResponse(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The metrics of the query. `bots` are clicks and views by bots, which no other metric counts;
-    `click_rate` is clicks per view, null without views."""
+class ProfilesStatsResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The answers to one query about several profiles. `as_of`: when counts were last committed."""
 
-    clicks: Count | msgspec.UnsetType = msgspec.UNSET
-    visitors: Count | msgspec.UnsetType = msgspec.UNSET
-    views: Count | msgspec.UnsetType = msgspec.UNSET
-    click_rate: float | msgspec.UnsetType | None = msgspec.UNSET
-    bots: Count | msgspec.UnsetType = msgspec.UNSET
-
-
-RowResponse = msgspec.defstruct(
-    "RowResponse",
-    [
-        ("time", datetime | msgspec.UnsetType, msgspec.UNSET),
-        *((name, str | None | msgspec.UnsetType, msgspec.UNSET) for name in BY_NAME),
-    ],
-    bases=(CountsResponse,),
-    namespace={
-        "__doc__": "One row: the start of its interval if rows are by time, the values of the dimensions "
-        "that rows are grouped by (null: not known), and the metrics of the query."
-    },
-)
-
-
-class CapResponse(msgspec.Struct, frozen=True):
-    """The largest numbers of values of a dimension that are counted separately in a quarter of an hour, of the
-    whole profile and of one link. All other values are counted as `(other)`."""
-
-    profile: Count
-    link: Count
-
-
-class PreviousResponse(
-    msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}
-):
-    """Totals and rows of the previous period."""
-
-    start: datetime
-    end: datetime
-    totals: CountsResponse
-    rows: list[RowResponse]  # type: ignore[valid-type]  # a struct, defined above
-
-
-class StatsResponse(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
-    rename={"start": "from", "end": "to"},
-):  # fmt: skip
-    """The answer to a stats query. `from` and `to` are the period that was used; `as_of` is when counts
-    were last committed; `rule` is the current version of the rules that classify clicks; `sampling` none:
-    all clicks are counted. `caps` has the dimensions of the query with a limited number of values."""
-
-    start: datetime
-    end: datetime
     tz: str
     interval: TimeInterval
     as_of: datetime | None
     rule: int
     sampling: Literal["none"]
-    totals: CountsResponse
-    rows: list[RowResponse]  # type: ignore[valid-type]
-    previous: PreviousResponse | msgspec.UnsetType = msgspec.UNSET
-    caps: dict[str, CapResponse] | msgspec.UnsetType = msgspec.UNSET
+    profiles: list[ProfileStatsResponse]
 
 
 class StatsRoutes:
@@ -118,28 +67,75 @@ class StatsRoutes:
         self._seen = RecentAccess()
 
     def routes(self) -> list[Route]:
-        return [Route("GET", "/v1/profiles/<profile_id>/stats", self.read, _READ)]
+        return [
+            Route("GET", "/v1/profiles/<profile_id>/stats", self.read, _READ),
+            Route("GET", "/v1/stats", self.read_many, _READ_MANY),
+        ]
 
     async def read(self, profile_id: str) -> Response:
-        id_ = path_id(profile_id)
-        query = query_of_request(self._now())
+        id_, pairs = path_id(profile_id), request_pairs()
+        profile = None
+        if needs_first_day(pairs):
+            profile = await self._store.profile(current_caller(), id_)
+        query = parse_query(
+            pairs, utc(self._now()), await first_day(self._reader, pairs, [profile])
+        )
+        if Dimension.LINK in query.groups and profile is None:
+            profile = await self._store.profile(
+                current_caller(), id_
+            )  # its version is that of names
         # The version is read first: counts may be newer than their tag, never older.
-        tag = _tag(id_, query, await self._version())
+        names = profile.version if profile is not None and Dimension.LINK in query.groups else 0
+        tag = stats_tag((id_, names, query), await self._version())
         if tag is not None and tag_matches(tag):
-            if not self._seen.has(current_caller(), id_):
+            if profile is None and not self._seen.has(current_caller(), id_):
                 await self._store.profile(current_caller(), id_)
                 self._seen.note(current_caller(), id_)
-            return empty_response(304, _cache_headers(tag))
-        profile = await self._store.profile(current_caller(), id_)
+            return empty_response(304, cache_headers(tag))
+        if profile is None:
+            profile = await self._store.profile(current_caller(), id_)
         self._seen.note(current_caller(), id_)
         stats = await self._reader.stats(profile.tenant_id, id_, query)
-        previous = None
-        if query.previous:
-            earlier = previous_period(query)
-            previous = stats_response(
-                earlier, await self._reader.stats(profile.tenant_id, id_, earlier)
-            )
-        return json_response(_body(query, stats, previous), headers=_cache_headers(tag))
+        return json_response(answer_body(query, stats), headers=cache_headers(tag))
+
+    async def read_many(self) -> Response:
+        profile_ids, pairs = _profiles_of_request()
+        profiles = [await self._store.profile(current_caller(), id_) for id_ in profile_ids]
+        query = parse_query(pairs, utc(self._now()), await first_day(self._reader, pairs, profiles))
+        names = [(profile.id, profile.version) for profile in profiles]
+        tag = stats_tag((names, query), await self._version())
+        if tag is not None and tag_matches(tag):
+            return empty_response(304, cache_headers(tag))
+        answers = await self._answers(profiles, query)
+        as_of = [stats.as_of for stats in answers.values() if stats.as_of is not None]
+        body = {
+            "tz": query.tz,
+            "interval": query.interval,
+            "as_of": utc(min(as_of)) if as_of else None,
+            "rule": RULES_VERSION,
+            "sampling": "none",
+            "profiles": [
+                {"profile": str(profile.id), "handle": profile.handle, "title": profile.title}
+                | counts_body(query, answers[profile.id])
+                for profile in profiles
+            ],
+        }
+        return json_response(body, headers=cache_headers(tag))
+
+    async def _answers(self, profiles: Sequence[Profile], query: StatsQuery) -> dict[int, Stats]:
+        """Return the answer for each profile, by its id: those of one tenant from one snapshot."""
+        by_tenant: defaultdict[int, list[int]] = defaultdict(list)
+        for profile in profiles:
+            by_tenant[profile.tenant_id].append(profile.id)
+        answers: dict[int, Stats] = {}
+        for tenant_id, ids in by_tenant.items():
+            questions = [ProfileQuestion(id_, query) for id_ in ids]
+            try:
+                stats, _ = await self._reader.answers(tenant_id, questions)
+            except QuestionError as error:
+                raise InvalidError(error.causes) from None
+            answers |= dict(zip(ids, stats, strict=True))
+        return answers
 
 
 class RecentAccess:
@@ -167,15 +163,15 @@ class RecentAccess:
         return (*caller._replace(request_id=""), profile_id)
 
 
-def _tag(profile_id: int, query: StatsQuery, version: str | None) -> str | None:
-    """Return the entity tag of a query at a stats version. Weak: bytes of a response may differ."""
+def stats_tag(question: Any, version: str | None) -> str | None:
+    """Return the entity tag of a question at a stats version. Weak: bytes of a response may differ."""
     if version is None:
         return None
-    text = msgspec.json.encode((profile_id, query, version, RULES_VERSION))
+    text = msgspec.json.encode((question, version, RULES_VERSION))
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
-def _cache_headers(tag: str | None) -> dict[str, str]:
+def cache_headers(tag: str | None) -> dict[str, str]:
     """Return headers by which a client revalidates a response before it uses it again."""
     if tag is None:
         return {}
@@ -186,140 +182,43 @@ def _cache_headers(tag: str | None) -> dict[str, str]:
     }
 
 
-def query_of_request(now: datetime) -> StatsQuery:
-    """Return the request's query. Raises InvalidError with every bad parameter."""
-    return parse_query(list(request.args.items(multi=True)), utc(now))
+def request_pairs() -> Pairs:
+    """Return the request's query parameters."""
+    return list(request.args.items(multi=True))
 
 
-def _body(query: StatsQuery, stats: Stats, previous: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the body that StatsResponse describes, as plain dicts because it may have thousands of rows."""
-    body = stats_response(query, stats)
-    caps = {
-        dimension.name.lower(): {"profile": cap, "link": max_values(dimension, 0)}
-        for dimension in sorted(query.dimensions)
-        if (cap := max_values(dimension, ALL_LINKS)) is not None
-    }
-    return {
-        "from": body["from"],
-        "to": body["to"],
-        "tz": query.tz,
-        "interval": query.interval,
-        "as_of": None if stats.as_of is None else utc(stats.as_of),
-        "rule": RULES_VERSION,
-        "sampling": "none",
-        **({"caps": caps} if caps else {}),
-        "totals": body["totals"],
-        "rows": body["rows"],
-        **({} if previous is None else {"previous": previous}),
-    }
+async def first_day(
+    reader: StatsReader, pairs: Pairs, profiles: Sequence[Profile | None]
+) -> date | None:
+    """Return the first UTC day on which one of the profiles has counts, if the parameters need it."""
+    if not needs_first_day(pairs):
+        return None
+    days = [
+        await reader.first_day(profile.tenant_id, profile.id)
+        for profile in profiles
+        if profile is not None
+    ]
+    return min((day for day in days if day is not None), default=None)
 
 
-def stats_response(query: StatsQuery, stats: Stats) -> dict[str, Any]:
-    """Return the body that PreviousResponse describes."""
-    tz = period.zone(query.tz)
-    names = [dimension.name.lower() for dimension in query.groups]
-    rows = []
-    for row in stats.rows:
-        body: dict[str, Any] = {} if row.time is None else {"time": row.time.astimezone(tz)}
-        for name, value in zip(names, row.values, strict=True):
-            body[name] = value or None
-        rows.append(body | metrics_of(query, row))
-    return {
-        "from": query.start.astimezone(tz),
-        "to": query.end.astimezone(tz),
-        "totals": metrics_of(query, stats.totals),
-        "rows": rows,
-    }
+def _profiles_of_request() -> tuple[list[int], Pairs]:
+    """Return the ids of the parameter `profiles`, each once, and the other parameters. Raises InvalidError."""
+    pairs = request_pairs()
+    texts = [value for name, value in pairs if name == "profiles"]
+    ids = [parsed_id(text) for text in texts[0].split(",")] if len(texts) == 1 else []
+    known = list(dict.fromkeys(id_ for id_ in ids if id_ is not None))
+    if None in ids or not 1 <= len(known) <= MAX_PROFILES:
+        reason = f"must be given once, with 1 to {MAX_PROFILES} ids of profiles and commas between"
+        raise InvalidError([FieldError("profiles", reason)])
+    return known, [pair for pair in pairs if pair[0] != "profiles"]
 
 
-def metrics_of(query: StatsQuery, values: MetricValues | Any) -> dict[str, Any]:
-    """Return the metrics of the query, by name."""
-    return {metric: _metric(metric, values) for metric in query.metrics}
-
-
-def _metric(metric: str, values: Any) -> Any:
-    if metric == "click_rate":
-        return round(values.clicks / values.views, 4) if values.views else None
-    return getattr(values, metric)
-
-
-_DIMENSIONS: Final = ", ".join(BY_NAME)
-_GROUP: Final = "^(time|[a-z_]+)(,(time|[a-z_]+))?$"
-PERIOD: Final = (
-    Parameter(
-        "from",
-        "The start: an instant, or a local date or time in `tz`; 30 days ago if left out.",
-        example="2026-05-01",
-    ),
-    Parameter("to", "The end, exclusive; now if left out.", example="2026-06-01"),
-    Parameter("tz", "An IANA zone; `UTC` if left out.", example="Europe/Rome"),
-)
-# The filters that may be repeated; then all must hold.
-FILTERS: Final = (
-    *(Parameter(f"filter[{name}]", f"Only this {name}; empty: not known.") for name in BY_NAME),
-    *(
-        Parameter(
-            f"filter[{name}][not]", f"All but this {name}. In short: `filter[{name}]!=`.", list[str]
-        )
-        for name in BY_NAME
-    ),
-    *(
-        Parameter(
-            f"filter[{name}][contains]",
-            f"Only a {name} that contains this. In short: `filter[{name}]~=`.",
-            list[str],
-        )
-        for name, dimension in BY_NAME.items()
-        if dimension in SEARCHABLE
-    ),
-)
-QUERY: Final = (
-    *PERIOD,
-    Parameter(
-        "interval", "The length of a row's interval, by the clocks of `tz`.", TimeInterval, "day"
-    ),
-    Parameter(
-        "group",
-        f"How rows are grouped: by `time`, if left out, or by up to two of `time`, {_DIMENSIONS}. Two "
-        "dimensions other than `link` are counted from raw clicks, as far as those are kept.",
-        Annotated[str, msgspec.Meta(pattern=_GROUP)],
-        "country",
-    ),
-    Parameter(
-        "metrics",
-        "A list with commas of `clicks`, `visitors`, `views` (or `page_views`), `click_rate`, `bots`. "
-        "If left out, all; for intervals of an hour or less, all but `visitors`.",
-        example="clicks,visitors",
-    ),
-    Parameter(
-        "link",
-        "The id of one link, or `0` for the page; all links and the page if left out.",
-        Annotated[str, msgspec.Meta(pattern="^(0|[1-9][0-9]{0,18})$")],
-    ),
-    *FILTERS,
-    Parameter(
-        "compare",
-        "`previous`: add the period of the same length before it.",
-        Literal["previous"],
-    ),
-    Parameter(
-        "order",
-        "The order of groups: a metric or `value`, with `-` from the highest; `-clicks` if left out.",
-        example="-clicks",
-    ),
-    Parameter(
-        "limit",
-        "The largest number of groups; if left out, 100, or 10 for groups by time.",
-        Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)],
-        10,
-    ),
-)
 _READ: Final = Doc(
     id="readStats",
     summary="Read the answer to a stats query",
     tag="Statistics",
     description="Clicks, views and visitors by interval or dimension; clicks and views by bots are counted "
-    "separately, as `bots`. Intervals and values without counts have no row.",
+    "separately, as `bots`. By time, each interval has a row; values without counts have none.",
     query=QUERY,
     tagged=True,
     responses={
@@ -344,6 +243,48 @@ _READ: Final = Doc(
                         "views": 7,
                         "click_rate": 6.0,
                         "bots": 5,
+                    }
+                ],
+            },
+        )
+    },
+)
+_READ_MANY: Final = Doc(
+    id="readStatsOfProfiles",
+    summary="Read the answers to a stats query about several profiles",
+    tag="Statistics",
+    description="The answer for each of up to 20 profiles, all of which the caller must be allowed to see. "
+    "Those of one owner come from one database snapshot.",
+    query=(
+        Parameter(
+            "profiles",
+            "Ids of profiles, with commas between.",
+            Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18}){0,19}$")],
+            "365072220160000001",
+        ),
+        *QUERY,
+    ),
+    tagged=True,
+    errors=(404,),
+    responses={
+        200: ResponseDoc(
+            "The counts.",
+            ProfilesStatsResponse,
+            {
+                "tz": "Europe/Rome",
+                "interval": "day",
+                "as_of": "2026-05-31T10:00:00Z",
+                "rule": 1,
+                "sampling": "none",
+                "profiles": [
+                    {
+                        "profile": "365072220160000001",
+                        "handle": "ada",
+                        "title": "Ada Lovelace",
+                        "from": "2026-05-01T00:00:00+02:00",
+                        "to": "2026-06-01T00:00:00+02:00",
+                        "totals": {"clicks": 42},
+                        "rows": [{"country": "DE", "clicks": 42}],
                     }
                 ],
             },

@@ -9,8 +9,10 @@ import msgspec
 
 from engine.clicks.dimension import OTHER, Dimension
 from engine.common.errors import FieldError, InvalidError
-from engine.stats import period, plan
+from engine.stats import calendar, period, plan
+from engine.stats.ordering import cursor_of, rank
 from engine.stats.packed.column_sums import ColumnSums
+from engine.stats.parameters.group_cursor import GroupCursor
 from engine.stats.plan import CountsStatement
 from engine.stats.query import StatsQuery
 from engine.stats.result import MetricValues, StatsRow
@@ -26,6 +28,7 @@ class SumKey(NamedTuple):
 
 
 Sums = dict[SumKey, MetricValues]
+Tie = tuple[str, str]
 TOTAL: SumKey = SumKey(None, None, 1)
 
 
@@ -75,30 +78,41 @@ def packed_sums(parts: Iterable[ColumnSums], statement: CountsStatement) -> Sums
     values = {
         key: MetricValues(clicks, views, bots, 0) for key, (clicks, views, bots) in sums.items()
     }
-    if statement.order == "value":
-        ordered = sorted(values, key=_by_value, reverse=statement.descending)
+    if not statement.order:
+        ordered = sorted(values, key=lambda key: (key.row, *_tie(key)))
     else:
-        ordered = sorted(
-            values, key=lambda key: (_rank(key, values[key], statement), *_by_value(key))
-        )
+        ordered = _ordered(values, statement.order, statement.descending)
+        if statement.after is not None:
+            ordered = _behind(
+                ordered,
+                values,
+                statement.order,
+                statement.descending,
+                statement.after,
+                statement.last,
+            )
     return {key: values[key] for key in ordered[: statement.limit]}
 
 
-def _by_value(key: SumKey) -> tuple[str, int, int]:
-    return key.value or "", key.link or 0, key.row
+def _ordered(sums: Sums, order: str, descending: bool) -> list[SumKey]:
+    if order == "value":
+        return sorted(sums, key=_tie, reverse=descending)
+    return sorted(sums, key=lambda key: (rank(order, descending, sums[key]), _tie(key)))
 
 
-def _rank(key: SumKey, values: MetricValues, statement: CountsStatement) -> tuple[bool, float]:
-    """Return the sort key of a sum. A sum without a rate comes last either way."""
-    if not statement.order:
-        return False, key.row
-    if statement.order == "click_rate":
-        if not values.views:
-            return True, 0.0
-        number = values.clicks / values.views
-    else:
-        number = getattr(values, statement.order)
-    return False, -number if statement.descending else number
+def _behind(
+    ordered: list[SumKey], sums: Sums, order: str, descending: bool, after: GroupCursor, last: Tie
+) -> list[SumKey]:
+    """Return those of the groups that come behind a cursor, whose sort key by values is `last`."""
+    if order == "value":
+        return [key for key in ordered if (_tie(key) < last if descending else _tie(key) > last)]
+    end = rank(order, descending, after), last
+    return [key for key in ordered if (rank(order, descending, sums[key]), _tie(key)) > end]
+
+
+def _tie(key: SumKey) -> Tie:
+    """Return the sort key of a group by its values, as engine/stats/ordering.py has it."""
+    return key.value or "", "" if key.link is None else str(key.link)
 
 
 def add_visitors(
@@ -140,19 +154,52 @@ def _with_visitors(values: MetricValues, visitors: int) -> MetricValues:
 
 def check_sortable(query: StatsQuery, sums: Sums) -> None:
     """Raise InvalidError if the query sorts by visitors and has too many groups to merge their sketches."""
-    if query.order == "visitors" and len(sums) > plan.MAX_SORTED:
+    if query.only is None and query.order == "visitors" and len(sums) > plan.MAX_SORTED:
         reason = f"must not be visitors for more than {plan.MAX_SORTED} groups; filter, or order by clicks"
         raise InvalidError([FieldError("order", reason)])
 
 
-def first_groups(query: StatsQuery, sums: Sums) -> Sums:
-    """Return the groups of the answer, in its order. `sums` have that order, unless it is by visitors."""
-    if query.order != "visitors":
-        return sums
-    ordered = sorted(sums.items(), key=lambda item: item[1].visitors or 0)
-    if query.descending:
-        ordered.reverse()
-    return dict(ordered[: query.limit])
+def first_groups(
+    query: StatsQuery, statement: CountsStatement, sums: Sums
+) -> tuple[Sums, GroupCursor | None]:
+    """Return the groups of the answer in its order, and the cursor of further ones. `sums` have that order,
+    unless it is by visitors or of the query's own groups."""
+    if query.only is not None:
+        empty = MetricValues(visitors=0)
+        keys = (_key_of(query, statement, values) for values in query.only)
+        return {key: sums.get(key, empty) for key in keys}, None
+    ordered = list(sums)
+    if query.order == "visitors":
+        ordered = _ordered(sums, query.order, query.descending)
+        if query.after is not None:
+            last = msgspec.structs.replace(statement, after=query.after).last
+            ordered = _behind(ordered, sums, query.order, query.descending, query.after, last)
+    following = None
+    if len(ordered) > query.limit:
+        key = ordered[query.limit - 1]
+        following = cursor_of(query, _group(query, key), sums[key])
+    return {key: sums[key] for key in ordered[: query.limit]}, following
+
+
+def _key_of(query: StatsQuery, statement: CountsStatement, values: tuple[str, ...]) -> SumKey:
+    link, value = None, None
+    for dimension, text in zip(query.groups, values, strict=True):
+        if statement.by_link and dimension is Dimension.LINK:
+            link = int(text)
+        else:
+            value = text
+    return SumKey(link, value, 1)
+
+
+def bound_visitors(sums: Sums, bounds: Mapping[SumKey, MetricValues]) -> None:
+    """Lower the visitors of sums to those of their row without filters.
+
+    Visitors of several values add up, and nobody is added by a filter.
+    """
+    for key, values in sums.items():
+        bound = bounds.get(TOTAL._replace(row=key.row), MetricValues()).visitors or 0
+        if (values.visitors or 0) > bound:
+            sums[key] = _with_visitors(values, bound)
 
 
 def group_rows(query: StatsQuery, groups: Sums) -> tuple[StatsRow, ...]:
@@ -165,11 +212,15 @@ def series_rows(
     """Return rows by time; with `groups`, of those only, and in their order where times are equal."""
     if groups is None:
         groups = (TOTAL,)
+    times = list(_times(query, starts))
+    if query.fill:
+        empty = MetricValues(visitors=0)
+        keys = [key._replace(row=row) for row in range(1, len(times) + 1) for key in groups]
+        return tuple(_row(query, times[key.row - 1], key, sums.get(key, empty)) for key in keys)
     ranks = {key._replace(row=0): rank for rank, key in enumerate(groups)}
     ranked = sorted(
         (key.row, rank, key) for key in sums if (rank := ranks.get(key._replace(row=0))) is not None
     )
-    times = list(_times(query, starts))
     return tuple(_row(query, times[row - 1], key, sums[key]) for row, _, key in ranked)
 
 
@@ -177,18 +228,21 @@ def _times(query: StatsQuery, starts: Sequence[datetime]) -> Iterator[datetime]:
     """Yield when each row's interval begins; the first may have begun before the period."""
     tz = period.zone(query.tz)
     for start in starts[:1]:
-        yield period.interval_start_utc(start, query.interval, tz).astimezone(tz)
+        yield calendar.interval_start(start, query.interval, tz, query.week_start)
     for start in starts[1:]:
         yield start.astimezone(tz)
 
 
 def _row(query: StatsQuery, time: datetime | None, key: SumKey, values: MetricValues) -> StatsRow:
-    group = tuple(
+    visitors = values.visitors if query.visitors else None
+    return StatsRow(time, values.clicks, values.views, values.bots, visitors, _group(query, key))
+
+
+def _group(query: StatsQuery, key: SumKey) -> tuple[str, ...]:
+    return tuple(
         str(key.link) if dimension is Dimension.LINK and key.link is not None else key.value or ""
         for dimension in query.groups
     )
-    visitors = values.visitors if query.visitors else None
-    return StatsRow(time, values.clicks, values.views, values.bots, visitors, group)
 
 
 def total(query: StatsQuery, sums: Mapping[SumKey, MetricValues]) -> MetricValues:

@@ -31,6 +31,8 @@ LONGEST_DAYS: Final[dict[TimeInterval, int]] = {
     "day": 3_660,
     "week": 36_600,
     "month": 36_600,
+    "quarter": 36_600,
+    "year": 36_600,
 }
 
 _MOMENT: Final = re.compile(
@@ -96,22 +98,23 @@ def ceil_quarter(instant: datetime) -> datetime:
     return floor_quarter(instant + QUARTER - timedelta(microseconds=1))
 
 
-def interval_start_utc(instant: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:
+def interval_start_utc(
+    instant: datetime, interval: TimeInterval, tz: ZoneInfo, week_start: int = 0
+) -> datetime:
     """Return the start, in UTC, of the interval of zone `tz` that `instant` is in."""
-    return calendar.interval_start(instant, interval, tz).astimezone(UTC)
+    return calendar.interval_start(instant, interval, tz, week_start).astimezone(UTC)
 
 
-def interval_end(instant: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:
+def interval_end(
+    instant: datetime, interval: TimeInterval, tz: ZoneInfo, week_start: int = 0
+) -> datetime:
     """Return the end, in UTC, of the interval that `instant` is in."""
-    start = calendar.interval_start(instant, interval, tz)
+    start = calendar.interval_start(instant, interval, tz, week_start)
     if interval == "15m":
         return start.astimezone(UTC) + QUARTER
     if interval == "hour":
         return start.astimezone(UTC) + timedelta(hours=1)
-    # A wall time of the next interval, far from any midnight.
-    beyond = {"day": 1, "week": 7, "month": 31}[interval]
-    next_noon = datetime.combine(start.date() + timedelta(days=beyond), time(12), tz)
-    return interval_start_utc(next_noon, interval, tz)
+    return calendar.day_start(calendar.next_day(start.date(), interval), tz).astimezone(UTC)
 
 
 def parse_period(
@@ -120,18 +123,19 @@ def parse_period(
     interval: TimeInterval,
     tz: ZoneInfo,
     now: datetime,
+    week_start: int = 0,
 ) -> tuple[datetime, datetime]:
     """Return the half-open period [start, stop) in whole quarters, in UTC.
 
     Without `stop`, it is the end of the interval that `now` is in, so that the latest counts are
     inside. Without `start`, it is the start of the interval that lies 30 local days before the end.
     """
-    stop = interval_end(now, interval, tz) if stop is None else ceil_quarter(stop)
+    stop = interval_end(now, interval, tz, week_start) if stop is None else ceil_quarter(stop)
     if start is not None:
         return floor_quarter(start), stop
     local = stop.astimezone(tz)
     earlier = datetime.combine(local.date() - timedelta(days=DEFAULT_DAYS), local.time(), tz)
-    return interval_start_utc(earlier.astimezone(UTC), interval, tz), stop
+    return interval_start_utc(earlier.astimezone(UTC), interval, tz, week_start), stop
 
 
 def period_error(start: datetime, stop: datetime, interval: TimeInterval) -> bool:

@@ -7,7 +7,7 @@ sums of `dimension_quarters` give with two look-ups. A series by local day consi
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,6 @@ from engine.stats import calendar, period
 from engine.stats.result import TimeInterval
 
 QUARTERS: Final = 96  # of a UTC day
-_MIDNIGHT: Final = time()
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
 _QUARTER: Final = timedelta(minutes=15)
@@ -58,7 +57,7 @@ class PeriodSplit(NamedTuple):
 
 
 def interval_starts(
-    start: datetime, end: datetime, interval: TimeInterval, tz: ZoneInfo
+    start: datetime, end: datetime, interval: TimeInterval, tz: ZoneInfo, week_start: int = 0
 ) -> tuple[datetime, ...]:
     """Return the starts of the intervals of [start, end), in UTC; the first is cut at `start`."""
     if interval == "15m":
@@ -66,9 +65,10 @@ def interval_starts(
     if interval == "hour":
         return tuple(_hour_starts(start, end, tz))
     starts = [start]
-    first = calendar.interval_start(start, interval, tz).date()
-    for day in _first_days(first, interval):
-        midnight = calendar.midnight(datetime.combine(day, _MIDNIGHT), tz).astimezone(UTC)
+    day = calendar.interval_start(start, interval, tz, week_start).date()
+    while True:
+        day = calendar.next_day(day, interval)
+        midnight = calendar.day_start(day, tz).astimezone(UTC)
         if midnight >= end:
             break
         # A day that a zone skipped begins when the next one does.
@@ -92,14 +92,6 @@ def _next_hour(moment: datetime, tz: ZoneInfo) -> datetime:
     """Return the start of the next hour. Some hours are shorter: clocks change by half an hour, too."""
     following = period.interval_start_utc(moment + _HOUR, "hour", tz)
     return following if following > moment else moment + _QUARTER
-
-
-def _first_days(day: date, interval: TimeInterval) -> Iterator[date]:
-    """Yield the first day of each interval after the one that begins with `day`."""
-    step = 7 * _DAY if interval == "week" else _DAY
-    while True:
-        day = (day + 31 * _DAY).replace(day=1) if interval == "month" else day + step
-        yield day
 
 
 def split_period(starts: Sequence[datetime], end: datetime) -> PeriodSplit:

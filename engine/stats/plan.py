@@ -25,8 +25,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.clicks.dimension import ALL_LINKS, Dimension
-from engine.common.errors import FieldError, InvalidError
 from engine.stats import period
+from engine.stats.parameters.group_cursor import GroupCursor
 from engine.stats.period_split import DayPart, PeriodSplit, interval_starts, split_period
 from engine.stats.query import MAX_ROWS, Filter, StatsQuery
 
@@ -48,6 +48,9 @@ class RowKind(Enum):
     DAYS = auto()
     DAY_PARTS = auto()
     QUARTERS = auto()
+
+
+_LIVE: Final = (RowKind.ROLLUPS, RowKind.LIVE_DIMENSIONS)
 
 
 class QuarterRange(NamedTuple):
@@ -75,7 +78,8 @@ class CountsStatement(msgspec.Struct, frozen=True, kw_only=True):
     It reads rows of `dimension` and `kinds`, in the pieces of `split`, of `links` (None: the links that the
     plan's statement `links` returns; ALL_LINKS: the whole profile), with a value that passes `filters` and
     is one of `values` (None: any). `order` is a metric or `value`, or `''` if the order does not matter. Of
-    the sums, the first `limit` are returned. `sketches` None: without visitors.
+    the sums behind `after`, the first `limit` are returned; `link_first` says how the values of `after` stand.
+    `sketches` None: without visitors.
     """
 
     dimension: Dimension
@@ -88,8 +92,20 @@ class CountsStatement(msgspec.Struct, frozen=True, kw_only=True):
     by_value: bool = False
     order: str = ""
     descending: bool = True
+    after: GroupCursor | None = None
+    link_first: bool = False
     limit: int
     sketches: VisitorSketches | None = None
+
+    @property
+    def last(self) -> tuple[str, str]:
+        """The (value, link) of the group of `after`; '' for what the statement is not by."""
+        assert self.after is not None
+        names = self.after.values if self.link_first else self.after.values[::-1]
+        if self.by_link and self.by_value:
+            link, value = names
+            return value, link
+        return ("", names[0]) if self.by_link else (names[0], "")
 
 
 class CountsPlan(NamedTuple):
@@ -106,16 +122,12 @@ class CountsPlan(NamedTuple):
 
 
 class CrossedPlan(NamedTuple):
-    """Packed clicks in [starts[0], end), summed by the values of `groups`, by row (from `starts`) and UTC day.
-
-    `link` is the one link to which the query's filters restrict them, if any.
-    """
+    """Packed clicks in [starts[0], end), summed by the values of `groups` and by row (from `starts`)."""
 
     starts: tuple[datetime, ...]
     end: datetime
     groups: tuple[Dimension, ...]
     filters: tuple[Filter, ...]
-    link: int | None
     visitors: bool
 
 
@@ -132,7 +144,7 @@ class _Selection(NamedTuple):
 
 
 def plan(query: StatsQuery) -> CountsPlan | CrossedPlan:
-    """Return the plan of a query. Raises InvalidError if neither counts nor packed clicks can answer it."""
+    """Return the plan of a query."""
     selection = _select(query)
     if selection is None:
         return _crossed_plan(query)
@@ -145,8 +157,15 @@ def plan(query: StatsQuery) -> CountsPlan | CrossedPlan:
 
 
 def is_crossed(query: StatsQuery) -> bool:
-    """Return whether the query has two dimensions besides link, which stored counts do not have together."""
-    return len(query.dimensions - {Dimension.LINK}) > 1
+    """Return whether stored counts cannot answer the query.
+
+    They have no two dimensions together besides link, and no clicks: a click with two variants stands in both,
+    so only clicks tell which of them have neither or either of two.
+    """
+    if len(query.dimensions - {Dimension.LINK}) > 1:
+        return True
+    variants = query.filters_of(Dimension.VARIANT)
+    return bool(variants) and [(f.operator, len(f.values)) for f in variants] != [("=", 1)]
 
 
 def _select(query: StatsQuery) -> _Selection | None:
@@ -162,12 +181,13 @@ def _select(query: StatsQuery) -> _Selection | None:
     if many_links:
         return _Selection(dimension, filters, None, link_filters)
     if link_filters:
-        return _Selection(dimension, filters, (int(link_filters[0].value),))
+        return _Selection(dimension, filters, tuple(map(int, link_filters[0].values)))
     return _Selection(dimension, filters)
 
 
 def _interval_starts(query: StatsQuery) -> tuple[datetime, ...]:
-    return interval_starts(query.start, query.end, query.interval, period.zone(query.tz))
+    tz = period.zone(query.tz)
+    return interval_starts(query.start, query.end, query.interval, tz, query.week_start)
 
 
 def _whole(query: StatsQuery) -> PeriodSplit:
@@ -208,12 +228,31 @@ def _links_statement(query: StatsQuery, selection: _Selection) -> CountsStatemen
 def _groups_statement(query: StatsQuery, selection: _Selection) -> CountsStatement | None:
     if not query.groups:
         return None
+    statement = _grouped(query, _whole_statement(query, selection))
+    if query.only is not None:
+        return _only(query, statement)
+    by_visitors = query.order == "visitors"
     return msgspec.structs.replace(
-        _grouped(query, _whole_statement(query, selection)),
+        statement,
         order=query.order,
         descending=query.descending,
-        limit=MAX_SORTED + 1 if query.order == "visitors" else query.limit,
+        # Visitors are ordered when they are merged (engine/stats/merge.py).
+        after=None if by_visitors else query.after,
+        link_first=query.groups[0] is Dimension.LINK,
+        limit=MAX_SORTED + 1 if by_visitors else query.limit + 1,
     )
+
+
+def _only(query: StatsQuery, statement: CountsStatement) -> CountsStatement:
+    """Return the statement for the groups that the query names."""
+    assert query.only is not None
+    for dimension, names in zip(query.groups, zip(*query.only, strict=True), strict=False):
+        names = tuple(dict.fromkeys(names))
+        if statement.by_link and dimension is Dimension.LINK:
+            statement = msgspec.structs.replace(statement, links=tuple(map(int, names)))
+        elif statement.by_value and dimension is statement.dimension:
+            statement = msgspec.structs.replace(statement, values=names)
+    return statement
 
 
 def _totals_statement(query: StatsQuery, selection: _Selection) -> CountsStatement | None:
@@ -270,6 +309,27 @@ def _series_statement(query: StatsQuery, selection: _Selection) -> CountsStateme
     return _grouped(query, statement)
 
 
+def visitors_bound(statement: CountsStatement) -> CountsStatement | None:
+    """Return the statement whose visitors bound those of `statement` in each row: it has no filters, and reads
+    the whole profile unless `statement` is of one link. None: nothing is left out."""
+    one_link = statement.links is not None and len(statement.links) == 1
+    if one_link and not statement.filters:
+        return None
+    return msgspec.structs.replace(
+        statement,
+        dimension=Dimension.TOTAL,
+        kinds=(RowKind.ROLLUPS, *(k for k in statement.kinds if k not in _LIVE)),
+        links=statement.links if one_link else _WHOLE_PROFILE,
+        filters=(),
+        values=None,
+        by_link=False,
+        by_value=False,
+        order="",
+        after=None,
+        limit=MAX_SUMS,
+    )
+
+
 def _grouped(query: StatsQuery, statement: CountsStatement) -> CountsStatement:
     return msgspec.structs.replace(
         statement,
@@ -292,15 +352,10 @@ def _whole_days(parts: Iterable[DayPart]) -> tuple[QuarterRange, ...]:
 
 
 def _crossed_plan(query: StatsQuery) -> CrossedPlan:
-    if Dimension.VARIANT in query.dimensions:  # a click can have more than one
-        reason = "must not cross variant with another dimension"
-        raise InvalidError([FieldError("group", reason)])
-    links = [f for f in query.filters_of(Dimension.LINK) if f.operator == "="]
     return CrossedPlan(
         starts=_interval_starts(query) if query.by_time else (query.start,),
         end=query.end,
         groups=query.groups,
         filters=query.filters,
-        link=int(links[0].value) if links else None,
         visitors=query.visitors,
     )

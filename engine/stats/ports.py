@@ -2,17 +2,64 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
-from typing import Any, Final, Protocol
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple, Protocol
 
 from engine.clicks.dimension import TEXT_COLUMNS
+from engine.common.errors import FieldError, InvalidError
 from engine.stats.live import LiveUpdate
 from engine.stats.query import StatsQuery
-from engine.stats.result import Stats
+from engine.stats.result import LinkName, Stats
 
 
-class StatsReader(Protocol):
-    """Answers of stats queries."""
+class ProfileQuestion(NamedTuple):
+    """A stats query about one profile."""
+
+    profile_id: int
+    query: StatsQuery
+
+
+class RecentQuestion(NamedTuple):
+    """A question about what happens on a profile at `now`.
+
+    `active_since`: since when visitors count as active; None: they are not counted. `latest`: the largest
+    number of latest clicks; None: without them.
+    """
+
+    profile_id: int
+    now: datetime
+    active_since: datetime | None = None
+    latest: int | None = None
+
+
+class LatestClick(NamedTuple):
+    """A click or view. `values`: known values, by name of their dimension. `name` is None of a deleted link."""
+
+    at: datetime
+    link_id: int
+    name: LinkName | None
+    values: dict[str, str]
+
+
+class RecentAnswer(NamedTuple):
+    """The answer to a RecentQuestion; None: not asked for. The latest click comes first."""
+
+    visitors_now: int | None
+    latest: list[LatestClick] | None
+
+
+class QuestionError(InvalidError):
+    """A question among several that cannot be answered; `causes` are its errors, by parameter."""
+
+    def __init__(self, number: int, causes: list[FieldError]) -> None:
+        super().__init__(
+            [FieldError(f"questions[{number}].{field}", reason) for field, reason in causes]
+        )
+        self.causes = causes
+
+
+class QueryReader(Protocol):
+    """Answers of single stats queries."""
 
     async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
         """Answer a query about a profile of the tenant. The route must have checked the caller's access.
@@ -26,6 +73,24 @@ class StatsReader(Protocol):
 
         Code that changes counts without a fold must move a journal's `recounted_at`.
         """
+
+
+class StatsReader(QueryReader, Protocol):
+    """Answers of stats queries, one or many."""
+
+    async def answers(
+        self,
+        tenant_id: int,
+        questions: Sequence[ProfileQuestion],
+        recent: RecentQuestion | None = None,
+    ) -> tuple[list[Stats], RecentAnswer | None]:
+        """Answer questions about profiles of the tenant from one database snapshot, in their order.
+
+        Raises the errors of stats(), InvalidError as QuestionError of the first question that is refused.
+        """
+
+    async def first_day(self, tenant_id: int, profile_id: int) -> date | None:
+        """Return the profile's first UTC day with counts; None: it has none."""
 
 
 # Columns of an exported click. `link` 0: the page. `kind`: click or view. `visitor_class`: a value of the

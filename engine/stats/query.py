@@ -3,26 +3,31 @@
 | parameter | meaning | default |
 |---|---|---|
 | `from`, `to` | the half-open period [from, to): instants, or local dates and times read in `tz` | the last 30 days |
-| `interval` | `15m`, `hour`, `day`, `week` or `month`, cut by the clocks of `tz` | `day` |
+| `period` | instead of them: `7d`, `28d`, `month`, `quarter`, `year`, `all` and the like (engine/stats/parameters/named_period.py) | |
+| `interval` | `15m`, `hour`, `day`, `week`, `month`, `quarter` or `year`, cut by the clocks of `tz` | `day`; `month` of `all` |
+| `week_start` | the weekday with which weeks begin, `monday` to `sunday` | `monday` |
 | `tz` | an IANA zone | `UTC` |
-| `group` | up to two of `time` and the dimensions | `time` |
+| `group` | up to two of `time` and the dimensions; or `hour_of_week` | `time` |
 | `metrics` | of `clicks`, `visitors`, `views`, `click_rate`, `bots` | all; by the hour and less, without visitors |
-| `filter[dimension]=v` | only this value; empty: not known | |
-| `filter[dimension]!=v`, `filter[dimension]~=v` | all but this value; values that contain it, ignoring the case of A to Z | |
+| `filter[dimension]=v` | only these values, with commas between; empty: not known | |
+| `filter[dimension]!=v`, `filter[dimension]~=v` | all but these values; values that contain one of these texts, ignoring the case of A to Z | |
 | `link` | short for `filter[link]` | |
-| `compare` | `previous`: add the previous period of the same length | |
+| `compare` | `previous`, `year` or `from..to`: add another period (engine/stats/parameters/comparison.py) | |
+| `fill` | by time: `zero`, a row for each interval, or `none` | `zero` |
 | `order`, `limit` | of groups: a metric or `value`, with `-` from the highest; how many | `-clicks`, 100 |
+| `cursor` | the groups after those of the page before (engine/stats/parameters/group_cursor.py) | |
 
 engine/stats/query_parser.py reads them.
 """  # noqa: E501  # the table is read as it stands
 
-from datetime import UTC, datetime, time
+from datetime import datetime
 from typing import Final, Literal, get_args
 
 import msgspec
 
 from engine.clicks.dimension import Dimension
-from engine.stats import calendar, period
+from engine.stats.parameters.comparison import Comparison
+from engine.stats.parameters.group_cursor import GroupCursor
 from engine.stats.result import TimeInterval
 
 StatsMetric = Literal["clicks", "visitors", "views", "click_rate", "bots"]
@@ -33,32 +38,41 @@ MAX_ROWS: Final = 20_000
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """A condition on the value of a dimension; '': not known."""
+    """A condition on the values of a click in a dimension: one of `values`, none of them, or one that contains
+    one of them; '': not known. A dimension has at most one filter with `=`."""
 
     dimension: Dimension
     operator: Operator
-    value: str
+    values: tuple[str, ...]
 
 
 class StatsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one profile in [start, end), both aware and in UTC, in whole quarters of an hour.
 
     `groups` are dimensions, at most two with the time; `by_time` says whether rows are by `interval` of zone
-    `tz`, too. `order` is a metric or `value`; `limit` bounds the groups, not the intervals.
+    `tz`, too, and `fill` whether intervals without counts have rows. `week_start` is the weekday with which
+    weeks begin; 0: Monday. `by_hour_of_week`: rows are by hour of the local week instead. `order` is a metric
+    or `value`; `limit` bounds the groups, not the intervals, and `after` leaves out those up to a group.
+    `only`: rows are of these groups, in this order, whatever `order` and `limit` say.
     """
 
     start: datetime
     end: datetime
     interval: TimeInterval
     tz: str
+    week_start: int = 0
     by_time: bool = True
+    by_hour_of_week: bool = False
+    fill: bool = False
     groups: tuple[Dimension, ...] = ()
     metrics: tuple[StatsMetric, ...] = ("clicks", "views", "bots")
     filters: tuple[Filter, ...] = ()
     order: str = "clicks"
     descending: bool = True
     limit: int = DEFAULT_LIMIT
-    previous: bool = False
+    after: GroupCursor | None = None
+    only: tuple[tuple[str, ...], ...] | None = None
+    comparison: Comparison | None = None
 
     @property
     def fine(self) -> bool:
@@ -79,26 +93,15 @@ class StatsQuery(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(filter_ for filter_ in self.filters if filter_.dimension is dimension)
 
 
-def previous_period(query: StatsQuery) -> StatsQuery:
-    """Return the query for the previous period, of equal length by the local calendar.
-
-    Before whole months come as many months, and before whole days as many days. If either end is no local
-    midnight, the previous period has as many hours.
-    """
-    tz = period.zone(query.tz)
-    # Days begin at one o'clock where clocks change at midnight.
-    first, last = (
-        datetime.combine(end.astimezone(tz).date(), time()) for end in (query.start, query.end)
-    )
-    midnights = [calendar.midnight(day, tz).astimezone(UTC) for day in (first, last)]
-    if midnights != [query.start, query.end]:
-        before = query.start - (query.end - query.start)
-    elif first.day == last.day == 1:
-        months = (last.year - first.year) * 12 + last.month - first.month
-        index = first.year * 12 + first.month - 1 - months
-        before = calendar.midnight(datetime(index // 12, index % 12 + 1, 1), tz)
-    else:
-        before = calendar.midnight(first - (last - first), tz)
+def compared_query(
+    query: StatsQuery, comparison: Comparison, groups: tuple[tuple[str, ...], ...]
+) -> StatsQuery:
+    """Return the query for the period of its comparison, for the groups of its own answer."""
     return msgspec.structs.replace(
-        query, start=period.floor_quarter(before.astimezone(UTC)), end=query.start, previous=False
+        query,
+        start=comparison.start,
+        end=comparison.end,
+        after=None,
+        only=groups if query.groups else None,
+        comparison=None,
     )

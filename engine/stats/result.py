@@ -1,11 +1,15 @@
 """Results of a stats query."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, Literal, get_args
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
 
-TimeInterval = Literal["15m", "hour", "day", "week", "month"]
+from engine.stats.parameters.group_cursor import GroupCursor
+
+TimeInterval = Literal["15m", "hour", "day", "week", "month", "quarter", "year"]
 
 
 INTERVALS: Final[tuple[str, ...]] = get_args(TimeInterval)
@@ -24,7 +28,8 @@ class StatsRow(msgspec.Struct, frozen=True):
     """A row of an answer.
 
     `time` is the start of the interval, aware, in the query's zone, or None if rows are not by time.
-    `values` are in the order of the query's groups; '': not known.
+    `values` are in the order of the query's groups; '': not known. A row by hour of the week has it as its
+    value, from 0: the first hour of Monday.
     """
 
     time: datetime | None
@@ -35,13 +40,26 @@ class StatsRow(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
 
 
+class LinkName(NamedTuple):
+    """Names of a link: the handle of its profile, its slug (None: it is the page) and title."""
+
+    handle: str
+    slug: str | None
+    title: str
+
+
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """An answer: rows with counts, oldest first, groups in the query's order.
 
     `totals` are of all rows that pass the query's filters, groups beyond its limit included. `as_of`: when the
-    last fold was committed, or None.
+    last fold was committed, or None. `next`: the cursor of further groups, if there are any. `compared`: the
+    answer for the period of the query's comparison. `links`: names of the links that rows are of, by id; a
+    deleted link has none.
     """
 
     rows: tuple[StatsRow, ...]
     as_of: datetime | None
     totals: MetricValues = MetricValues()
+    next: GroupCursor | None = None
+    compared: "Stats | None" = None
+    links: Mapping[str, LinkName] = MappingProxyType({})

@@ -17,8 +17,8 @@ from engine.stats.result import Stats
 from storage.postgres import queries
 from storage.postgres.database import Connection
 from storage.stats.packed_sums import CLICKS_IN_LOOP
-from storage.stats.pieces import StoredPieces, pieces_of, read_pieces, require_few, utc_days
-from storage.stats.statements import ProfileKey
+from storage.stats.pieces import StoredPieces, pieces_of, read_pieces, utc_days
+from storage.stats.reading.statements import ProfileKey
 
 _SQL: Final = queries.load("stats/stats")
 MAX_CROSSED: Final = 500_000
@@ -34,7 +34,9 @@ async def crossed(
     stored = await read_pieces(
         connection, *profile, first, last, columns_of(plan), max_clicks=MAX_CROSSED, in_tables=True
     )
-    require_few(stored.clicks, MAX_CROSSED, "two dimensions are counted together")
+    if stored.clicks > MAX_CROSSED:
+        day = await connection.fetchval(_SQL["few_since"], *profile, first, last, MAX_CROSSED)
+        raise InvalidError([FieldError("from", _too_many(stored.clicks, day, last))])
     if stored.clicks < CLICKS_IN_LOOP:
         return _answer(stored, query, plan)
     # In a thread, because it may take tenths of a second, and other requests must not wait.
@@ -44,6 +46,17 @@ async def crossed(
 def _answer(stored: StoredPieces, query: StatsQuery, plan: CrossedPlan) -> Stats:
     rows = [*stored.packed, *stored.pending, *stored.in_tables]
     return crossed_sums(ProfileClicks(pieces_of(rows)), query, plan, stored.as_of, MAX_GROUPS)
+
+
+def _too_many(clicks: int, day: date, last: date) -> str:
+    """Return the reason of a refusal; the period has few enough clicks from `day` on."""
+    offer = f"ask for {day} or later"
+    if day > last:
+        offer = "its last day alone has too many; ask for one dimension"
+    return (
+        f"must be later: two dimensions are counted together in at most {MAX_CROSSED} clicks, and the period "
+        f"has about {clicks}; {offer}"
+    )
 
 
 async def _require_kept(connection: Connection, profile: ProfileKey, first: date) -> None:

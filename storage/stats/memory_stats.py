@@ -1,10 +1,11 @@
 """Stats in memory: the twin of storage/stats/reader.py, which reads each click and counts visitors exactly."""
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import trio
 
 from engine.clicks.click import (
@@ -17,17 +18,18 @@ from engine.clicks.click import (
     time_of,
 )
 from engine.clicks.dimension import Dimension
-from engine.stats import calendar, period
+from engine.stats import calendar, hour_of_week, period
 from engine.stats.dimension_counts import dimension_values
 from engine.stats.ordering import RowGroup, order_groups
+from engine.stats.parameters.filter_values import CASELESS
 from engine.stats.ports import CLICK_COLUMNS
-from engine.stats.query import Filter, StatsQuery
+from engine.stats.query import Filter, StatsQuery, compared_query
 from engine.stats.result import MetricValues, Stats
 from storage.stats.memory_click_tables import MemoryClickTables
 
 
 class MemoryStatsReader:
-    """StatsReader over the clicks of a memory ledger."""
+    """QueryReader over the clicks of a memory ledger."""
 
     def __init__(self, counts: MemoryClickTables) -> None:
         self._counts = counts
@@ -38,9 +40,8 @@ class MemoryStatsReader:
             click
             for _, click in self._counts.clicks
             if (click.tenant_id, click.profile_id) == (tenant_id, profile_id)
-            and query.start <= moment(click) < query.end
         ]
-        return counted(clicks, query, self._counts.committed_at)
+        return answered(clicks, query, self._counts.committed_at)
 
     async def version(self) -> str:
         await trio.lowlevel.checkpoint()
@@ -82,8 +83,21 @@ def _exported(click: Click, at: datetime) -> tuple[Any, ...]:
     return tuple(columns[column] or None for column in CLICK_COLUMNS)
 
 
+def answered(clicks: Sequence[Click], query: StatsQuery, as_of: datetime | None) -> Stats:
+    """Return the answer by brute force, from all clicks of one profile, with its comparison."""
+    stats = counted((c for c in clicks if query.start <= moment(c) < query.end), query, as_of)
+    if query.comparison is None:
+        return stats
+    groups = tuple(dict.fromkeys(row.values for row in stats.rows))
+    before = compared_query(query, query.comparison, groups)
+    compared = (c for c in clicks if before.start <= moment(c) < before.end)
+    return msgspec.structs.replace(stats, compared=counted(compared, before, as_of))
+
+
 def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) -> Stats:
     """Return the answer by brute force, from clicks of one profile within the period."""
+    if query.by_hour_of_week:
+        return hour_of_week.folded(query, counted(clicks, hour_of_week.hourly(query), as_of))
     tz = period.zone(query.tz)
     totals, groups = _Sum(), defaultdict[RowGroup, _Sum](_Sum)
     for click in clicks:
@@ -94,11 +108,14 @@ def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) 
         start = None
         if query.by_time:
             # Datetimes of one zone compare by the clock on the wall, so only UTC tells a doubled hour apart.
-            start = calendar.interval_start(moment(click), query.interval, tz).astimezone(UTC)
+            start = calendar.interval_start(
+                moment(click), query.interval, tz, query.week_start
+            ).astimezone(UTC)
         for values in _combinations(click, query):
             groups[RowGroup(start, values)].add(click)
     counts = {key: sums.counted(query) for key, sums in groups.items() if sums.any}
-    return Stats(rows=order_groups(counts, query, tz), totals=totals.counted(query), as_of=as_of)
+    rows, following = order_groups(counts, query, tz)
+    return Stats(rows=rows, totals=totals.counted(query), as_of=as_of, next=following)
 
 
 class _Sum:
@@ -133,16 +150,23 @@ def moment(click: Click) -> datetime:
 
 
 def _passes(click: Click, filters: Iterable[Filter]) -> bool:
-    return all(any(passes(f, value) for value in values(click, f.dimension)) for f in filters)
+    """Return whether the click fulfils all conditions: with `!=` by all of its values, else by any."""
+    for condition in filters:
+        each = [passes(condition, value) for value in values(click, condition.dimension)]
+        if not each or not (all(each) if condition.operator == "!=" else any(each)):
+            return False
+    return True
 
 
 def passes(condition: Filter, value: str) -> bool:
     """Return whether a value fulfils the condition."""
+    caseless = condition.dimension in CASELESS
+    same = (_lower(value) == _lower(v) if caseless else value == v for v in condition.values)
     if condition.operator == "=":
-        return value == condition.value
+        return any(same)
     if condition.operator == "!=":
-        return value != condition.value
-    return _lower(condition.value) in _lower(value)
+        return not any(same)
+    return any(_lower(part) in _lower(value) for part in condition.values)
 
 
 def _lower(text: str) -> str:

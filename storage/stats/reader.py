@@ -1,35 +1,36 @@
-"""Stats read from Postgres: packed clicks, and the counts of hot days.
+"""Stats read from Postgres: answers to questions, all from one database snapshot.
 
-engine/stats/plan.py decides which rows answer a query, storage/stats/statements.py has their SQL, this
-module executes the statements, and engine/stats/merge.py makes an answer of the sums. Packed clicks are summed
-by storage/stats/packed_sums.py. If the period has a hot day, Postgres adds, orders and limits the sums of both;
-else the packed clicks are the whole answer. Python cuts intervals by the zone's clock and Postgres only sums
-between instants, so totals are exact on days of 23 and 25 hours too. An answer comes from one database
-snapshot, under the tenant's row-level security. Postgres ends a statement at the time limit.
+An answer comes from stored counts (storage/stats/reading/counts_reading.py), or of two crossed dimensions from
+packed clicks (storage/stats/crossed.py). Everything is read under the tenant's row-level security. Postgres
+ends a statement at the time limit, and of many questions none begins after MAX_BATCH_S.
 """
 
-from collections import defaultdict
+import time
+from collections.abc import Sequence
+from datetime import date
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from engine.accounts.access import Caller
-from engine.common.errors import SlowQueryError
-from engine.stats import merge
-from engine.stats.merge import SumKey, Sums
-from engine.stats.packed.column_sums import ColumnSums, SketchKey, columns_of
-from engine.stats.plan import CountsPlan, CountsStatement, CrossedPlan, plan
-from engine.stats.query import StatsQuery
-from engine.stats.result import MetricValues, Stats, StatsRow
+from engine.clicks.dimension import Dimension
+from engine.common.errors import InvalidError, SlowQueryError
+from engine.stats import hour_of_week
+from engine.stats.plan import CrossedPlan, plan
+from engine.stats.ports import ProfileQuestion, QuestionError, RecentAnswer, RecentQuestion
+from engine.stats.query import StatsQuery, compared_query
+from engine.stats.result import LinkName, Stats
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
-from storage.stats import statements
 from storage.stats.crossed import crossed
-from storage.stats.packed_sums import MAX_CLICKS, PackedSums
-from storage.stats.pieces import read_pieces, require_few, utc_days
-from storage.stats.statements import ProfileKey
+from storage.stats.reading.counts_reading import CountsReading
+from storage.stats.reading.recent import recent_answer
+from storage.stats.reading.statements import ProfileKey
 
 _SQL: Final = queries.load("stats/stats")
+MAX_BATCH_S: Final = 10.0
+_TOO_MANY: Final = "the questions take too long together; ask fewer of them"
 
 
 class PostgresStatsReader:
@@ -40,20 +41,48 @@ class PostgresStatsReader:
         self._timeout_ms = timeout_ms
 
     async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
-        planned = plan(query)
-        profile = ProfileKey(tenant_id, profile_id)
+        try:
+            ((stats,), _) = await self.answers(tenant_id, [ProfileQuestion(profile_id, query)])
+        except QuestionError as error:
+            raise InvalidError(error.causes) from None
+        return stats
 
-        async def work(connection: Connection) -> Stats:
+    async def answers(
+        self,
+        tenant_id: int,
+        questions: Sequence[ProfileQuestion],
+        recent: RecentQuestion | None = None,
+    ) -> tuple[list[Stats], RecentAnswer | None]:
+        async def work(connection: Connection) -> tuple[list[Stats], RecentAnswer | None]:
             await connection.execute(_SQL["limits"], str(self._timeout_ms))
+            last_start = time.monotonic() + MAX_BATCH_S
             try:
-                if isinstance(planned, CrossedPlan):
-                    return await crossed(connection, profile, query, planned)
-                return await _CountsReading(connection, profile, query, planned).stats()
+                answers: list[Stats] = []
+                for number, (profile_id, query) in enumerate(questions):
+                    if answers and time.monotonic() > last_start:
+                        raise SlowQueryError(_TOO_MANY)
+                    try:
+                        profile = ProfileKey(tenant_id, profile_id)
+                        answers.append(await _answer(connection, profile, query))
+                    except InvalidError as error:
+                        raise QuestionError(number, error.errors) from None
+                if recent is None:
+                    return answers, None
+                profile = ProfileKey(tenant_id, recent.profile_id)
+                return answers, await recent_answer(connection, profile, recent)
             except asyncpg.QueryCanceledError:
                 raise SlowQueryError(
                     "the query takes too long; ask for a shorter period, a longer interval, "
                     "fewer groups or a lower limit"
                 ) from None
+
+        return await self._database.transaction(work, caller=Caller(tenant_id, 0), read_only=True)
+
+    async def first_day(self, tenant_id: int, profile_id: int) -> date | None:
+        async def work(connection: Connection) -> date | None:
+            await connection.execute(_SQL["limits"], str(self._timeout_ms))
+            day: date | None = await connection.fetchval(_SQL["first_day"], tenant_id, profile_id)
+            return day
 
         return await self._database.transaction(work, caller=Caller(tenant_id, 0), read_only=True)
 
@@ -64,111 +93,33 @@ class PostgresStatsReader:
         return await self._database.transaction(work, read_only=True)
 
 
-class _CountsReading:
-    """The reading of one answer from stored counts, in one transaction."""
-
-    def __init__(
-        self, connection: Connection, profile: ProfileKey, query: StatsQuery, planned: CountsPlan
-    ) -> None:
-        self._connection = connection
-        self._profile = profile
-        self._query = query
-        self._plan = planned
-        self._links: tuple[int, ...] | None = None
-
-    async def stats(self) -> Stats:
-        columns = set().union(*(columns_of(each) for each in self._plan if each is not None))
-        days = utc_days(self._query.start, self._query.end)
-        stored = await read_pieces(
-            self._connection, *self._profile, *days, columns, max_clicks=MAX_CLICKS
+async def _answer(connection: Connection, profile: ProfileKey, query: StatsQuery) -> Stats:
+    stats = await _counted(connection, profile, query)
+    if query.comparison is not None:
+        groups = tuple(dict.fromkeys(row.values for row in stats.rows))
+        compared = await _counted(
+            connection, profile, compared_query(query, query.comparison, groups)
         )
-        require_few(stored.clicks, MAX_CLICKS, "a question counts")
-        self._has_tables = stored.has_tables
-        self._clicks = PackedSums(stored)
-        if self._plan.links is not None:
-            self._links = merge.links_of(await self._counts(self._plan.links))
-        rows = await self._rows()
-        return Stats(rows=rows, as_of=stored.as_of, totals=await self._totals(rows))
-
-    async def _rows(self) -> tuple[StatsRow, ...]:
-        groups = None
-        if self._plan.groups is not None:
-            groups = await self._groups(self._plan.groups)
-        series = self._plan.series
-        if series is None:
-            return merge.group_rows(self._query, groups or {})
-        if groups is not None:
-            if not groups:
-                return ()
-            series = merge.of_groups(series, groups)
-        sums = await self._sums(series)
-        return merge.series_rows(self._query, series.split.starts, sums, groups)
-
-    async def _groups(self, statement: CountsStatement) -> Sums:
-        sums = await self._counts(statement)
-        merge.check_sortable(self._query, sums)
-        if statement.sketches is not None:  # of these groups only
-            few = merge.of_links(merge.of_groups(statement, sums), self._links)
-            await self._add_visitors(few, sums, await self._clicks.packed(few, visitors=True))
-        return merge.first_groups(self._query, sums)
-
-    async def _totals(self, rows: tuple[StatsRow, ...]) -> MetricValues:
-        if self._plan.totals is None:
-            return merge.total_of_rows(rows)
-        return merge.total(self._query, await self._sums(self._plan.totals))
-
-    async def _sums(self, statement: CountsStatement) -> Sums:
-        """Return the sums of a statement with their visitors."""
-        statement = merge.of_links(statement, self._links)
-        packed = await self._clicks.packed(statement, visitors=statement.sketches is not None)
-        sums = await self._with_tables(statement, packed)
-        await self._add_visitors(statement, sums, packed)
-        return sums
-
-    async def _counts(self, statement: CountsStatement) -> Sums:
-        """Return the sums of a statement without their visitors."""
-        statement = merge.of_links(statement, self._links)
-        return await self._with_tables(
-            statement, await self._clicks.packed(statement, visitors=False)
-        )
-
-    async def _with_tables(self, statement: CountsStatement, packed: list[ColumnSums]) -> Sums:
-        if not self._has_tables:
-            return merge.packed_sums(packed, statement)
-        pending = await self._clicks.pending(statement)
-        text, values = statements.counts(self._profile, statement, (*packed, *pending))
-        rows = await self._connection.fetch(text, *values)
-        return {SumKey(*row[:3]): MetricValues(*row[3:7]) for row in rows}
-
-    async def _add_visitors(
-        self, statement: CountsStatement, sums: Sums, packed: list[ColumnSums]
-    ) -> None:
-        """Add the visitors of tables, of hot days' deltas and of packed clicks to sums."""
-        if statement.sketches is None:
-            return
-        if self._has_tables:
-            sketches = await self._sketches(statement)
-            merge.add_visitors(
-                sums, ((key, parts) for (key, _), parts in sketches.items()),
-                add_stored=statement.sketches.add_stored,
-            )  # fmt: skip
-        merge.add_counted_visitors(sums, packed)
-
-    async def _sketches(
-        self, statement: CountsStatement
-    ) -> dict[tuple[SumKey, SketchKey], list[bytes]]:
-        text, values = statements.sketches(self._profile, statement)
-        sketches: defaultdict[tuple[SumKey, SketchKey], list[bytes]] = defaultdict(list)
-        for link, value, row, parts, *stored in await self._connection.fetch(text, *values):
-            key = SketchKey(stored[0], stored[1], row, stored[2])
-            sketches[SumKey(link, value, row), key] += parts
-        for part in await self._clicks.sketches(statement):
-            for key, sketch in part.items():
-                sketches[_sum_key(statement, key), key].append(sketch)
-        return sketches
+        stats = msgspec.structs.replace(stats, compared=compared)
+    if Dimension.LINK not in query.groups:
+        return stats
+    return msgspec.structs.replace(stats, links=await _names(connection, profile, query, stats))
 
 
-def _sum_key(statement: CountsStatement, key: SketchKey) -> SumKey:
-    return SumKey(
-        key.link if statement.by_link else None, key.value if statement.by_value else None, key.row
-    )
+async def _counted(connection: Connection, profile: ProfileKey, query: StatsQuery) -> Stats:
+    if query.by_hour_of_week:
+        series = await _counted(connection, profile, hour_of_week.hourly(query))
+        return hour_of_week.folded(query, series)
+    planned = plan(query)
+    if isinstance(planned, CrossedPlan):
+        return await crossed(connection, profile, query, planned)
+    return await CountsReading(connection, profile, query, planned).stats()
+
+
+async def _names(
+    connection: Connection, profile: ProfileKey, query: StatsQuery, stats: Stats
+) -> dict[str, LinkName]:
+    place = query.groups.index(Dimension.LINK)
+    links = sorted({int(row.values[place]) for row in stats.rows})
+    rows = await connection.fetch(_SQL["link_names"], *profile, links)
+    return {str(link): LinkName(*names) for link, *names in rows}

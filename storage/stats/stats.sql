@@ -4,7 +4,7 @@ SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 
 
 -- name: counts
 -- Sum counts by row of the answer, and by link and value if the statement is by them: stored ones, and the sums of
--- packed clicks, which have their visitors elsewhere (storage/stats/reader.py). storage/stats/statements.py fills in
+-- packed clicks, which have their visitors elsewhere (storage/stats/reader.py). storage/stats/reading/statements.py fills in
 -- the parts in braces: `rows` is a union of the queries below.
 SELECT link, value, row,
     sum(clicks)::bigint AS clicks, sum(views)::bigint AS views, sum(bots)::bigint AS bots,
@@ -21,27 +21,33 @@ FROM (
         :packed_views::bigint[], :packed_bots::bigint[]) AS packed (link, value, row, clicks, views, bots)
 ) AS counts
 GROUP BY 1, 2, 3
-HAVING sum(clicks) + sum(views) + sum(bots) > 0
-ORDER BY {order}, 2, 1, 3
+HAVING sum(clicks) + sum(views) + sum(bots) > 0 {after}
+ORDER BY {order}
 LIMIT :limit;
 
 -- name: sketches
 -- Collect the sketches from which visitors are merged: by UTC day, as visitors of different days are different.
-SELECT {link} AS link, {value} AS value, row, array_agg(visitors) AS sketches, link_id, stored.value AS stored_value,
-    day
+SELECT {link} AS link, {value} AS value, row, array_agg(visitors) AS sketches, day
 FROM (
     {rows}
 ) AS stored
 WHERE {passes}
-GROUP BY link_id, stored.value, row, day;
+GROUP BY 1, 2, row, day;
 
 -- name: passes
--- Choose rows by their value: one of `values`, none of `unequal`, and with all of `contained` in it (ignoring the
--- case of A to Z).
-(:values::text[] IS NULL OR stored.value = ANY(:values))
-    AND (:unequal::text[] IS NULL OR stored.value <> ALL(:unequal))
-    AND (:contained::text[] IS NULL OR
-        NOT EXISTS (SELECT FROM unnest(:contained) AS part WHERE strpos(lower(stored.value), part) = 0));
+-- Choose rows by their value: one of `values`, none of `unequal`, and of `contained` one of each number of
+-- `contained_by` in it (ignoring the case of A to Z). The brace is filled with the value, or with it in lower case.
+(:values::text[] IS NULL OR {operand} = ANY(:values))
+    AND (:unequal::text[] IS NULL OR {operand} <> ALL(:unequal))
+    AND (:contained::text[] IS NULL OR NOT EXISTS (
+        SELECT FROM unnest(:contained, :contained_by::int[]) AS part (text, number)
+        GROUP BY number HAVING bool_and(strpos(lower(stored.value), text) = 0)));
+
+-- name: after
+-- Choose groups behind a cursor's: those of a lower (or higher) metric, then those of the same and a higher value.
+AND ({number} {sign} {last}
+    OR ({number} IS NOT DISTINCT FROM {last} AND ({value}, {link}) > (:after_value, :after_link))
+    OR ({number} IS NULL AND {last} IS NOT NULL));
 
 -- name: rollups
 -- Read rollups that are not compacted.
@@ -148,6 +154,23 @@ JOIN dimension_quarters AS q ON
 CROSS JOIN LATERAL unnest(q.at, q.sketches) AS u (at, sketch)
 WHERE u.at >= part.first AND u.at < part.next AND u.sketch IS NOT NULL;
 
+-- name: first_day
+-- Return the first UTC day of a profile with counts; NULL: there is none.
+SELECT least(
+    (SELECT min(day) FROM click_deltas WHERE tenant_id = $1 AND profile_id = $2),
+    (SELECT min(day) FROM click_segments WHERE tenant_id = $1 AND profile_id = $2),
+    (SELECT min(bucket AT TIME ZONE 'UTC')::date FROM rollups WHERE tenant_id = $1 AND profile_id = $2),
+    (SELECT min(day) FROM profile_days WHERE tenant_id = $1 AND profile_id = $2 AND hot)
+) AS day;
+
+-- name: link_names
+-- Return the names of a profile's links $3; of 0, its page.
+SELECT links.id, handle, slug, links.title
+FROM profiles JOIN links ON links.tenant_id = profiles.tenant_id AND links.profile_id = profiles.id
+WHERE profiles.tenant_id = $1 AND profiles.id = $2 AND links.id = ANY($3::bigint[])
+UNION ALL
+SELECT 0, handle, NULL, title FROM profiles WHERE tenant_id = $1 AND id = $2 AND 0 = ANY($3::bigint[]);
+
 -- name: stats_version
 -- Return the stats version, which changes with each commit. The time of the latest commit alone would miss a
 -- commit that began earlier and ended later.
@@ -161,6 +184,20 @@ SELECT greatest((now() AT TIME ZONE 'UTC')::date - raw_retention_days::int, (
     SELECT max(since) FROM raw_click_retention WHERE (tenant_id, profile_id) IN (($1, $2), (0, 0))
 )) AS since
 FROM profiles WHERE tenant_id = $1 AND id = $2;
+
+-- name: few_since
+-- Return the UTC day from which on the pieces of days until $4 have at most $5 clicks; those from $3 on have more.
+SELECT max(last) + 1 FROM (
+    SELECT last, sum(clicks) OVER (ORDER BY last DESC) AS clicks
+    FROM (
+        SELECT day AS last, clicks FROM click_deltas
+        WHERE tenant_id = $1 AND profile_id = $2 AND day BETWEEN $3 AND $4
+        UNION ALL
+        SELECT day + days - 1, clicks FROM click_segments
+        WHERE tenant_id = $1 AND profile_id = $2 AND day BETWEEN greatest($3::date, '0002-01-01') - 31 AND $4
+            AND day + days > $3
+    ) AS pieces
+) AS since WHERE clicks > $5;
 
 -- name: has_hot_days
 -- Return whether a profile has hot days from $3 on, before $4.

@@ -4,7 +4,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
@@ -43,6 +43,7 @@ from engine.operations.health import Component, Health
 from engine.operations.metrics import ProcessMetrics, Sample
 from engine.operations.settings import Settings
 from engine.operations.system import ProcessState
+from engine.stats.ports import ProfileQuestion, RecentAnswer, RecentQuestion
 from engine.stats.query import StatsQuery
 from engine.stats.result import Stats
 from storage.accounts.memory_accounts import MemoryAccountStore
@@ -99,12 +100,29 @@ class GivenStats:
         self.answer = Stats(rows=(), as_of=None)
         self.query: StatsQuery | None = None
         self.asked = 0
+        self.questions: list[ProfileQuestion] = []
+        self.recent: RecentQuestion | None = None
+        self.activity = RecentAnswer(None, None)
+        self.day: date | None = None
         self.stats_version: str | None = "1"
 
     async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
         self.query = query
         self.asked += 1
         return self.answer
+
+    async def answers(
+        self,
+        tenant_id: int,
+        questions: Sequence[ProfileQuestion],
+        recent: RecentQuestion | None = None,
+    ) -> tuple[list[Stats], RecentAnswer | None]:
+        self.questions, self.recent = list(questions), recent
+        stats = [await self.stats(tenant_id, *question) for question in questions]
+        return stats, None if recent is None else self.activity
+
+    async def first_day(self, tenant_id: int, profile_id: int) -> date | None:
+        return self.day
 
     async def version(self) -> str:
         return self.stats_version or ""

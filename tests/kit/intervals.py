@@ -27,11 +27,17 @@ def label(moment: datetime, interval: TimeInterval, tz: ZoneInfo) -> tuple[objec
         return (wall.date(), wall.hour, wall.utcoffset())
     if interval == "day":
         return (wall.date(),)
-    return wall.isocalendar()[:2] if interval == "week" else (wall.year, wall.month)
+    if interval == "week":
+        return wall.isocalendar()[:2]
+    months = {"month": 1, "quarter": 3, "year": 12}[interval]
+    return wall.year, (wall.month - 1) // months
 
 
 def first_moment(moment: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:
     """Return the earliest quarter of an hour with the moment's label, by walking back."""
+    if interval not in ("15m", "hour"):
+        while label(moment - timedelta(days=1), interval, tz) == label(moment, interval, tz):
+            moment -= timedelta(days=1)
     while label(moment - QUARTER, interval, tz) == label(moment, interval, tz):
         moment -= QUARTER
     return moment

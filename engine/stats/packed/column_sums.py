@@ -4,7 +4,7 @@ Exact for every zone, as rows begin with quarters of an hour, and for visitors: 
 and UTC day, whatever its links and values.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from engine.clicks.dimension import ALL_LINKS, Dimension
 from engine.stats.packed.packed_clicks import COLUMN_OF, Numbers
 from engine.stats.packed.profile_clicks import QUARTERS, Mask, ProfileClicks, Values
+from engine.stats.parameters.filter_values import CASELESS
 from engine.stats.plan import CountsStatement
 from engine.stats.query import Filter
 from engine.stats.sketch import sketches
@@ -182,23 +183,20 @@ def _values(clicks: ProfileClicks, dimension: Dimension) -> Values:
 
 
 def _passes(value: str, statement: CountsStatement) -> bool:
-    if statement.values is not None and value not in statement.values:
-        return False
-    return passes(value, statement.filters)
+    if statement.values is not None:  # of groups, which pass the filters
+        return value in statement.values
+    return all(passes(value, filter_) for filter_ in statement.filters)
 
 
-def passes(value: str, filters: Iterable[Filter]) -> bool:
-    """Return whether a dimension's value passes filters: one of those with `=`, and all of the others."""
-    equals: list[bool] = []
-    for filter_ in filters:
-        operator, operand = filter_.operator, filter_.value
-        if operator == "=":
-            equals.append(value == operand)
-        elif (operator == "!=" and value == operand) or (
-            operator == "~=" and ascii_lower(operand) not in ascii_lower(value)
-        ):
-            return False
-    return any(equals) if equals else True
+def passes(value: str, filter_: Filter) -> bool:
+    """Return whether a dimension's value passes a filter."""
+    if filter_.operator == "~=":
+        return any(ascii_lower(part) in ascii_lower(value) for part in filter_.values)
+    if filter_.dimension in CASELESS:
+        same = ascii_lower(value) in map(ascii_lower, filter_.values)
+    else:
+        same = value in filter_.values
+    return same == (filter_.operator == "=")
 
 
 def ascii_lower(text: str) -> str:

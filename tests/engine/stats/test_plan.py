@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.clicks.dimension import ALL_LINKS, Dimension
-from engine.common.errors import InvalidError
 from engine.stats.plan import (
     CountsPlan,
     CrossedPlan,
@@ -13,6 +12,7 @@ from engine.stats.plan import (
     RowKind,
     VisitorSketches,
     plan,
+    visitors_bound,
 )
 from engine.stats.query import StatsQuery
 from engine.stats.query_parser import parse_query
@@ -83,7 +83,7 @@ def test_groups_by_link_and_value_read_the_rows_of_each_link() -> None:
     assert (links.dimension, links.by_value) == (Dimension.LINK, True)
     assert groups is not None
     assert (groups.links, groups.by_link, groups.by_value) == (None, True, True)
-    assert (groups.order, groups.limit) == ("clicks", 7)
+    assert (groups.order, groups.limit) == ("clicks", 8)  # one more shows that there are more
     assert series is None
     assert totals is not None
     assert not totals.by_link
@@ -94,7 +94,7 @@ def test_links_alone_are_values_of_their_dimension() -> None:
     assert plan_.links is None
     assert plan_.groups is not None
     assert plan_.groups.dimension is Dimension.LINK
-    assert [filter_.value for filter_ in plan_.groups.filters] == ["5"]
+    assert [filter_.values for filter_ in plan_.groups.filters] == [("5",)]
 
 
 def test_a_filter_by_one_link_is_that_links_rows() -> None:
@@ -125,7 +125,33 @@ def test_two_dimensions_are_counted_from_raw_clicks() -> None:
     planned = plan(query("visitors", **MARCH, group="country,browser", link="5"))
     assert isinstance(planned, CrossedPlan)
     assert planned.groups == (Dimension.COUNTRY, Dimension.BROWSER)
-    assert planned.link == 5
     assert planned.visitors
-    with pytest.raises(InvalidError, match="variant"):
-        plan(query(**MARCH, group="country,variant"))
+
+
+@pytest.mark.parametrize(
+    ("filters", "crossed"),
+    [
+        ({"filter[variant]": "9.1.0"}, False),
+        ({"filter[variant]": "9.1.0,9.1.1"}, True),
+        ({"filter[variant]!": "9.1.0"}, True),
+        ({"filter[country]": "DE,IT", "filter[country]!": "IT"}, False),
+        ({"filter[country]": "DE", "link": "5,6"}, False),
+        ({"filter[country]": "DE", "filter[os]": "iOS"}, True),
+    ],
+)
+def test_sums_by_value_cannot_tell_clicks_with_two_variants_apart(
+    filters: dict[str, str], crossed: bool
+) -> None:
+    assert isinstance(plan(query(**MARCH, **filters)), CrossedPlan) == crossed
+
+
+def test_visitors_under_filters_are_bounded_by_those_without() -> None:
+    series = counts(query("visitors", **MARCH, **{"filter[country]!": "DE"})).series
+    assert series is not None
+    bound = visitors_bound(series)
+    assert bound is not None
+    assert (bound.dimension, bound.links, bound.filters) == (Dimension.TOTAL, (ALL_LINKS,), ())
+    assert bound.split == series.split
+    of_link = counts(query("visitors", **MARCH, link="5")).series
+    assert of_link is not None
+    assert visitors_bound(of_link) is None

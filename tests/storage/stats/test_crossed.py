@@ -13,7 +13,7 @@ from engine.stats.plan import CrossedPlan, plan
 from engine.stats.query_parser import parse_query
 from engine.stats.result import MetricValues, Stats
 from storage.stats.crossed import crossed
-from storage.stats.statements import ProfileKey
+from storage.stats.reading.statements import ProfileKey
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 PARAMETERS = [("group", "utm_campaign,utm_term"), ("from", "2026-11-01"), ("to", "2026-11-26")]

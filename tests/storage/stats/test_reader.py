@@ -18,7 +18,7 @@ from engine.clicks.click import Click, ClickKind
 from engine.clicks.dimension import Dimension
 from engine.clicks.rollup import TIME_BUCKET_US
 from engine.stats.ledger_ports import ClickLedger
-from engine.stats.ports import StatsReader
+from engine.stats.ports import QueryReader
 from engine.stats.query import Filter, StatsQuery
 from engine.stats.result import StatsRow, TimeInterval
 from storage.clicks.ledger import PostgresClickLedger
@@ -39,7 +39,7 @@ class StatsBench(NamedTuple):
     """A ledger and a reader over one state."""
 
     ledger: ClickLedger
-    reader: StatsReader
+    reader: QueryReader
 
     async def fold(self, clicks: list[Click]) -> None:
         await self.ledger.register(uuid4())
@@ -134,7 +134,7 @@ async def totals_match(
 
 
 def of_link(link_id: int | None) -> tuple[Filter, ...]:
-    return () if link_id is None else (Filter(Dimension.LINK, "=", str(link_id)),)
+    return () if link_id is None else (Filter(Dimension.LINK, "=", (str(link_id),)),)
 
 
 def bucket(click: Click) -> datetime:

@@ -1,10 +1,11 @@
 """SQL of the statements of a stats plan (engine/stats/plan.py). All values are parameters."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from engine.stats.packed.column_sums import ColumnSums, ascii_lower
+from engine.stats.parameters.filter_values import CASELESS
 from engine.stats.plan import CountsStatement, RowKind
 from engine.stats.query import Filter
 from storage.postgres import queries
@@ -27,6 +28,11 @@ _ORDERS: Final = {
 }
 
 
+_VALUE: Final = "coalesce(value, '') COLLATE \"C\""
+_LINK: Final = "coalesce(link::text, '') COLLATE \"C\""
+_LAST: Final = {"click_rate": ":after_clicks::numeric / nullif(:after_views::numeric, 0)"}
+
+
 class ProfileKey(NamedTuple):
     """The key of a profile's rows."""
 
@@ -40,7 +46,8 @@ def counts(
     """Return the query that sums stored counts and the sums of packed clicks, and its parameters."""
     rows = tuple(_ROWS[kind] for kind in statement.kinds)
     order = _order(statement.order, statement.descending)
-    text = _text(_SQL["counts"], rows, statement.by_link, statement.by_value, order)
+    after = _after(statement.order, statement.descending) if statement.after else ""
+    text = _text(_SQL["counts"], rows, statement, order, after)
     return queries.bind(text, _values(profile, statement) | _packed(packed))
 
 
@@ -58,27 +65,56 @@ def sketches(profile: ProfileKey, statement: CountsStatement) -> tuple[str, list
     rows = [_SQL["live_sketches"]]
     if statement.sketches is not None and statement.sketches.ranges:
         rows.append(_SQL["quarter_sketches"])
-    text = _text(_SQL["sketches"], tuple(rows), statement.by_link, statement.by_value, "")
+    text = _text(_SQL["sketches"], tuple(rows), statement)
     return queries.bind(text, _values(profile, statement))
 
 
+def _text(
+    query: str, rows: tuple[str, ...], statement: CountsStatement, order: str = "", after: str = ""
+) -> str:
+    # Values of groups are as they are stored, those of filters are not.
+    caseless = statement.values is None and statement.dimension in CASELESS
+    return _filled(query, rows, statement.by_link, statement.by_value, caseless, order, after)
+
+
 @lru_cache(256)
-def _text(query: str, rows: tuple[str, ...], by_link: bool, by_value: bool, order: str) -> str:
+def _filled(
+    query: str, rows: tuple[str, ...], by_link: bool, by_value: bool, caseless: bool, order: str,
+    after: str,
+) -> str:  # fmt: skip
     return query.format(
         rows="\n    UNION ALL\n".join(rows),
-        passes=_SQL["passes"],
+        passes=_SQL["passes"].format(operand="lower(stored.value)" if caseless else "stored.value"),
         link="link_id" if by_link else "NULL::bigint",
         value="stored.value" if by_value else "NULL::text",
         order=order,
+        after=after,
     )
 
 
 def _order(order: str, descending: bool) -> str:
+    """Return the order of sums, as engine/stats/ordering.py has it."""
     direction = "DESC" if descending else "ASC"
     if order == "value":
-        return f"2 {direction}, 1 {direction}"
+        return f"{_VALUE} {direction}, {_LINK} {direction}"
     # Groups without a rate come last either way.
-    return f"{_ORDERS[order]} {direction} NULLS LAST" if order else "3"
+    return f"{_ORDERS[order]} {direction} NULLS LAST, {_VALUE}, {_LINK}" if order else "3, 2, 1"
+
+
+@lru_cache(64)
+def _after(order: str, descending: bool) -> str:
+    """Return the condition that a group comes behind the cursor's."""
+    sign = "<" if descending else ">"
+    if order == "value":
+        return f"AND ({_VALUE}, {_LINK}) {sign} (:after_value, :after_link)"
+    number = _ORDERS[order]
+    return _SQL["after"].format(
+        number=number,
+        last=_LAST.get(order, f":after_{order}::numeric"),
+        sign=sign,
+        value=_VALUE,
+        link=_LINK,
+    )
 
 
 def _values(profile: ProfileKey, statement: CountsStatement) -> dict[str, Any]:
@@ -92,6 +128,7 @@ def _values(profile: ProfileKey, statement: CountsStatement) -> dict[str, Any]:
         "starts": split.starts,
         "limit": statement.limit,
         **_filter_values(statement),
+        **_after_values(statement),
         "month_firsts": [months.first for months in split.months],
         "month_ends": [months.end for months in split.months],
         "day_firsts": [days.first for days in split.days],
@@ -106,18 +143,41 @@ def _values(profile: ProfileKey, statement: CountsStatement) -> dict[str, Any]:
     }
 
 
-def _filter_values(statement: CountsStatement) -> dict[str, Any]:
-    """Return the parameters of the query `passes`; None: no such condition."""
-    values = statement.values
-    if values is None:
-        values = _operands(statement.filters, "=")
-    parts = _operands(statement.filters, "~=")
-    return {
-        "values": values,
-        "unequal": _operands(statement.filters, "!="),
-        "contained": None if parts is None else [ascii_lower(part) for part in parts],
+def _after_values(statement: CountsStatement) -> dict[str, Any]:
+    """Return the parameters of the condition of a cursor."""
+    cursor = statement.after
+    if cursor is None:
+        return {}
+    value, link = statement.last
+    counts = {name: getattr(cursor, name) for name in ("clicks", "views", "bots")}
+    return {"after_value": value, "after_link": link} | {
+        f"after_{name}": count for name, count in counts.items()
     }
 
 
-def _operands(filters: Iterable[Filter], operator: str) -> tuple[str, ...] | None:
-    return tuple(filter_.value for filter_ in filters if filter_.operator == operator) or None
+def _filter_values(statement: CountsStatement) -> dict[str, Any]:
+    """Return the parameters of the query `passes`; None: no such condition."""
+    if statement.values is not None:  # of groups, which pass the filters
+        return dict.fromkeys(("unequal", "contained", "contained_by")) | {
+            "values": statement.values
+        }
+    lower = ascii_lower if statement.dimension in CASELESS else str
+    searches = [filter_.values for filter_ in statement.filters if filter_.operator == "~="]
+    return {
+        "values": _operands(statement.filters, "=", lower),
+        "unequal": _operands(statement.filters, "!=", lower),
+        "contained": [ascii_lower(part) for parts in searches for part in parts] or None,
+        "contained_by": [number for number, parts in enumerate(searches) for _ in parts],
+    }
+
+
+def _operands(
+    filters: Iterable[Filter], operator: str, lower: Callable[[str], str]
+) -> tuple[str, ...] | None:
+    values = (
+        lower(value)
+        for filter_ in filters
+        if filter_.operator == operator
+        for value in filter_.values
+    )
+    return tuple(values) or None

@@ -8,8 +8,8 @@ import pytest
 from engine.stats.packed.column_sums import ColumnSums
 from engine.stats.plan import CountsPlan, RowKind, plan
 from engine.stats.query_parser import parse_query
-from storage.stats import statements
-from storage.stats.statements import ProfileKey
+from storage.stats.reading import statements
+from storage.stats.reading.statements import ProfileKey
 
 NOW = datetime(2026, 5, 20, 9, 40, tzinfo=UTC)
 SPAN = [("from", "2026-01-15"), ("to", "2026-05-03"), ("tz", "Asia/Kathmandu")]
@@ -56,4 +56,4 @@ def test_only_needed_parameters_are_sent() -> None:
     assert isinstance(planned, CountsPlan)
     assert planned.series is not None
     _, values = statements.counts(ProfileKey(1, 2), planned.series, PACKED)
-    assert len(values) == 19
+    assert len(values) == 20

@@ -1,0 +1,1 @@
+"""Values of a stats query's parameters."""

@@ -1,0 +1,1 @@
+"""Reading of answers from stored counts and from raw clicks."""

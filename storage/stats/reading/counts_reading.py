@@ -1,0 +1,143 @@
+"""Answers from stored counts: packed clicks, and the tables of hot days.
+
+engine/stats/plan.py decides which rows answer a query, storage/stats/reading/statements.py has their SQL, this
+module executes the statements, and engine/stats/merge.py makes an answer of the sums. Packed clicks are summed
+by storage/stats/packed_sums.py. If the period has a hot day, Postgres adds, orders and limits the sums of both;
+else the packed clicks are the whole answer. Python cuts intervals by the zone's clock and Postgres only sums
+between instants, so totals are exact on days of 23 and 25 hours too.
+"""
+
+from collections import defaultdict
+from datetime import date
+
+from engine.stats import merge
+from engine.stats.merge import SumKey, Sums
+from engine.stats.packed.column_sums import ColumnSums, SketchKey, columns_of
+from engine.stats.parameters.group_cursor import GroupCursor
+from engine.stats.plan import CountsPlan, CountsStatement, visitors_bound
+from engine.stats.query import StatsQuery
+from engine.stats.result import MetricValues, Stats, StatsRow
+from storage.postgres.database import Connection
+from storage.stats.packed_sums import MAX_CLICKS, PackedSums
+from storage.stats.pieces import read_pieces, require_few, utc_days
+from storage.stats.reading import statements
+from storage.stats.reading.statements import ProfileKey
+
+
+class CountsReading:
+    """The reading of one answer from stored counts, in one transaction."""
+
+    def __init__(
+        self, connection: Connection, profile: ProfileKey, query: StatsQuery, planned: CountsPlan
+    ) -> None:
+        self._connection = connection
+        self._profile = profile
+        self._query = query
+        self._plan = planned
+        self._links: tuple[int, ...] | None = None
+
+    async def stats(self) -> Stats:
+        columns = set().union(*(columns_of(each) for each in self._plan if each is not None))
+        days = utc_days(self._query.start, self._query.end)
+        stored = await read_pieces(
+            self._connection, *self._profile, *days, columns, max_clicks=MAX_CLICKS
+        )
+        require_few(stored.clicks, MAX_CLICKS, "a question counts")
+        self._has_tables = stored.has_tables
+        self._clicks = PackedSums(stored)
+        if self._plan.links is not None:
+            self._links = merge.links_of(await self._counts(self._plan.links))
+        rows, following = await self._rows()
+        totals = await self._totals(rows)
+        return Stats(rows=rows, as_of=stored.as_of, totals=totals, next=following)
+
+    async def _rows(self) -> tuple[tuple[StatsRow, ...], GroupCursor | None]:
+        groups, following = None, None
+        if self._plan.groups is not None:
+            groups, following = await self._groups(self._plan.groups)
+        series = self._plan.series
+        if series is None:
+            return merge.group_rows(self._query, groups or {}), following
+        if groups is not None:
+            if not groups:
+                return (), None
+            series = merge.of_groups(series, groups)
+        sums = await self._sums(series)
+        return merge.series_rows(self._query, series.split.starts, sums, groups), following
+
+    async def _groups(self, statement: CountsStatement) -> tuple[Sums, GroupCursor | None]:
+        sums = await self._counts(statement)
+        merge.check_sortable(self._query, sums)
+        if statement.sketches is not None:  # of these groups only
+            few = merge.of_links(merge.of_groups(statement, sums), self._links)
+            await self._add_visitors(few, sums, await self._clicks.packed(few, visitors=True))
+        return merge.first_groups(self._query, statement, sums)
+
+    async def _totals(self, rows: tuple[StatsRow, ...]) -> MetricValues:
+        if self._plan.totals is None:
+            return merge.total_of_rows(rows)
+        return merge.total(self._query, await self._sums(self._plan.totals))
+
+    async def _sums(self, statement: CountsStatement) -> Sums:
+        """Return the sums of a statement with their visitors."""
+        statement = merge.of_links(statement, self._links)
+        packed = await self._clicks.packed(statement, visitors=statement.sketches is not None)
+        sums = await self._with_tables(statement, packed)
+        await self._add_visitors(statement, sums, packed)
+        return sums
+
+    async def _counts(self, statement: CountsStatement) -> Sums:
+        """Return the sums of a statement without their visitors."""
+        statement = merge.of_links(statement, self._links)
+        return await self._with_tables(
+            statement, await self._clicks.packed(statement, visitors=False)
+        )
+
+    async def _with_tables(self, statement: CountsStatement, packed: list[ColumnSums]) -> Sums:
+        if not self._has_tables:
+            return merge.packed_sums(packed, statement)
+        pending = await self._clicks.pending(statement)
+        text, values = statements.counts(self._profile, statement, (*packed, *pending))
+        rows = await self._connection.fetch(text, *values)
+        return {SumKey(*row[:3]): MetricValues(*row[3:7]) for row in rows}
+
+    async def _add_visitors(
+        self, statement: CountsStatement, sums: Sums, packed: list[ColumnSums]
+    ) -> None:
+        """Add the visitors of tables, of hot days' deltas and of packed clicks to sums."""
+        if statement.sketches is None:
+            return
+        if self._has_tables:
+            await self._add_visitors_of_tables(statement, sums)
+            bound = visitors_bound(statement)
+            if bound is not None:
+                bounds = await self._with_tables(bound, [])
+                await self._add_visitors_of_tables(bound, bounds)
+                merge.bound_visitors(sums, bounds)
+        merge.add_counted_visitors(sums, packed)
+
+    async def _add_visitors_of_tables(self, statement: CountsStatement, sums: Sums) -> None:
+        assert statement.sketches is not None
+        sketches = await self._sketches(statement)
+        merge.add_visitors(
+            sums, ((key, parts) for (key, _), parts in sketches.items()),
+            add_stored=statement.sketches.add_stored,
+        )  # fmt: skip
+
+    async def _sketches(self, statement: CountsStatement) -> dict[tuple[SumKey, date], list[bytes]]:
+        """Return the sketches of each sum and UTC day. A visitor with several values or links is one in a sum
+        that is not by them."""
+        text, values = statements.sketches(self._profile, statement)
+        sketches: defaultdict[tuple[SumKey, date], list[bytes]] = defaultdict(list)
+        for link, value, row, parts, day in await self._connection.fetch(text, *values):
+            sketches[SumKey(link, value, row), day] += parts
+        for part in await self._clicks.sketches(statement):
+            for key, sketch in part.items():
+                sketches[_sum_key(statement, key), key.day].append(sketch)
+        return sketches
+
+
+def _sum_key(statement: CountsStatement, key: SketchKey) -> SumKey:
+    return SumKey(
+        key.link if statement.by_link else None, key.value if statement.by_value else None, key.row
+    )
