@@ -1,8 +1,8 @@
-"""What a click costs Postgres over its whole life, and keeps on disk: `python -m bench life`.
+"""Cost of a click over its whole life, and its space on disk: `python -m bench life`.
 
 Clicks of `--traffic` are folded at `rate` by the engine's own ledger while its settler runs; then the night of
 their day comes, then a month later that of the finished month, then that of the end of their raw retention. The
-database's clock is moved forward for it, for this process only (bench/load/moved_clock.py); the processes of the
+database's clock is moved forward for it, for this process only (bench/kit/moved_clock.py); the processes of the
 engine, which gave the database and the links, are stopped meanwhile. Postgres is vacuumed in every night.
 
 | key | definition |
@@ -32,10 +32,10 @@ from actors.operations.runtime import Stop
 from actors.stats.delta_settler import DeltaSettler
 from bench.kit import traffic
 from bench.kit.errors import BenchError
+from bench.kit.moved_clock import MovedClock
 from bench.kit.report import progress, show, write_json
 from bench.load import fold_backlog
 from bench.load.crashable_engine import CrashableEngine, send
-from bench.load.moved_clock import MovedClock
 from bench.load.processes import cpu_s_of
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click, ClickKind, VisitorClass

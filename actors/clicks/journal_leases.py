@@ -12,6 +12,7 @@ from uuid import UUID
 
 import trio
 
+from engine.clicks.journal_shares import JournalShare
 from engine.common.errors import WaypostError
 from engine.stats.ledger_ports import ClickLedger, JournalLease
 
@@ -63,10 +64,8 @@ class JournalLeases:
             raise RuntimeError(
                 "leases are renewed only inside of their block, or none would release them"
             )
-        share = await self._ledger.share(self._owner, self._ttl_s, handed_over)
+        share, leases = await self._ledger.renew(self._owner, self._ttl_s, handed_over, _limit)
         fair = min(MAX_STREAMS, share.fair)
-        limit = max(share.leased, min(fair, share.leased + STREAMS_A_ROUND))
-        leases = await self._ledger.lease(self._owner, limit, self._ttl_s)
         self.surplus = share._replace(fair=fair).surplus(STREAMS_A_ROUND)
         self._is_settled = len(leases) == fair
         return {lease.journal_id: lease for lease in leases}
@@ -79,3 +78,9 @@ class JournalLeases:
     async def _release(self) -> None:
         with trio.move_on_after(RELEASE_LIMIT_S), suppress(WaypostError):  # else they expire
             await self._ledger.release(self._owner)
+
+
+def _limit(share: JournalShare) -> int:
+    """Return how many journals the owner may lease now: all that it has, and some more of its share."""
+    fair = min(MAX_STREAMS, share.fair)
+    return max(share.leased, min(fair, share.leased + STREAMS_A_ROUND))

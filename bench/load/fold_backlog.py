@@ -125,14 +125,14 @@ async def _write(folder: Path, ids: list[tuple[int, int, int]], clicks: int) -> 
 
 def texts() -> list[tuple[bytes, bytes, bytes]]:
     """Return (user agent, referrer, language) of TEXTS requests of browsers."""
-    texts = []
+    fields_of_all = []
     for head in browsers.request_heads(["/"], "x", count=TEXTS, close=False, seed=2):
         lines = (line.partition(b": ") for line in head.split(b"\r\n"))
         fields = {name: value for name, _, value in lines}
         names = (b"User-Agent", b"Referer", b"Accept-Language")
         agent, referrer, language = (fields.get(name, b"") for name in names)
-        texts.append((agent, referrer, language))
-    return texts
+        fields_of_all.append((agent, referrer, language))
+    return fields_of_all
 
 
 async def _links(url: str) -> tuple[list[tuple[int, int, int]], int]:

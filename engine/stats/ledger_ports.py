@@ -1,6 +1,6 @@
 """Ports of the click ledger: watermarks and leases of journals, and folds."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -38,11 +38,21 @@ class ClickLedger(Protocol):
         """Note that `owner` lives, for `ttl_s`, release its leases of `handed_over`, and return its share."""
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
-        """Renew the leases of `owner` and acquire free or expired ones, `limit` in all.
+        """Renew the leases of `owner` and acquire free or expired ones, `limit` in all. Each of them lasts for
+        half of `ttl_s` at least.
 
         A lease that changes hands gets a higher fencing token, which no lease had before: it is the time of
         the database's clock in microseconds, so that a database that went back does not give it again.
         """
+
+    async def renew(
+        self,
+        owner: str,
+        ttl_s: float,
+        handed_over: Collection[UUID],
+        limit_of: Callable[[JournalShare], int],
+    ) -> tuple[JournalShare, list[JournalLease]]:
+        """Do share(), and lease() with the limit that `limit_of` returns, in one transaction."""
 
     async def release(self, owner: str) -> None:
         """Release all leases of `owner`, which has no share until it asks for one."""

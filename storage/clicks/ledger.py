@@ -121,25 +121,25 @@ class PostgresClickLedger:
     async def share(
         self, owner: str, ttl_s: float, handed_over: Collection[UUID] = ()
     ) -> JournalShare:
-        async def work(connection: Connection) -> JournalShare:
-            await connection.execute(_SQL["note_aggregator"], owner, ttl_s)
-            if handed_over:
-                await connection.execute(_SQL["hand_over_leases"], owner, list(handed_over))
-            rows = await connection.fetch(_SQL["count_leases"], owner)
-            leased = {name: count for name, count, _ in rows if name is not None}
-            journals, free = next(row[1:] for row in rows if row[0] is None)
-            return share_of(owner, leased, journals, free)
-
-        return await self._database.transaction(work)
+        return await self._database.transaction(
+            lambda connection: _share(connection, owner, ttl_s, handed_over)
+        )
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
-        async def work(connection: Connection) -> list[JournalLease]:
-            rows = await connection.fetch(_SQL["renew_leases"], owner, limit, ttl_s)
-            if len(rows) < limit:
-                rows += await connection.fetch(
-                    _SQL["acquire_leases"], owner, limit - len(rows), ttl_s
-                )
-            return [JournalLease(*row) for row in rows]
+        return await self._database.transaction(
+            lambda connection: _lease(connection, owner, limit, ttl_s)
+        )
+
+    async def renew(
+        self,
+        owner: str,
+        ttl_s: float,
+        handed_over: Collection[UUID],
+        limit_of: Callable[[JournalShare], int],
+    ) -> tuple[JournalShare, list[JournalLease]]:
+        async def work(connection: Connection) -> tuple[JournalShare, list[JournalLease]]:
+            share = await _share(connection, owner, ttl_s, handed_over)
+            return share, await _lease(connection, owner, limit_of(share), ttl_s)
 
         return await self._database.transaction(work)
 
@@ -247,6 +247,27 @@ class PostgresClickLedger:
         if self._clock() - self._texts_since > TEXTS_S:
             self._forget_texts()
         return self._texts
+
+
+async def _share(
+    connection: Connection, owner: str, ttl_s: float, handed_over: Collection[UUID]
+) -> JournalShare:
+    await connection.execute(_SQL["note_aggregator"], owner, ttl_s)
+    if handed_over:
+        await connection.execute(_SQL["hand_over_leases"], owner, list(handed_over))
+    rows = await connection.fetch(_SQL["count_leases"], owner)
+    leased = {name: count for name, count, _ in rows if name is not None}
+    journals, free = next(row[1:] for row in rows if row[0] is None)
+    return share_of(owner, leased, journals, free)
+
+
+async def _lease(
+    connection: Connection, owner: str, limit: int, ttl_s: float
+) -> list[JournalLease]:
+    rows = await connection.fetch(_SQL["renew_leases"], owner, limit, ttl_s)
+    if len(rows) < limit:
+        rows += await connection.fetch(_SQL["acquire_leases"], owner, limit - len(rows), ttl_s)
+    return [JournalLease(*row) for row in rows]
 
 
 async def _advance(connection: Connection, lease: JournalLease, moved: JournalLease) -> datetime:

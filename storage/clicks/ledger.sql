@@ -27,7 +27,8 @@ WHERE retired_at < clock_timestamp() - interval '1 day'
     AND committed_at IS DISTINCT FROM (SELECT max(committed_at) FROM journals);
 
 -- name: renew_leases
--- Renew the owner's leases. A row that is locked by the owner's own commit right now is renewed by that.
+-- Renew those of the owner's leases of which half is over, and list all. A row that is locked by the owner's own
+-- commit right now is renewed by that.
 WITH mine AS (
     SELECT journal_id FROM journals
     WHERE lease_owner = $1 AND retired_at IS NULL
@@ -36,6 +37,7 @@ WITH mine AS (
 ), unlocked AS (
     SELECT journal_id FROM journals
     WHERE lease_owner = $1 AND journal_id IN (SELECT journal_id FROM mine)
+        AND lease_expires < clock_timestamp() + make_interval(secs => $3 / 2)
     FOR UPDATE SKIP LOCKED
 ), renewed AS (
     UPDATE journals AS w

@@ -96,6 +96,16 @@ class MemoryClickLedger:
         await trio.lowlevel.checkpoint()
         return leases
 
+    async def renew(
+        self,
+        owner: str,
+        ttl_s: float,
+        handed_over: Collection[UUID],
+        limit_of: Callable[[JournalShare], int],
+    ) -> tuple[JournalShare, list[JournalLease]]:
+        share = await self.share(owner, ttl_s, handed_over)
+        return share, await self.lease(owner, limit_of(share), ttl_s)
+
     async def release(self, owner: str) -> None:
         await trio.lowlevel.checkpoint()
         self._counts.aggregators.pop(owner, None)

@@ -68,3 +68,48 @@ async def test_aggregators_that_died_are_purged_after_a_day(database_url: str, d
     await ledger.purge_retired()
     assert await database.transaction(count) == (0 if days else 1)
     await database.close()
+
+
+async def test_shares_and_leases_come_in_one_transaction(ledger: ClickLedger) -> None:
+    for _ in range(4):
+        await ledger.register(uuid4())
+    await ledger.share("other", 60)
+    share, leases = await ledger.renew("one", 60, (), lambda share: share.fair)
+    assert share == (2, 0, 4)
+    assert len(leases) == 2
+    handed_over = [leases[0].journal_id]
+    share, renewed = await ledger.renew("one", 60, handed_over, lambda share: share.leased)
+    assert (share.leased, renewed) == (1, [leases[1]])
+
+
+async def test_a_lease_is_written_again_only_when_half_of_it_is_over(database_url: str) -> None:
+    """An idle journal costs a row version each half of the time to live, and not each second."""
+
+    async def renewed(left_s: int) -> bool:
+        async def work(connection: Connection) -> bool:
+            await connection.execute(
+                "UPDATE journals SET lease_expires = clock_timestamp() + make_interval(secs => $1)",
+                left_s,
+            )
+            return True
+
+        assert await database.transaction(work)
+        before = await database.transaction(expiry)
+        assert [lease.journal_id for lease in await ledger.lease("one", 1, 60)] == [journal_id]
+        return bool(await database.transaction(expiry) != before)
+
+    async def expiry(connection: Connection) -> object:
+        return await connection.fetchval("SELECT lease_expires FROM journals")
+
+    database = await opened(database_url)
+    ledger, journal_id = PostgresClickLedger(database), uuid4()
+    await ledger.register(journal_id)
+    await ledger.lease("one", 1, 60)
+    assert [await renewed(left_s) for left_s in (59, 32, 28, 1, -1)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+    await database.close()

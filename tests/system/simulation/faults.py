@@ -161,6 +161,17 @@ class FaultyClickLedger:
         leases: list[JournalLease] = await self._call("lease", owner, limit, ttl_s)
         return leases
 
+    async def renew(
+        self,
+        owner: str,
+        ttl_s: float,
+        handed_over: Collection[UUID],
+        limit_of: Callable[[JournalShare], int],
+    ) -> tuple[JournalShare, list[JournalLease]]:
+        """Be worse than the port: another process may come between the share and the leases."""
+        share = await self.share(owner, ttl_s, handed_over)
+        return share, await self.lease(owner, limit_of(share), ttl_s)
+
     async def release(self, owner: str) -> None:
         await self._call("release", owner)
 
@@ -189,6 +200,7 @@ class WatchedLedger:
         self.watermarks_of = ledger.watermarks_of
         self.share = ledger.share
         self.lease = ledger.lease
+        self.renew = ledger.renew
         self.release = ledger.release
         self.delete_journal = ledger.delete_journal
 
