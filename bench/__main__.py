@@ -37,6 +37,7 @@ BENCHMARKS = (
     Benchmark("stats", "bench.stats", "a dashboard's questions, on a year of 100 million clicks"),
     Benchmark("webhooks", "bench.webhooks", "deliveries to failing receivers, under faults"),
     Benchmark("experiments", "bench.experiments", "exactness, fairness and cost of an experiment"),
+    Benchmark("rules", "bench.rules", "the cost of a link's rules at an edge"),
     Benchmark("peeking", "bench.peeking", "false alarms of experiments looked at 1,000 times"),
 )
 

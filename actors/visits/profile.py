@@ -18,6 +18,7 @@ import msgspec
 
 from actors.visits.click_ids import ClickIds
 from actors.visits.entrances import Entrances
+from actors.visits.link_gate import LinkGate, decorated, needs_gate, robots
 from actors.visits.responses import VisitResponses
 from actors.visits.route import VisitRoute
 from actors.visits.variants import (
@@ -264,7 +265,10 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         """Answer a visit to a link that is in experiments or gives click ids. Returns (the response after its
         status line and date, record items with exposures and outcomes, more header fields)."""
         location, tail, items, fields = route.target, route.tail, b"", b""
-        if route.experiments is not None or (trigger is _PAGE and self._page_experiments.live):
+        ruled = None if route.gate is None else route.gate.destination(visit)
+        if ruled is not None:
+            location, tail = ruled
+        elif route.experiments is not None or (trigger is _PAGE and self._page_experiments.live):
             destination, items, fields = self._choose_destination(
                 route, visit, trigger, preview_token
             )
@@ -281,7 +285,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
     def _add_query(self, route: VisitRoute, location: bytes, query: bytes) -> tuple[bytes, bytes]:
         """Return (the location with the query, the redirect to it after its status line and date)."""
         location = target.add_query(location, query)
-        return location, self._responses.redirect_tail(route.status, location)
+        return location, route.robots + self._responses.redirect_tail(route.status, location)
 
     def _choose_destination(
         self, route: VisitRoute, visit: Visit, trigger: Trigger, preview_token: bytes
@@ -392,14 +396,18 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         return route
 
     def _route(self, link: EdgeLink) -> VisitRoute | None:
-        location = link.target.encode("ascii", "replace")
+        options, gate = link.options, None
+        location = decorated(link.target.encode("ascii", "replace"), options)
         try:
-            tail = self._responses.redirect_tail(link.status, location)
+            tail = robots(options) + self._responses.redirect_tail(link.status, location)
+            if options is not None and needs_gate(options):
+                gate = LinkGate(options, link.id, link.status, self._responses)
         except ValueError as error:
             logger.error("link %d: %s", link.id, error, extra={"event": "unsafe_target"})
             return None
         route = VisitRoute(self, link.id, ClickKind.CLICK, link.status, tail)
         route.target = location
+        route.gate, route.robots = gate, robots(options)
         route.passthrough = link.passthrough
         route.click_id = link.click_id and location.startswith(b"http")
         self._attach_experiments(route)

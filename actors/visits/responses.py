@@ -8,9 +8,11 @@ class VisitResponses(NamedTuple):
     """Functions of api/visits/responses.py. A tail is a response after its status line and date.
 
     `redirect_tail(status, location)` raises ValueError for a location that no header may carry;
-    `page_tail((title, body))` takes HTML; `visitor_cookie(value)` returns a header field.
+    `page_tail((title, body))` takes HTML; `visitor_cookie(value)` returns a header field;
+    `refusal_tail(status)` is of a page that says what is wrong.
     """
 
     redirect_tail: Callable[[int, bytes], bytes]
     page_tail: Callable[[tuple[str, str]], bytes]
     visitor_cookie: Callable[[bytes], bytes]
+    refusal_tail: Callable[[int], bytes]

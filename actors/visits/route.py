@@ -4,6 +4,7 @@ from typing import Protocol
 
 import msgspec
 
+from actors.visits.link_gate import LinkGate
 from actors.visits.variants import LinkExperiments, VariantDestination
 from engine.clicks.record_layout import pack_ids
 from engine.visits.edge_assignment import VariantAssigner
@@ -27,7 +28,8 @@ class VisitRoute(msgspec.Struct, gc=False, eq=False):
     """A link of a profile, or its page (`link_id` 0, status 200).
 
     `tail` is the response after its status line and date, for visitors whom no experiment sends elsewhere.
-    `plain`: the link is in no experiment and gives no click ids. `sole_assigner`: it is in one experiment that
+    `plain`: the link is in no experiment, gives no click ids and has no gate. `robots` is a header field of its
+    redirects. `sole_assigner`: it is in one experiment that
     is live, asks for no cookie, and nothing is added to the target.
 
     The garbage collector does not look at routes, as there may be a million of them: ProfileActor.close()
@@ -46,6 +48,8 @@ class VisitRoute(msgspec.Struct, gc=False, eq=False):
     ids: bytes = b""
     experiments: LinkExperiments | None = None
     plain: bool = True
+    gate: LinkGate | None = None
+    robots: bytes = b""
     sole_assigner: VariantAssigner | None = None
     sole_destinations: tuple[VariantDestination, ...] = ()
 
@@ -53,9 +57,10 @@ class VisitRoute(msgspec.Struct, gc=False, eq=False):
         self.ids = pack_ids(self.actor.tenant_id, self.actor.profile_id, self.link_id)
 
     def set_experiments(self, experiments: LinkExperiments | None) -> None:
-        """Replace the link's experiments; call it once passthrough and click_id are set."""
+        """Replace the link's experiments; call it once passthrough, click_id and gate are set."""
         self.experiments = experiments
-        self.plain = experiments is None and not self.click_id
+        self.plain = experiments is None and not self.click_id and self.gate is None
         self.sole_assigner, self.sole_destinations = None, ()
-        if experiments is not None and not self.passthrough and not self.click_id:
+        adds = self.passthrough or self.click_id
+        if experiments is not None and not adds and self.gate is None:
             self.sole_assigner, self.sole_destinations = experiments.sole()

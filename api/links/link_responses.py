@@ -129,6 +129,7 @@ EXAMPLE: Final = {
     "active_until": None,
     "click_limit": None,
     "fallback_target": "",
+    "rules": [],
     "utm": None,
     "noindex": False,
     "version": 1,

@@ -7,6 +7,7 @@ from api.http.routes import Route
 from api.http.shared import Shared
 from api.links.addresses import LinkAddressRoutes
 from api.links.bulk import BulkRoutes
+from api.links.explain import LinkExplainRoutes
 from api.links.link_drafts import HashPassword, LinkDrafts
 from api.links.link_list import LinkListRoutes
 from api.links.links import LinkRoutes
@@ -37,6 +38,7 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *LinkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
         *LinkListRoutes(deps.profiles, url).routes(),
         *LinkAddressRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
+        *LinkExplainRoutes(deps.profiles, shared.now).routes(),
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
         *BulkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
     ]

@@ -12,6 +12,7 @@ from typing import Final
 from engine.clicks.record_items import PLACE, item
 from engine.visits.client_address import client_address, network_of, packed_network
 from engine.visits.request import ClientInfo
+from engine.visits.rule_matcher import packed_address
 
 MAX_CLIENTS: Final = 16_384
 MAX_FORWARDED_BYTES: Final = 1024  # more than the addresses of all hops that can be trusted
@@ -56,6 +57,7 @@ class ClientResolver:
             packed_network(address),
             item(PLACE, self._place(address)),
             None if _is_local(address) else network_of(address),
+            packed_address(address),
         )
         return client
 

@@ -10,6 +10,10 @@ PAGES: Final = Metric("waypost_pages_total", "Visits answered with a profile's p
 HITS: Final = Metric(
     "waypost_hits_total", "Views and clicks of pages elsewhere, answered with a pixel"
 )
+CLOSED: Final = Metric(
+    "waypost_closed_links_total",
+    "Visits to links that are paused, have not begun or are over; they are not counted as clicks",
+)
 REFUSALS: Final = Metric(
     "waypost_refusals_total",
     "Visits answered with an error, by status; 404: the path leads nowhere",
@@ -54,6 +58,7 @@ def samples(server: VisitorServer) -> list[Sample]:
         REDIRECTS.sample(server.redirects),
         PAGES.sample(server.views),
         HITS.sample(server.hits),
+        CLOSED.sample(server.closed),
         *REFUSALS.by_label(server.refusals_by_status),
         CONNECTIONS.sample(server.connections),
         ACCEPTED_CONNECTIONS.sample(server.accepted),

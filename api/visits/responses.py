@@ -18,6 +18,7 @@ _PAGES: Final = {
     404: ("Not found", "There is no link here. Check the address, or ask whoever gave it to you."),
     405: ("Method not allowed", "Links can be followed (GET, HEAD), nothing else."),
     408: ("Request timeout", "The request took too long to arrive."),
+    410: ("This link is over", "It led somewhere once, and whoever made it has ended it."),
     413: ("Content too large", "Requests to a link must not have a body."),
     414: ("Address too long", "This address is longer than any link can be."),
     429: ("Too many requests", "So many requests came from your network that this one must wait."),
@@ -104,7 +105,8 @@ def visitor_cookie(value: bytes, *, secure: bool) -> bytes:
 
 def visit_responses(*, secure: bool) -> VisitResponses:
     """Return the functions that write responses for profile actors. `secure`: cookies are for HTTPS only."""
-    return VisitResponses(redirect_tail, profile_page_tail, partial(visitor_cookie, secure=secure))
+    cookie = partial(visitor_cookie, secure=secure)
+    return VisitResponses(redirect_tail, profile_page_tail, cookie, REFUSALS.__getitem__)
 
 
 def profile_page_tail(page: tuple[str, str]) -> bytes:

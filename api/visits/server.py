@@ -91,6 +91,7 @@ class VisitorServer:
         self.redirects = 0
         self.views = 0
         self.hits = 0  # views and clicks of pages elsewhere
+        self.closed = 0
         self.refusals_by_status: dict[int, int] = dict.fromkeys(REFUSALS, 0)
         self.accepted = 0
         self.refused_by_reason = dict.fromkeys(("address", "connections", "descriptors"), 0)
@@ -357,20 +358,25 @@ class VisitorServer:
         elif request.prefetch:
             classification = PREFETCH_RECORDED
         client = connection.client or self._resolve_client(connection, request)
-        tail, record = route.actor.visit(
-            route, Visit(request, client, classification, self._now_us, self._pseudonymiser)
-        )
-        self._records.append(record)
-        if route.status == 200:
-            self.views += 1
+        status, gate = route.status, route.gate
+        if gate is not None and (closed := gate.closed(self._now_us)) is not None:
+            status, tail = closed
+            self.closed += 1
         else:
-            self.redirects += 1
+            tail, record = route.actor.visit(
+                route, Visit(request, client, classification, self._now_us, self._pseudonymiser)
+            )
+            self._records.append(record)
+            if status == 200:
+                self.views += 1
+            else:
+                self.redirects += 1
         if request.keep_alive and (not self._draining or connection.has_request):
-            response = self._lines.keep[route.status] + tail
+            response = self._lines.keep[status] + tail
         else:
-            response = self._lines.close[route.status] + tail
+            response = self._lines.close[status] + tail
             connection.closing = True
-        if request.head_only and route.status == 200:
+        if request.head_only:
             response = without_body(response)
         self._responses.append((connection, response))
 

@@ -8,6 +8,7 @@ import msgspec
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
 from engine.links import target
+from engine.links.rules import MAX_RULES, LinkRule, normalised_rules
 
 MAX_REASON_CHARS: Final = 200
 MAX_UTM_CHARS: Final = 200
@@ -61,6 +62,13 @@ class LinkOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ] = None
     click_limit: ClickLimit = None
     fallback_target: FallbackTarget = ""
+    rules: Annotated[
+        tuple[LinkRule, ...],
+        msgspec.Meta(
+            description="the first rule whose conditions a visit meets chooses the target",
+            extra_json_schema={"maxItems": MAX_RULES},
+        ),
+    ] = ()
     utm: Annotated[
         Utm | None, msgspec.Meta(description="campaign parameters added to the target")
     ] = None
@@ -107,6 +115,8 @@ def normalised_options(
     if draft.click_limit is not None and not 1 <= draft.click_limit <= MAX_CLICK_LIMIT:
         errors.append(FieldError("click_limit", f"must be 1 to {MAX_CLICK_LIMIT:,}, or null"))
     errors += _time_errors(draft)
+    changed["rules"], rule_errors = normalised_rules(draft.rules, private_hosts)
+    errors += rule_errors
     if draft.utm is not None:
         for name in Utm.__struct_fields__:
             errors += text_errors(getattr(draft.utm, name), f"utm.{name}", MAX_UTM_CHARS)

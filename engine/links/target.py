@@ -6,7 +6,9 @@ see in the `Location` header, and not another parser's reading of it.
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Final, Literal, get_args
+from urllib.parse import parse_qsl, urlencode
 
 import ada_url
 
@@ -71,6 +73,23 @@ def add_query(target: bytes, query: bytes) -> bytes:
     base, hash_mark, fragment = target.partition(b"#")
     joint = b"?" if b"?" not in base else b"" if base.endswith((b"?", b"&")) else b"&"
     return base + joint + query + hash_mark + fragment
+
+
+def add_utm(target: bytes, utm: Mapping[str, str]) -> bytes:
+    """Return `target` with campaign parameters (`source`, `medium`, …) that it does not have and that are set.
+
+    Anything but http and https is returned as it is.
+    """
+    if not target.startswith((b"http://", b"https://")):
+        return target
+    query = target.partition(b"#")[0].partition(b"?")[2].decode("ascii", "replace")
+    names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
+    missing = [
+        (f"utm_{name}", value)
+        for name, value in utm.items()
+        if value and f"utm_{name}" not in names
+    ]
+    return add_query(target, urlencode(missing).encode("ascii")) if missing else target
 
 
 def _normalise_web(text: str, private_hosts: bool) -> str:

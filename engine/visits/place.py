@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.visits.continent import CONTINENTS, continent_of
+from engine.common.continent import CONTINENTS, continent_of
 
 SEPARATOR: Final = "\x1f"
 MAX_CITY_BYTES: Final = 48

@@ -23,7 +23,7 @@ class VisitRequest(msgspec.Struct, gc=False):
 
 
 class ClientInfo(msgspec.Struct, gc=False, frozen=True):
-    """The client of a request, without its address.
+    """The client of a request.
 
     `network` is made by engine/visits/client_address.py, `place` is a record item or empty
     (engine/clicks/record_items.py). Both are for use in memory; only the place is recorded.
@@ -32,6 +32,7 @@ class ClientInfo(msgspec.Struct, gc=False, frozen=True):
     network: bytes
     place: bytes = b""
     rate_limit_subject: str | None = None  # None: the client is not rate limited
+    address: bytes = b""  # packed; only compared with rules of links
 
 
 UNKNOWN_CLIENT = ClientInfo(b"\0")

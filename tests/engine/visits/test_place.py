@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clicks.record_items import PLACE, item, items
-from engine.visits.continent import CONTINENTS, continent_of
+from engine.common.continent import CONTINENTS, continent_of
 from engine.visits.place import (
     MAX_CITY_BYTES,
     MAX_REGION_BYTES,

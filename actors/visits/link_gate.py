@@ -1,0 +1,94 @@
+"""The gate of a link with options: whether it is open at a moment, and where a visit is led.
+
+A link without a gate costs a visit nothing: its route is plain.
+"""
+
+from typing import Final, NamedTuple
+
+from actors.visits.responses import VisitResponses
+from actors.visits.variants import VariantDestination
+from engine.links.options import LinkOptions
+from engine.links.target import add_utm
+from engine.visits.request import Visit
+from engine.visits.rule_matcher import NO_RULE, RuleMatcher
+
+_FOUND: Final = 302
+NOT_FOUND: Final = 404
+GONE: Final = 410
+
+
+class ClosedResponse(NamedTuple):
+    """The response of a link that leads nowhere at the moment, after its status line and date. Such a visit is
+    not recorded."""
+
+    status: int
+    tail: bytes
+
+
+class LinkGate:
+    """The options of one link, prepared. Raises ValueError for a target that no header may carry."""
+
+    __slots__ = ("_early", "_from_us", "_matcher", "_over", "_paused", "_rules", "_until_us")
+
+    def __init__(
+        self, options: LinkOptions, link_id: int, status: int, responses: VisitResponses
+    ) -> None:
+        self._paused = options.paused
+        self._from_us = 0 if options.active_from is None else _us(options.active_from.timestamp())
+        self._until_us = (
+            None if options.active_until is None else _us(options.active_until.timestamp())
+        )
+        if options.fallback_target:
+            location = options.fallback_target.encode("ascii")
+            fallback = ClosedResponse(_FOUND, responses.redirect_tail(_FOUND, location))
+            self._early = self._over = fallback
+        else:
+            self._early = ClosedResponse(NOT_FOUND, responses.refusal_tail(NOT_FOUND))
+            self._over = ClosedResponse(GONE, responses.refusal_tail(GONE))
+        self._matcher = None
+        if options.rules:
+            self._matcher = RuleMatcher(options.rules, link_id.to_bytes(8, "big"))
+        targets = (rule.target.encode("ascii") for rule in options.rules)
+        locations = [decorated(target, options) for target in targets]
+        self._rules = tuple(
+            VariantDestination(
+                location, robots(options) + responses.redirect_tail(status, location)
+            )
+            for location in locations
+        )
+
+    def closed(self, at_us: int) -> ClosedResponse | None:
+        """Return the response of a closed link, None while it is open."""
+        if self._until_us is not None and at_us >= self._until_us:
+            return self._over
+        return self._early if self._paused or at_us < self._from_us else None
+
+    def destination(self, visit: Visit) -> VariantDestination | None:
+        """Return where the first rule that the visit meets leads, None if it meets none."""
+        if self._matcher is None:
+            return None
+        number = self._matcher.choose(visit)
+        return None if number == NO_RULE else self._rules[number]
+
+
+def needs_gate(options: LinkOptions) -> bool:
+    """Return whether something of the options depends on the visit."""
+    timed = options.active_from is not None or options.active_until is not None
+    return options.paused or timed or bool(options.rules)
+
+
+def decorated(location: bytes, options: LinkOptions | None) -> bytes:
+    """Return a target with the link's campaign parameters."""
+    if options is None or options.utm is None:
+        return location
+    utm = {name: getattr(options.utm, name) for name in options.utm.__struct_fields__}
+    return add_utm(location, utm)
+
+
+def robots(options: LinkOptions | None) -> bytes:
+    """Return the header field for search engines, empty for a link that they may list."""
+    return b"X-Robots-Tag: noindex\r\n" if options is not None and options.noindex else b""
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1_000_000)

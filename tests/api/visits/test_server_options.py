@@ -1,0 +1,110 @@
+"""Links with options at the visitor server: when they are closed, and where they lead."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from engine.links.options import Utm
+from engine.links.rules import LinkRule, RuleConditions
+from tests.kit.hosted import hosted_run
+from tests.kit.visitor_servers import Response, ServedEdge, get, served_edge
+
+pytestmark = pytest.mark.trio(run=hosted_run)
+
+PHONE = (
+    b"User-Agent: Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
+    b"Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
+)
+
+
+@pytest.fixture
+async def edge() -> AsyncIterator[ServedEdge]:
+    async with served_edge() as served:
+        yield served
+
+
+async def visit(edge: ServedEdge, path: bytes, *headers: bytes, method: bytes = b"GET") -> Response:
+    visitor = await edge.visitor()
+    return await visitor.request(get(path, *headers, method=method))
+
+
+def now(edge: ServedEdge) -> datetime:
+    return datetime.fromtimestamp(edge.wall_us / 1_000_000, UTC)
+
+
+async def test_a_paused_link_leads_to_its_fallback_or_nowhere(edge: ServedEdge) -> None:
+    profile_id = await edge.profiles.add_profile("shop")
+    await edge.profiles.add_link(profile_id, "a", paused=True)
+    await edge.profiles.add_link(
+        profile_id, "b", paused=True, status=301, fallback_target="https://later.example/"
+    )
+    assert (await visit(edge, b"/a")).status == 404
+    assert (await visit(edge, b"/a", method=b"HEAD")).status == 404
+    response = await visit(edge, b"/b")
+    assert (response.status, response.location) == (302, "https://later.example/")
+    assert edge.journal.clicks == []
+    assert edge.server.closed == 3
+
+
+async def test_a_link_opens_and_ends_at_its_times(edge: ServedEdge) -> None:
+    profile_id = await edge.profiles.add_profile("shop")
+    begin, end = now(edge) + timedelta(seconds=5), now(edge) + timedelta(seconds=10)
+    await edge.profiles.add_link(profile_id, "a", active_from=begin, active_until=end)
+    assert (await visit(edge, b"/a")).status == 404
+    edge.wall_us += 5_000_000
+    assert (await visit(edge, b"/a")).status == 302
+    edge.wall_us += 5_000_000
+    response = await visit(edge, b"/a")
+    assert response.status == 410
+    assert b"This link is over" in response.body
+    assert len(edge.journal.clicks) == 1
+
+
+async def test_rules_choose_the_target(edge: ServedEdge) -> None:
+    profile_id = await edge.profiles.add_profile("shop")
+    rules = (
+        LinkRule(when=RuleConditions(device=("phone",)), target="https://phone.example/?a=1"),
+        LinkRule(when=RuleConditions(query={"x": ("1",)}), target="https://x.example/"),
+    )
+    await edge.profiles.add_link(
+        profile_id, "a", rules=rules, passthrough=True, utm=Utm(source="bio"), noindex=True
+    )
+    for path, headers, location in (
+        (b"/a", (), "https://a.example/?utm_source=bio"),
+        (b"/a", (PHONE,), "https://phone.example/?a=1&utm_source=bio"),
+        (b"/a?x=1", (), "https://x.example/?utm_source=bio&x=1"),
+        (b"/a?x=1", (PHONE,), "https://phone.example/?a=1&utm_source=bio&x=1"),
+    ):
+        response = await visit(edge, path, *headers)
+        assert (response.status, response.location) == (302, location)
+        assert response.headers["x-robots-tag"] == "noindex"
+    assert len(edge.journal.clicks) == 4
+
+
+async def test_campaign_parameters_are_added_once(edge: ServedEdge) -> None:
+    profile_id = await edge.profiles.add_profile("shop")
+    utm = Utm(source="bio", campaign="Spring & more")
+    targets = {
+        "a": (
+            "https://a.example/?UTM_Source=own#x",
+            "?UTM_Source=own&utm_campaign=Spring+%26+more#x",
+        ),
+        "b": ("https://a.example/", "?utm_source=bio&utm_campaign=Spring+%26+more"),
+    }
+    for slug, (target, _) in targets.items():
+        await edge.profiles.add_link(profile_id, slug, target, utm=utm)
+    await edge.profiles.add_link(profile_id, "c", "mailto:a@b.example", kind="mailto", utm=utm)
+    for slug, (_, expected) in targets.items():
+        response = await visit(edge, b"/" + slug.encode())
+        assert response.location == f"https://a.example/{expected}"
+    assert (await visit(edge, b"/c")).location == "mailto:a@b.example"
+
+
+async def test_a_hidden_link_is_not_on_the_page(edge: ServedEdge) -> None:
+    profile_id = await edge.profiles.add_profile("shop", "seen")
+    await edge.profiles.add_link(profile_id, "unseen", hidden=True)
+    page = (await visit(edge, b"/@shop")).body
+    assert b"/shop/seen" in page
+    assert b"unseen" not in page
+    assert (await visit(edge, b"/unseen")).status == 302
