@@ -1,4 +1,4 @@
-"""`GET /v1/links/{id}/explain`: where a visit would be led, and why."""
+"""`GET /v1/links/{id}/explain`: the target that a visit would be led to, and why."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -40,8 +40,8 @@ class RuleVerdict(msgspec.Struct, frozen=True):
 
 
 class LinkExplanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a visit would be led, null if nowhere. `rule` is the number, from 0, of the rule that chose it, or
-    null. The variant of an experiment and a limit of clicks are not considered."""
+    """The target of a visit, null if it is led nowhere. `rule` is the number, from 0, of the rule that chose
+    it, or null. The variant of an experiment and a limit of clicks are not considered."""
 
     target: str | None
     state: LinkState

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from api.visits.responses import REDIRECTS as REDIRECT_STATUSES
 from api.visits.server import VisitorServer
 from engine.operations.metrics import Metric, Sample
 
@@ -55,8 +56,8 @@ UNIDENTIFIED_VISITORS: Final = Metric(
 def samples(server: VisitorServer) -> list[Sample]:
     """Return the samples of `server` and its rate limiter."""
     return [
-        REDIRECTS.sample(server.redirects),
-        PAGES.sample(server.views),
+        REDIRECTS.sample(sum(server.visits_by_status[status] for status in REDIRECT_STATUSES)),
+        PAGES.sample(server.visits_by_status[200]),
         HITS.sample(server.hits),
         CLOSED.sample(server.closed),
         *REFUSALS.by_label(server.refusals_by_status),

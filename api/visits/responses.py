@@ -32,7 +32,8 @@ _PAGES: Final = {
     ),
     505: ("HTTP version not supported", "This server speaks HTTP/1.1."),
 }
-_STATUSES: Final = (200, 301, 302, 307, 308, *_PAGES)
+REDIRECTS: Final = (301, 302, 307, 308)
+_STATUSES: Final = (200, *REDIRECTS, *_PAGES)
 
 
 def html(title: str, body: str) -> bytes:

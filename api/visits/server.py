@@ -34,7 +34,7 @@ from api.visits.head_memory import HeadMemory
 from api.visits.limits import VisitRateLimiter
 from api.visits.listener import Listener, is_exhausted, turn_away
 from api.visits.ports import ClickRecorder, PseudonymSource, VisitorLimits
-from api.visits.responses import REFUSALS, StatusLines, without_body
+from api.visits.responses import REDIRECTS, REFUSALS, StatusLines, without_body
 from api.visits.strict_head import RefusedHead
 from engine.links.name import canonical_path
 from engine.visits.classifier import HEAD_RECORDED, PREFETCH_RECORDED, ClassificationCache
@@ -88,10 +88,8 @@ class VisitorServer:
         self._responses: list[tuple[VisitorConnection, bytes]] = []
         self._draining = False
         self._accept_again_at = 0.0
-        self.redirects = 0
-        self.views = 0
-        self.hits = 0  # views and clicks of pages elsewhere
-        self.closed = 0
+        self.visits_by_status = dict.fromkeys((200, *REDIRECTS), 0)
+        self.hits = self.closed = 0  # hits: views and clicks of pages elsewhere
         self.refusals_by_status: dict[int, int] = dict.fromkeys(REFUSALS, 0)
         self.accepted = 0
         self.refused_by_reason = dict.fromkeys(("address", "connections", "descriptors"), 0)
@@ -358,19 +356,15 @@ class VisitorServer:
         elif request.prefetch:
             classification = PREFETCH_RECORDED
         client = connection.client or self._resolve_client(connection, request)
-        status, gate = route.status, route.gate
-        if gate is not None and (closed := gate.closed(self._now_us)) is not None:
-            status, tail = closed
-            self.closed += 1
+        status = route.status
+        if route.gate is not None and (closed := route.gate.closed(self._now_us)) is not None:
+            (status, tail), self.closed = closed, self.closed + 1
         else:
             tail, record = route.actor.visit(
                 route, Visit(request, client, classification, self._now_us, self._pseudonymiser)
             )
             self._records.append(record)
-            if status == 200:
-                self.views += 1
-            else:
-                self.redirects += 1
+            self.visits_by_status[status] += 1
         if request.keep_alive and (not self._draining or connection.has_request):
             response = self._lines.keep[status] + tail
         else:

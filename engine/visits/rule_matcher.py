@@ -1,6 +1,6 @@
 """Comparison of a visit with a link's rules, prepared once for each change of the link.
 
-What a rule needs to know of a visit is found when the first rule asks for it, and parsed texts are
+A fact of a visit is found when the first rule asks for it, and parsed texts are
 remembered: of 20 rules on a link, a visit pays for those conditions that it reaches.
 """
 
@@ -27,7 +27,7 @@ NO_RULE: Final = -1
 
 
 class VisitFacts:
-    """What rules compare of one visit, each found once."""
+    """The facts of one visit that rules compare, each found once."""
 
     __slots__ = ("_agent", "_language", "_place", "_query", "_source", "visit")
 

@@ -14,8 +14,8 @@ from engine.clicks.dimension import OTHER, SPECS, Dimension
 from engine.clicks.dimension_values import TRIGGERS
 from engine.clicks.referrer import referrer_host
 from engine.clicks.user_agent import DEVICES
+from engine.common.continent import CONTINENTS, continent_of
 from engine.stats.dimension_counts import KINDS
-from engine.visits.continent import CONTINENTS, continent_of
 
 MAX_VALUE_CHARS: Final = 255
 MAX_VALUES: Final = 50  # of one filter
