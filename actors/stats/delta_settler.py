@@ -1,15 +1,15 @@
 """The settler: has deltas merged or counted before questions have too many of them to read.
 
-The ledger notes each delta that it commits. A day is due when it has many deltas, when their clicks would make
-it hot, and a hot day every HOT_S. Deltas that nobody noted, of a process that has ended, are looked for at the
-start and every LOOK_S. Two settlers may work at once: the store keeps them apart, and whatever one has not
-settled yet is counted all the same, as every question adds the deltas. If days cannot be settled together,
-each is tried by itself, so that one keeps no other waiting; that one is tried again when it is due again.
+The ledger notes each delta that it commits. A day is due when it has many deltas, when their clicks would
+make it hot, and a hot day when they are as many as tables should count together. Deltas that nobody noted, of
+a process that has ended, are looked for at the start and every LOOK_S. Two settlers may work at once: the
+store keeps them apart, and whatever one has not settled yet is counted all the same, as every question adds
+the deltas. If days cannot be settled together, each is tried by itself, so that one keeps no other waiting;
+that one is tried again when it is due again.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import trio
@@ -18,12 +18,11 @@ from engine.common.errors import UnavailableError
 from engine.common.retry import backoff_s
 from engine.operations.metrics import Metric, Sample
 from engine.operations.progress import Progress
-from engine.stats.profile_day import HOT_CLICKS, MAX_DELTAS, ProfileDay
+from engine.stats.profile_day import HOT_CLICKS, HOT_DELTA_CLICKS, MAX_DELTAS, ProfileDay
 
 logger = logging.getLogger("waypost.settler")
 
 TICK_S: Final = 0.5
-HOT_S: Final = 3.0
 LOOK_S: Final = 600.0
 MAX_NOTED: Final = 100_000
 DAYS_AT_ONCE: Final = 20
@@ -51,18 +50,16 @@ class DeltaStore(Protocol):
 
 
 class _Noted:
-    """The deltas of a day that were noted: how many, their clicks, and since when."""
+    """The deltas of a day that were noted: how many, and their clicks."""
 
-    __slots__ = ("clicks", "deltas", "since")
+    __slots__ = ("clicks", "deltas")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self) -> None:
         self.deltas = self.clicks = 0
-        self.since = now
 
     def add(self, earlier: "_Noted") -> None:
         self.deltas += earlier.deltas
         self.clicks += earlier.clicks
-        self.since = earlier.since
 
 
 class DeltaSettler:
@@ -71,9 +68,8 @@ class DeltaSettler:
     def __init__(self, store: DeltaStore) -> None:
         self._store = store
         self._noted: dict[ProfileDay, _Noted] = {}
-        # Those of them that are due, and the hot ones, in the order in which they will be.
+        # Those of them that are due, in the order in which they became so.
         self._due: dict[ProfileDay, None] = {}
-        self._waiting: dict[ProfileDay, None] = {}
         self._hot: set[ProfileDay] = set()
         self._look_at = 0.0
         self._failures = 0
@@ -88,14 +84,13 @@ class DeltaSettler:
         if noted is None:
             if len(self._noted) >= MAX_NOTED:
                 # The next look finds the busy ones.
-                for days in (self._noted, self._due, self._waiting):
-                    days.clear()
-            noted = self._noted[day] = _Noted(trio.current_time())
-            if day in self._hot:
-                self._waiting[day] = None
+                self._noted.clear()
+                self._due.clear()
+            noted = self._noted[day] = _Noted()
         noted.deltas += 1
         noted.clicks += clicks
-        if noted.deltas >= MAX_DELTAS or noted.clicks >= HOT_CLICKS:
+        limit = HOT_DELTA_CLICKS if day in self._hot else HOT_CLICKS
+        if noted.deltas >= MAX_DELTAS or noted.clicks >= limit:
             self._due[day] = None
 
     async def run(self) -> None:
@@ -113,8 +108,6 @@ class DeltaSettler:
                 await trio.sleep(backoff_s(self._failures, first_s=TICK_S, limit_s=5.0))
 
     async def _settle_due(self) -> None:
-        for day in list(self._hot_due()):
-            self._due[day] = None
         if trio.current_time() >= self._look_at:
             self._due |= dict.fromkeys(await self._store.busy_days(LOOKED_FOR))
             self._look_at = trio.current_time() + LOOK_S
@@ -122,17 +115,11 @@ class DeltaSettler:
         for start in range(0, len(due), DAYS_AT_ONCE):
             await self._settle(due[start : start + DAYS_AT_ONCE])
 
-    def _hot_due(self) -> Iterator[ProfileDay]:
-        """Yield the hot days whose first delta was noted HOT_S ago."""
-        latest = trio.current_time() - HOT_S
-        return takewhile(lambda day: self._noted[day].since <= latest, self._waiting)
-
     async def _settle(self, days: Sequence[ProfileDay]) -> None:
         # What is noted from now on may come too late to be settled with these.
         noted = {day: self._noted.pop(day) for day in days if day in self._noted}
         for day in days:
             self._due.pop(day, None)
-            self._waiting.pop(day, None)
         try:
             clicks, hot = await self._store.settle(days)
         except UnavailableError:
@@ -157,23 +144,20 @@ class DeltaSettler:
         """Note again what could not be settled."""
         self._due |= dict.fromkeys(days)
         for day, earlier in noted.items():
-            self._noted.setdefault(day, _Noted(earlier.since)).add(earlier)
+            self._noted.setdefault(day, _Noted()).add(earlier)
 
     def _remember(self, hot: set[ProfileDay]) -> None:
         if len(self._hot) + len(hot) > MAX_NOTED:
             self._hot.clear()
         self._hot |= hot
-        for day in hot & self._noted.keys():  # noted meanwhile
-            self._waiting[day] = None
 
     def stall(self) -> str:
         """Return a line if it has stood still, or an empty one."""
         return self._progress.stall(trio.current_time(), "settling of deltas", self.last_error)
 
     def samples(self) -> list[Sample]:
-        now_due = self._due.keys() | set(self._hot_due())
         return [
             SETTLED_CLICKS.sample(self.settled),
             FAILED_DAYS.sample(self.failed),
-            DUE_DAYS.sample(len(now_due)),
+            DUE_DAYS.sample(len(self._due)),
         ]

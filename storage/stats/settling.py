@@ -24,7 +24,7 @@ from engine.operations.metrics import Metric, Sample
 from engine.stats.packed.packed_clicks import decode, encode
 from engine.stats.packed.profile_clicks import Piece, ProfileClicks
 from engine.stats.packed.repacking import count_columns, repacked, rollups_of
-from engine.stats.profile_day import HOT_CLICKS, MAX_DELTAS, ProfileDay
+from engine.stats.profile_day import HOT_CLICKS, HOT_DELTA_CLICKS, MAX_DELTAS, ProfileDay
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.stats import dimension_counts
@@ -142,7 +142,7 @@ async def _settle(connection: Connection, days: Sequence[ProfileDay], pack_few: 
     promoted: list[ProfileDay] = []
     for day, clicks in counts.items():
         if locked[day]:
-            hot.append(day)
+            (merged if day.day >= today and clicks < HOT_DELTA_CLICKS else hot).append(day)
         elif clicks + packed.get(day, 0) > HOT_CLICKS and day not in of_months:
             promoted.append(day)
         else:
@@ -156,7 +156,8 @@ async def _settle(connection: Connection, days: Sequence[ProfileDay], pack_few: 
     for day in sorted(hot + promoted):
         await _count_in_tables(connection, day, deltas[day])
     clicks = sum(counts.values())
-    return _Settled(clicks, clicks - sum(counts[day] for day in merged), {*hot, *promoted})
+    hot_days = {day for day in counts if locked[day]} | set(promoted)
+    return _Settled(clicks, clicks - sum(counts[day] for day in merged), hot_days)
 
 
 async def lock_days(connection: Connection, days: Sequence[ProfileDay]) -> dict[ProfileDay, bool]:

@@ -14,6 +14,7 @@ from tests.kit.daily_counts import TODAY, DailyCounts, make_profile
 async def daily(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DailyCounts]:
     """Yield a profile whose days are all hot, as the tables of such days are compacted and rebuilt."""
     monkeypatch.setattr(settling, "HOT_CLICKS", 0)
+    monkeypatch.setattr(settling, "HOT_DELTA_CLICKS", 0)
     TODAY.begin()
     await in_asyncio(make_profile, database_url)
     database = await Database.open(

@@ -75,6 +75,7 @@ async def ask_and_settle(
 ) -> None:
     dice = random.Random(seed)
     monkeypatch.setattr(settling, "HOT_CLICKS", 40)
+    monkeypatch.setattr(settling, "HOT_DELTA_CLICKS", 30)
     today = {**settling._SQL, "today": f"SELECT date '{NOW:%Y-%m-%d}'"}
     monkeypatch.setattr(settling, "_SQL", today)
     exact = True
@@ -253,3 +254,34 @@ async def test_many_deltas_are_settled_some_at_a_time(
     assert len(rows) <= 6
     for _ in range(5):
         await ask(counting, dice, first, first + timedelta(days=1), exact_visitors=False)
+
+
+async def test_a_hot_day_is_counted_in_tables_once_that_pays(
+    counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then its deltas are merged; when the day is over, however few they are, they are counted."""
+    monkeypatch.setattr(settling, "HOT_CLICKS", 40)
+    monkeypatch.setattr(settling, "HOT_DELTA_CLICKS", 30)
+    first = datetime(2026, 5, 10, tzinfo=UTC)
+    dice, day = random.Random(1), [ProfileDay(TENANT, PROFILE, first.date())]
+
+    async def settle_on(today: datetime, *folds: int) -> list[int]:
+        """Return the clicks of each delta that is left."""
+        pinned = {**settling._SQL, "today": f"SELECT date '{today:%Y-%m-%d}'"}
+        monkeypatch.setattr(settling, "_SQL", pinned)
+        for clicks in folds:
+            await counting.fold(some_clicks(dice, clicks, first, 0.4))
+        _, hot = await settle(counting.aggregator, day)
+        assert hot == set(day)
+        rows = await counting.aggregator.transaction(
+            lambda connection: connection.fetch("SELECT clicks FROM click_deltas")
+        )
+        await ask(counting, dice, first, first + timedelta(days=1), exact_visitors=False)
+        return [row["clicks"] for row in rows]
+
+    assert await settle_on(first, 60) == []
+    (few,) = await settle_on(first, 9, 9)
+    assert 0 < few <= 18
+    assert await settle_on(first, 40) == []
+    assert len(await settle_on(first, 5)) == 1
+    assert await settle_on(first + timedelta(days=1)) == []

@@ -161,6 +161,7 @@ async def _set_profile(url: str, exists: bool) -> None:
 @pytest.fixture
 async def counting(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counting]:
     monkeypatch.setattr(settling, "HOT_CLICKS", 40)
+    monkeypatch.setattr(settling, "HOT_DELTA_CLICKS", 30)
     today = {**settling._SQL, "today": f"SELECT date '{NOW:%Y-%m-%d}'"}
     monkeypatch.setattr(settling, "_SQL", today)
     await in_asyncio(add_profile, database_url)
