@@ -124,7 +124,7 @@ class ConsoleParts:
         self.shop_reports = ShopReportCounts()
         self.security_log = BufferedSecurityLog(self.security_events)
         self.stats = PostgresStatsReader(database, settings.stats_timeout_ms)
-        self.stats_version = StatsVersionCache(self.stats.version)
+        self.stats_version = StatsVersionCache(self.stats.versions)
         self.live_subscribers = LiveSubscribers(RedisLiveChannel(redis))
 
     def app(self, status: EngineStatus) -> QuartTrio:

@@ -4,7 +4,7 @@ All answers come from one database snapshot, and the response has one entity tag
 `If-None-Match` is answered 304 as for a GET: the tag is of the body's questions.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -24,6 +24,7 @@ from engine.links.ports import ProfileStore
 from engine.stats.parameters.filter_values import joined_values
 from engine.stats.ports import (
     LatestClick,
+    ProfileKey,
     ProfileQuestion,
     RecentAnswer,
     RecentQuestion,
@@ -95,7 +96,7 @@ class StatsBatchRoutes:
         self,
         store: ProfileStore,
         reader: StatsReader,
-        version: Callable[[], Awaitable[str | None]],
+        version: Callable[[Sequence[ProfileKey]], Awaitable[str | None]],
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -120,7 +121,7 @@ class StatsBatchRoutes:
         minute = now.replace(second=0, microsecond=0) if body.visitors_now else None
         question = (id_, profile.version, queries, body.latest_clicks, minute)
         # The version is read first: counts may be newer than their tag, never older.
-        tag = stats_tag(question, await self._version())
+        tag = stats_tag(question, await self._version([ProfileKey(profile.tenant_id, id_)]))
         if tag is not None and tag_matches(tag):
             return empty_response(304, cache_headers(tag))
         stats, activity = await self._reader.answers(

@@ -1,6 +1,6 @@
 """The endpoints of statistics, exports and live updates, with the ports that they need."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from actors.stats.live_subscribers import LiveSubscribers
@@ -11,16 +11,16 @@ from api.stats.export import StatsExportRoutes
 from api.stats.live import LiveRoutes
 from api.stats.stats import StatsRoutes
 from engine.links.ports import ProfileStore
-from engine.stats.ports import ClickExport, StatsReader
+from engine.stats.ports import ClickExport, ProfileKey, StatsReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsDeps:
-    """Ports of the stats routes. `version` returns the stats version, or None while it is unknown."""
+    """Ports of the stats routes. `version` returns that of profiles' stats, or None while it is unknown."""
 
     profiles: ProfileStore
     stats: StatsReader
-    version: Callable[[], Awaitable[str | None]]
+    version: Callable[[Sequence[ProfileKey]], Awaitable[str | None]]
     click_export: ClickExport
     live_subscribers: LiveSubscribers
 

@@ -27,7 +27,7 @@ from engine.clicks.dimension import Dimension
 from engine.common.errors import FieldError, InvalidError
 from engine.links.ports import ProfileStore
 from engine.links.profile import Profile
-from engine.stats.ports import ProfileQuestion, QuestionError, StatsReader
+from engine.stats.ports import ProfileKey, ProfileQuestion, QuestionError, StatsReader
 from engine.stats.query import StatsQuery
 from engine.stats.query_parser import needs_first_day, parse_query
 from engine.stats.result import Stats, TimeInterval
@@ -51,13 +51,13 @@ class ProfilesStatsResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatsRoutes:
-    """Routes of stats. `now` is the clock: aware. `version` returns the stats version, or None."""
+    """Routes of stats. `now` is the clock: aware. `version` returns that of profiles, or None."""
 
     def __init__(
         self,
         store: ProfileStore,
         reader: StatsReader,
-        version: Callable[[], Awaitable[str | None]],
+        version: Callable[[Sequence[ProfileKey]], Awaitable[str | None]],
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -84,17 +84,18 @@ class StatsRoutes:
             profile = await self._store.profile(
                 current_caller(), id_
             )  # its version is that of names
-        # The version is read first: counts may be newer than their tag, never older.
         names = profile.version if profile is not None and Dimension.LINK in query.groups else 0
-        tag = stats_tag((id_, names, query), await self._version())
+        tenant_id = self._seen.tenant_of(current_caller(), id_) if profile is None else None
+        if tenant_id is None:
+            profile = profile or await self._store.profile(current_caller(), id_)
+            self._seen.note(current_caller(), profile)
+            tenant_id = profile.tenant_id
+        # The version is read first: counts may be newer than their tag, never older.
+        tag = stats_tag((id_, names, query), await self._version([ProfileKey(tenant_id, id_)]))
         if tag is not None and tag_matches(tag):
-            if profile is None and not self._seen.has(current_caller(), id_):
-                await self._store.profile(current_caller(), id_)
-                self._seen.note(current_caller(), id_)
             return empty_response(304, cache_headers(tag))
         if profile is None:
             profile = await self._store.profile(current_caller(), id_)
-        self._seen.note(current_caller(), id_)
         stats = await self._reader.stats(profile.tenant_id, id_, query)
         return json_response(answer_body(query, stats), headers=cache_headers(tag))
 
@@ -103,7 +104,8 @@ class StatsRoutes:
         profiles = [await self._store.profile(current_caller(), id_) for id_ in profile_ids]
         query = parse_query(pairs, utc(self._now()), await first_day(self._reader, pairs, profiles))
         names = [(profile.id, profile.version) for profile in profiles]
-        tag = stats_tag((names, query), await self._version())
+        keys = [ProfileKey(profile.tenant_id, profile.id) for profile in profiles]
+        tag = stats_tag((names, query), await self._version(keys))
         if tag is not None and tag_matches(tag):
             return empty_response(304, cache_headers(tag))
         answers = await self._answers(profiles, query)
@@ -139,24 +141,26 @@ class StatsRoutes:
 
 
 class RecentAccess:
-    """A short cache of granted accesses (caller, profile), used only to answer 304.
+    """A short cache of granted accesses (caller, profile) and the profile's tenant, used only to answer 304.
 
     A 304 says only that the counts of the request's own tag have not changed. A removed
     member can therefore still receive a 304 for up to SEEN_S seconds, but never counts.
     """
 
     def __init__(self) -> None:
-        self._until: OrderedDict[tuple[Any, ...], float] = OrderedDict()
+        self._until: OrderedDict[tuple[Any, ...], tuple[float, int]] = OrderedDict()
 
-    def note(self, caller: Caller, profile_id: int) -> None:
-        key = self._key(caller, profile_id)
-        self._until[key] = trio.current_time() + SEEN_S
+    def note(self, caller: Caller, profile: Profile) -> None:
+        key = self._key(caller, profile.id)
+        self._until[key] = trio.current_time() + SEEN_S, profile.tenant_id
         self._until.move_to_end(key)
         if len(self._until) > MAX_RECENT:
             self._until.popitem(last=False)
 
-    def has(self, caller: Caller, profile_id: int) -> bool:
-        return trio.current_time() < self._until.get(self._key(caller, profile_id), 0.0)
+    def tenant_of(self, caller: Caller, profile_id: int) -> int | None:
+        """Return the profile's tenant if access was granted within SEEN_S."""
+        until, tenant_id = self._until.get(self._key(caller, profile_id), (0.0, 0))
+        return tenant_id if trio.current_time() < until else None
 
     @staticmethod
     def _key(caller: Caller, profile_id: int) -> tuple[Any, ...]:

@@ -100,14 +100,14 @@ WINDOW w AS (PARTITION BY link_id, dimension, value ORDER BY u.at)
 ORDER BY link_id, dimension, u.at, value;
 
 -- name: live_rollups
--- Today's rollups of each link.
+-- Today's rollups of each link and of the profile.
 INSERT INTO waypost.rollups
 SELECT $1::bigint, $2::bigint, link_id, $3::date::timestamptz + u.at * interval '15 minutes',
     u.clicks - lag(u.clicks, 1, 0::bigint) OVER w, u.views - lag(u.views, 1, 0::bigint) OVER w,
     u.bots - lag(u.bots, 1, 0::bigint) OVER w
 FROM bench_sums JOIN bench_shapes AS s USING (n)
 CROSS JOIN LATERAL unnest(s.at, s.clicks, s.views, s.bots) AS u (at, clicks, views, bots)
-WHERE day = $3::date AND dimension = 0 AND link_id >= 0
+WHERE day = $3::date AND dimension = 0
     AND $3::date::timestamptz + u.at * interval '15 minutes' <= $4::timestamptz
 WINDOW w AS (PARTITION BY link_id ORDER BY u.at)
 ORDER BY link_id, u.at;

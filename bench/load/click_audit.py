@@ -42,7 +42,7 @@ _DELTAS = "SELECT tenant_id, profile_id, day, data FROM waypost.click_deltas"
 _SEGMENTS = "SELECT * FROM waypost.click_segments"
 _ROLLUPS = """SELECT tenant_id, profile_id, link_id, day, sum(clicks), sum(views), sum(bots) FROM (
     SELECT tenant_id, profile_id, link_id, (bucket AT TIME ZONE 'UTC')::date AS day, clicks, views, bots
-    FROM waypost.rollups
+    FROM waypost.rollups WHERE link_id >= 0
     UNION ALL
     SELECT tenant_id, profile_id, link_id, day, clicks, views, bots FROM waypost.dimension_days
     WHERE dimension = 0 AND link_id >= 0

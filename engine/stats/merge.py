@@ -1,7 +1,7 @@
 """Merging of sums of stored rows into an answer."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -116,19 +116,23 @@ def _tie(key: SumKey) -> Tie:
 
 
 def add_visitors(
-    sums: Sums, sketches: Iterable[tuple[SumKey, Sequence[bytes]]], *, add_stored: bool
+    sums: Sums,
+    sketches: Iterable[tuple[SumKey, Sequence[bytes]]],
+    *,
+    add_stored: bool,
+    size_of: Callable[[Sequence[bytes]], int] = union_size,
 ) -> None:
     """Add the visitors of `sketches`, each of one link, value and UTC day, to the sums.
 
     Visitors of two days add up, and so do those of two values. Without `add_stored`, the sums' own visitors
-    do not count.
+    do not count. `size_of` returns the visitors of some sketches together.
     """
     if not add_stored:
         for key, values in sums.items():
             sums[key] = _with_visitors(values, 0)
     merged: defaultdict[SumKey, int] = defaultdict(int)
     for key, parts in sketches:
-        merged[key] += union_size(parts)
+        merged[key] += size_of(parts)
     for key, visitors in merged.items():
         if key in sums:
             sums[key] = _with_visitors(sums[key], (sums[key].visitors or 0) + visitors)

@@ -12,6 +12,13 @@ from engine.stats.query import StatsQuery
 from engine.stats.result import LinkName, Stats
 
 
+class ProfileKey(NamedTuple):
+    """The key of a profile's rows."""
+
+    tenant_id: int
+    profile_id: int
+
+
 class ProfileQuestion(NamedTuple):
     """A stats query about one profile."""
 
@@ -68,10 +75,10 @@ class QueryReader(Protocol):
         narrow.
         """
 
-    async def version(self) -> str:
-        """Return the stats version: another text after each commit of counts, of any tenant.
+    async def versions(self, profiles: Sequence[ProfileKey]) -> dict[ProfileKey, str]:
+        """Return the stats version of each profile: another text after each fold of its clicks.
 
-        Code that changes counts without a fold must move a journal's `recounted_at`.
+        Code that changes counts without a fold must move a journal's `recounted_at`, which changes all.
         """
 
 

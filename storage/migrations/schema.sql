@@ -623,6 +623,21 @@ CREATE FUNCTION waypost.shared_secret(secret_name text) RETURNS bytea
     SELECT value FROM waypost.shared_secrets WHERE name = secret_name
 $$;
 
+CREATE FUNCTION waypost.stats_versions(tenants bigint[], profiles bigint[]) RETURNS TABLE(tenant_id bigint, profile_id bigint, version text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+    SELECT p.tenant_id, p.profile_id, md5(concat_ws(' ', recounted.at, hot.days, deltas.clicks + segments.clicks))
+    FROM unnest(tenants, profiles) AS p (tenant_id, profile_id)
+    CROSS JOIN (SELECT sum(extract(epoch FROM recounted_at)) AS at FROM journals) AS recounted
+    CROSS JOIN LATERAL (SELECT count(*) AS days FROM profile_days AS d
+        WHERE d.tenant_id = p.tenant_id AND d.profile_id = p.profile_id AND d.hot) AS hot
+    CROSS JOIN LATERAL (SELECT coalesce(sum(d.clicks), 0) AS clicks FROM click_deltas AS d
+        WHERE d.tenant_id = p.tenant_id AND d.profile_id = p.profile_id) AS deltas
+    CROSS JOIN LATERAL (SELECT coalesce(sum(s.clicks), 0) AS clicks FROM click_segments AS s
+        WHERE s.tenant_id = p.tenant_id AND s.profile_id = p.profile_id) AS segments
+$$;
+
 CREATE FUNCTION waypost.tables_of_profiles() RETURNS TABLE(of_table text, erasable boolean)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1857,8 +1872,6 @@ CREATE UNIQUE INDEX profiles_handle ON waypost.profiles USING btree (handle);
 
 CREATE INDEX refunds_at ON waypost.refunds USING btree (tenant_id, profile_id, at);
 
-CREATE INDEX rollups_profile ON waypost.rollups USING btree (tenant_id, profile_id, bucket);
-
 CREATE INDEX sessions_expiry ON waypost.sessions USING btree (expires_at);
 
 CREATE INDEX sessions_id ON waypost.sessions USING btree (id);
@@ -2067,6 +2080,10 @@ CREATE POLICY definer ON waypost.api_keys FOR SELECT TO waypost_owner USING (tru
 
 CREATE POLICY definer ON waypost.audit_log_heads TO waypost_owner USING (true) WITH CHECK (true);
 
+CREATE POLICY definer ON waypost.click_deltas FOR SELECT TO waypost_owner USING (true);
+
+CREATE POLICY definer ON waypost.click_segments FOR SELECT TO waypost_owner USING (true);
+
 CREATE POLICY definer ON waypost.conversion_hooks FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.deliveries TO waypost_owner USING (true) WITH CHECK (true);
@@ -2088,6 +2105,8 @@ CREATE POLICY definer ON waypost.jobs FOR SELECT TO waypost_owner USING (true);
 CREATE POLICY definer ON waypost.links FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.members TO waypost_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY definer ON waypost.profile_days FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.profiles FOR SELECT TO waypost_owner USING (true);
 
@@ -2433,6 +2452,9 @@ GRANT ALL ON FUNCTION waypost.session_user_of(sha256 bytea) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.shared_secret(secret_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.shared_secret(secret_name text) TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.stats_versions(tenants bigint[], profiles bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.stats_versions(tenants bigint[], profiles bigint[]) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.tables_of_profiles() FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.tables_of_profiles() TO waypost_aggregator;

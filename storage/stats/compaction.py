@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from typing import Final, NamedTuple
 
-from engine.clicks.dimension import ALL_LINKS, Dimension
+from engine.clicks.dimension import Dimension
 from engine.stats.compaction import (
     CompactedDay,
     QuarterHour,
@@ -91,10 +91,7 @@ async def _compact_rollups(connection: Connection, profile_day: ProfileDay) -> i
     rows = await connection.fetch(_SQL["take_rollups"], *profile_day, ROLLUPS_AT_ONCE)
     additions: _Additions = {}
     for link_id, at, *counts in rows:
-        for counted_link_id in (link_id, ALL_LINKS):
-            _add(
-                additions, _DayValue(counted_link_id, Dimension.TOTAL, ""), at, QuarterHour(*counts)
-            )
+        _add(additions, _DayValue(link_id, Dimension.TOTAL, ""), at, QuarterHour(*counts))
     await _store(connection, profile_day, additions)
     return len(rows)
 

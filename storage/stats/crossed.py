@@ -12,13 +12,13 @@ from engine.common.errors import FieldError, InvalidError
 from engine.stats.packed.crossed_sums import columns_of, crossed_sums
 from engine.stats.packed.profile_clicks import ProfileClicks
 from engine.stats.plan import CrossedPlan
+from engine.stats.ports import ProfileKey
 from engine.stats.query import StatsQuery
 from engine.stats.result import Stats
 from storage.postgres import queries
 from storage.postgres.database import Connection
 from storage.stats.packed_sums import CLICKS_IN_LOOP
 from storage.stats.pieces import StoredPieces, pieces_of, read_pieces, utc_days
-from storage.stats.reading.statements import ProfileKey
 
 _SQL: Final = queries.load("stats/stats")
 MAX_CROSSED: Final = 500_000

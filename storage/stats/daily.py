@@ -51,6 +51,9 @@ class DailyAggregation:
         await self.pack_months()
         await self.delete_raw()
         await self.index()
+        await self._database.transaction(
+            lambda connection: connection.execute(_SQL["change_stats_versions"])
+        )
 
     async def pack_months(self) -> int:
         """Pack finished months of quiet profiles. Returns how many."""

@@ -56,6 +56,11 @@ SET LOCAL statement_timeout = '20min';
 -- Return the UTC day by the clock of the database.
 SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date;
 
+-- name: change_stats_versions
+-- Change all stats versions, because counts of visitors are others when days are compacted, and no fold says so.
+UPDATE journals SET recounted_at = clock_timestamp() WHERE journal_id = (
+    SELECT journal_id FROM journals ORDER BY committed_at DESC NULLS LAST, journal_id LIMIT 1);
+
 -- name: forget_pseudonyms
 -- Delete the pseudonyms of segments from the day on which the first of their raw clicks have ended; visitors stay apart
 -- by their numbers.

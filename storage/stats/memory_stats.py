@@ -1,6 +1,6 @@
 """Stats in memory: the twin of storage/stats/reader.py, which reads each click and counts visitors exactly."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ from engine.stats import calendar, hour_of_week, period
 from engine.stats.dimension_counts import dimension_values
 from engine.stats.ordering import RowGroup, order_groups
 from engine.stats.parameters.filter_values import CASELESS
-from engine.stats.ports import CLICK_COLUMNS
+from engine.stats.ports import CLICK_COLUMNS, ProfileKey
 from engine.stats.query import Filter, StatsQuery, compared_query
 from engine.stats.result import MetricValues, Stats
 from storage.stats.memory_click_tables import MemoryClickTables
@@ -43,9 +43,10 @@ class MemoryStatsReader:
         ]
         return answered(clicks, query, self._counts.committed_at)
 
-    async def version(self) -> str:
+    async def versions(self, profiles: Sequence[ProfileKey]) -> dict[ProfileKey, str]:
         await trio.lowlevel.checkpoint()
-        return " ".join(str(journal.folded) for journal in self._counts.journals.values())
+        clicks = Counter(ProfileKey(c.tenant_id, c.profile_id) for _, c in self._counts.clicks)
+        return {profile: str(clicks[profile]) for profile in profiles}
 
 
 class MemoryClickExport:

@@ -18,7 +18,13 @@ from engine.clicks.dimension import Dimension
 from engine.common.errors import InvalidError, SlowQueryError
 from engine.stats import hour_of_week
 from engine.stats.plan import CrossedPlan, plan
-from engine.stats.ports import ProfileQuestion, QuestionError, RecentAnswer, RecentQuestion
+from engine.stats.ports import (
+    ProfileKey,
+    ProfileQuestion,
+    QuestionError,
+    RecentAnswer,
+    RecentQuestion,
+)
 from engine.stats.query import StatsQuery, compared_query
 from engine.stats.result import LinkName, Stats
 from storage.postgres import queries
@@ -26,7 +32,6 @@ from storage.postgres.database import Connection, Database
 from storage.stats.crossed import crossed
 from storage.stats.reading.counts_reading import CountsReading
 from storage.stats.reading.recent import recent_answer
-from storage.stats.reading.statements import ProfileKey
 
 _SQL: Final = queries.load("stats/stats")
 MAX_BATCH_S: Final = 10.0
@@ -86,9 +91,11 @@ class PostgresStatsReader:
 
         return await self._database.transaction(work, caller=Caller(tenant_id, 0), read_only=True)
 
-    async def version(self) -> str:
-        async def work(connection: Connection) -> str:
-            return str(await connection.fetchval(_SQL["stats_version"]))
+    async def versions(self, profiles: Sequence[ProfileKey]) -> dict[ProfileKey, str]:
+        async def work(connection: Connection) -> dict[ProfileKey, str]:
+            columns = zip(*profiles, strict=True)
+            rows = await connection.fetch(_SQL["stats_versions"], *columns)
+            return {ProfileKey(*key): version for *key, version in rows}
 
         return await self._database.transaction(work, read_only=True)
 

@@ -25,15 +25,6 @@ HAVING sum(clicks) + sum(views) + sum(bots) > 0 {after}
 ORDER BY {order}
 LIMIT :limit;
 
--- name: sketches
--- Collect the sketches from which visitors are merged: by UTC day, as visitors of different days are different.
-SELECT {link} AS link, {value} AS value, row, array_agg(visitors) AS sketches, day
-FROM (
-    {rows}
-) AS stored
-WHERE {passes}
-GROUP BY 1, 2, row, day;
-
 -- name: passes
 -- Choose rows by their value: one of `values`, none of `unequal`, and of `contained` one of each number of
 -- `contained_by` in it (ignoring the case of A to Z). The brace is filled with the value, or with it in lower case.
@@ -53,13 +44,9 @@ AND ({number} {sign} {last}
 -- Read rollups that are not compacted.
 SELECT NULL::bigint AS link_id, '' COLLATE "C" AS value, width_bucket(bucket, :starts::timestamptz[]) AS row,
     clicks, views, bots, 0::bigint AS visitors
-FROM (
-    SELECT bucket, sum(clicks)::bigint AS clicks, sum(views)::bigint AS views, sum(bots)::bigint AS bots
-    FROM rollups
-    WHERE tenant_id = :tenant_id AND profile_id = :profile_id AND bucket >= :from AND bucket < :to
-        AND (-1 = ANY(:links::bigint[]) OR link_id = ANY(:links))
-    GROUP BY bucket
-) AS plain;
+FROM rollups
+WHERE tenant_id = :tenant_id AND profile_id = :profile_id AND link_id = ANY(:links::bigint[])
+    AND bucket >= :from AND bucket < :to;
 
 -- name: live_dimensions
 -- Read dimension counts that are not compacted.
@@ -134,25 +121,26 @@ FROM (
 WHERE bucket >= :from AND bucket < :to;
 
 -- name: live_sketches
--- Read sketches of time buckets that are not compacted.
-SELECT link_id, value, width_bucket(bucket, :starts::timestamptz[]) AS row,
-    (bucket AT TIME ZONE 'UTC')::date AS day, visitors
-FROM dimension_counts
+-- Read sketches of time buckets that are not compacted, together by link, value and UTC day, with the numbers of their
+-- quarters since 1970. The braces are filled with the query `passes`.
+SELECT link_id, value, (bucket AT TIME ZONE 'UTC')::date AS day, array_agg(date_part('epoch', bucket)::bigint / 900),
+    array_agg(visitors)
+FROM dimension_counts AS stored
 WHERE tenant_id = :tenant_id AND profile_id = :profile_id AND link_id = ANY(:links::bigint[])
-    AND dimension = :dimension AND bucket >= :from AND bucket < :to AND visitors IS NOT NULL;
+    AND dimension = :dimension AND bucket >= :from AND bucket < :to AND visitors IS NOT NULL AND {passes}
+GROUP BY 1, 2, 3;
 
 -- name: quarter_sketches
--- Read sketches of some quarters of compacted days.
-SELECT link_id, value,
-    width_bucket(q.day::timestamptz + u.at * interval '15 minutes', :starts::timestamptz[]) AS row,
-    q.day, u.sketch AS visitors
+-- Read sketches of some quarters of compacted days. The braces are filled with the query `passes`.
+SELECT link_id, value, stored.day, array_agg((stored.day - date '1970-01-01')::bigint * 96 + u.at), array_agg(u.sketch)
 FROM unnest(:sketch_days::date[], :sketch_firsts::int[], :sketch_ends::int[]) AS part (day, first, next)
-JOIN dimension_quarters AS q ON
+JOIN dimension_quarters AS stored ON
     tenant_id = :tenant_id AND profile_id = :profile_id AND link_id = ANY(:links::bigint[])
-    AND dimension = :dimension AND q.day = part.day
-    AND q.day BETWEEN (:from AT TIME ZONE 'UTC')::date AND (:to AT TIME ZONE 'UTC')::date
-CROSS JOIN LATERAL unnest(q.at, q.sketches) AS u (at, sketch)
-WHERE u.at >= part.first AND u.at < part.next AND u.sketch IS NOT NULL;
+    AND dimension = :dimension AND stored.day = part.day
+    AND stored.day BETWEEN (:from AT TIME ZONE 'UTC')::date AND (:to AT TIME ZONE 'UTC')::date
+CROSS JOIN LATERAL unnest(stored.at, stored.sketches) AS u (at, sketch)
+WHERE u.at >= part.first AND u.at < part.next AND u.sketch IS NOT NULL AND {passes}
+GROUP BY 1, 2, 3;
 
 -- name: first_day
 -- Return the first UTC day of a profile with counts; NULL: there is none.
@@ -171,12 +159,9 @@ WHERE profiles.tenant_id = $1 AND profiles.id = $2 AND links.id = ANY($3::bigint
 UNION ALL
 SELECT 0, handle, NULL, title FROM profiles WHERE tenant_id = $1 AND id = $2 AND 0 = ANY($3::bigint[]);
 
--- name: stats_version
--- Return the stats version, which changes with each commit. The time of the latest commit alone would miss a
--- commit that began earlier and ended later.
-SELECT concat_ws(' ', count(*), max(committed_at), sum(extract(epoch FROM committed_at)),
-    sum(extract(epoch FROM recounted_at)))
-FROM journals;
+-- name: stats_versions
+-- Return the versions of some profiles' counts.
+SELECT tenant_id, profile_id, version FROM stats_versions($1, $2);
 
 -- name: tables_only_since
 -- Return the first UTC day from which on packed clicks of the profile's hot days are kept; NULL: no such profile.

@@ -43,7 +43,7 @@ from engine.operations.health import Component, Health
 from engine.operations.metrics import ProcessMetrics, Sample
 from engine.operations.settings import Settings
 from engine.operations.system import ProcessState
-from engine.stats.ports import ProfileQuestion, RecentAnswer, RecentQuestion
+from engine.stats.ports import ProfileKey, ProfileQuestion, RecentAnswer, RecentQuestion
 from engine.stats.query import StatsQuery
 from engine.stats.result import Stats
 from storage.accounts.memory_accounts import MemoryAccountStore
@@ -124,10 +124,10 @@ class GivenStats:
     async def first_day(self, tenant_id: int, profile_id: int) -> date | None:
         return self.day
 
-    async def version(self) -> str:
-        return self.stats_version or ""
+    async def versions(self, profiles: Sequence[ProfileKey]) -> dict[ProfileKey, str]:
+        return dict.fromkeys(profiles, self.stats_version or "")
 
-    async def known_version(self) -> str | None:
+    async def known_version(self, profiles: Sequence[ProfileKey]) -> str | None:
         return self.stats_version
 
 

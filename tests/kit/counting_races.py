@@ -42,7 +42,7 @@ _RAW = """SELECT profile_id, link_id, floor(extract(epoch FROM at))::bigint / 90
     coalesce(visitor, 0)
     FROM clicks WHERE is_counted(classification) OR is_bot(classification)"""
 _ROLLUPS = """SELECT profile_id, link_id, extract(epoch FROM bucket)::bigint / 900, clicks, views, bots
-    FROM rollups"""
+    FROM rollups WHERE link_id >= 0"""
 _DIMENSIONS = """SELECT profile_id, value, extract(epoch FROM bucket)::bigint / 900, clicks, views, bots
     FROM dimension_counts WHERE link_id = $1 AND dimension = $2"""
 _DAYS = """SELECT profile_id, link_id, value, day - date '1970-01-01', clicks, views, bots FROM dimension_days

@@ -122,8 +122,7 @@ class DailyCounts:
                 "SELECT link_id, extract(epoch FROM bucket)::bigint, clicks, views, bots FROM rollups"
             )
             for link_id, second, *counts in plain:
-                for of in (link_id, ALL_LINKS):
-                    _add(sums, (of, 0, "", second), counts)
+                _add(sums, (link_id, 0, "", second), counts)
             live = await connection.fetch(
                 "SELECT link_id, dimension, value, extract(epoch FROM bucket)::bigint, clicks, views, bots "
                 "FROM dimension_counts"

@@ -91,8 +91,7 @@ async def write(
             bucket += timedelta(minutes=15 * quarter)
             counts, sketch = counted.counts, counted.sketch
             if key.dimension == Dimension.TOTAL:
-                if key.link_id != ALL_LINKS:
-                    plain.append((*key[:3], bucket, *counts))
+                plain.append((*key[:3], bucket, *counts))
                 counts = [0, 0, 0]
             live.append((*key[:4], bucket, key.value, *counts, sketch))
     await _copy(connection, "dimension_counts", live)

@@ -337,6 +337,10 @@ FUNCTIONS = {
         "whose hook it is, to who has its token and has set no other tenant",
         (("SELECT * FROM conversion_hook_of(sha256('hook{t}'))", []),),
     ),
+    "stats_versions(bigint[],bigint[])": Function(
+        "waypost_app",
+        "a hash of how many clicks each profile has, by which its next question is known to have news",
+    ),
     "click_id_secret()": Function("waypost_app waypost_edge", "what click ids are sealed with, of no tenant"),
     "my_profiles(bigint,integer)": Function(
         "waypost_app",

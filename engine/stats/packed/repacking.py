@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.clicks.dimension import Dimension
+from engine.clicks.dimension import ALL_LINKS, Dimension
 from engine.stats.packed.column_sums import group_sums
 from engine.stats.packed.packed_clicks import (
     COLUMN_OF,
@@ -65,7 +65,7 @@ def _used(values: list[str], codes: Numbers) -> tuple[list[str], Numbers]:
 
 
 class RollupColumns(NamedTuple):
-    """Counts by link and quarter of an hour since 1970, as columns."""
+    """Counts by link (ALL_LINKS: the profile) and quarter of an hour since 1970, as columns."""
 
     links: list[int]
     quarters: list[int]
@@ -75,10 +75,16 @@ class RollupColumns(NamedTuple):
 
 
 def rollups_of(clicks: ProfileClicks) -> RollupColumns:
-    keys = (clicks.links, clicks.quarters)
-    sums = group_sums(clicks, np.arange(len(clicks)), keys, visitors=False)
-    links, quarters = (key.tolist() for key in sums.keys)
-    return RollupColumns(links, quarters, *(column.tolist() for column in sums.counts.T))
+    every = np.arange(len(clicks))
+    of_links = group_sums(clicks, every, (clicks.links, clicks.quarters), visitors=False)
+    of_profile = group_sums(clicks, every, (clicks.quarters,), visitors=False)
+    (quarters,) = of_profile.keys
+    links = np.append(of_links.keys[0], np.full(len(quarters), ALL_LINKS))
+    counts = np.concatenate((of_links.counts, of_profile.counts))
+    return RollupColumns(
+        links.tolist(), [*of_links.keys[1].tolist(), *quarters.tolist()],
+        *(column.tolist() for column in counts.T),
+    )  # fmt: skip
 
 
 def count_columns(clicks: ProfileClicks, tenant_id: int, profile_id: int) -> ClickColumns:

@@ -7,21 +7,19 @@ else the packed clicks are the whole answer. Python cuts intervals by the zone's
 between instants, so totals are exact on days of 23 and 25 hours too.
 """
 
-from collections import defaultdict
-from datetime import date
-
 from engine.stats import merge
 from engine.stats.merge import SumKey, Sums
-from engine.stats.packed.column_sums import ColumnSums, SketchKey, columns_of
+from engine.stats.packed.column_sums import ColumnSums, columns_of
 from engine.stats.parameters.group_cursor import GroupCursor
 from engine.stats.plan import CountsPlan, CountsStatement, visitors_bound
+from engine.stats.ports import ProfileKey
 from engine.stats.query import StatsQuery
 from engine.stats.result import MetricValues, Stats, StatsRow
 from storage.postgres.database import Connection
 from storage.stats.packed_sums import MAX_CLICKS, PackedSums
 from storage.stats.pieces import read_pieces, require_few, utc_days
 from storage.stats.reading import statements
-from storage.stats.reading.statements import ProfileKey
+from storage.stats.reading.visitor_sketches import VisitorSketchReader
 
 
 class CountsReading:
@@ -45,6 +43,7 @@ class CountsReading:
         require_few(stored.clicks, MAX_CLICKS, "a question counts")
         self._has_tables = stored.has_tables
         self._clicks = PackedSums(stored)
+        self._sketches = VisitorSketchReader(self._connection, self._profile, self._clicks)
         if self._plan.links is not None:
             self._links = merge.links_of(await self._counts(self._plan.links))
         rows, following = await self._rows()
@@ -108,36 +107,10 @@ class CountsReading:
         if statement.sketches is None:
             return
         if self._has_tables:
-            await self._add_visitors_of_tables(statement, sums)
+            await self._sketches.add_visitors(statement, sums)
             bound = visitors_bound(statement)
             if bound is not None:
                 bounds = await self._with_tables(bound, [])
-                await self._add_visitors_of_tables(bound, bounds)
+                await self._sketches.add_visitors(bound, bounds)
                 merge.bound_visitors(sums, bounds)
         merge.add_counted_visitors(sums, packed)
-
-    async def _add_visitors_of_tables(self, statement: CountsStatement, sums: Sums) -> None:
-        assert statement.sketches is not None
-        sketches = await self._sketches(statement)
-        merge.add_visitors(
-            sums, ((key, parts) for (key, _), parts in sketches.items()),
-            add_stored=statement.sketches.add_stored,
-        )  # fmt: skip
-
-    async def _sketches(self, statement: CountsStatement) -> dict[tuple[SumKey, date], list[bytes]]:
-        """Return the sketches of each sum and UTC day. A visitor with several values or links is one in a sum
-        that is not by them."""
-        text, values = statements.sketches(self._profile, statement)
-        sketches: defaultdict[tuple[SumKey, date], list[bytes]] = defaultdict(list)
-        for link, value, row, parts, day in await self._connection.fetch(text, *values):
-            sketches[SumKey(link, value, row), day] += parts
-        for part in await self._clicks.sketches(statement):
-            for key, sketch in part.items():
-                sketches[_sum_key(statement, key), key.day].append(sketch)
-        return sketches
-
-
-def _sum_key(statement: CountsStatement, key: SketchKey) -> SumKey:
-    return SumKey(
-        key.link if statement.by_link else None, key.value if statement.by_value else None, key.row
-    )

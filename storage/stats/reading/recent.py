@@ -12,13 +12,12 @@ import numpy as np
 from engine.clicks.click import CLASS_MASK, COUNTED_CLASSES
 from engine.clicks.dimension import SPECS
 from engine.stats.packed.profile_clicks import ProfileClicks
-from engine.stats.ports import LatestClick, RecentAnswer, RecentQuestion
+from engine.stats.ports import LatestClick, ProfileKey, RecentAnswer, RecentQuestion
 from engine.stats.result import LinkName
 from storage.postgres import queries
 from storage.postgres.database import Connection
 from storage.stats.packed_sums import MAX_CLICKS
 from storage.stats.pieces import pieces_of, read_pieces
-from storage.stats.reading.statements import ProfileKey
 
 _SQL: Final = queries.load("stats/reading/recent")
 _LIVE: Final = {

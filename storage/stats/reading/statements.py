@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from engine.stats.packed.column_sums import ColumnSums, ascii_lower
 from engine.stats.parameters.filter_values import CASELESS
 from engine.stats.plan import CountsStatement, RowKind
+from engine.stats.ports import ProfileKey
 from engine.stats.query import Filter
 from storage.postgres import queries
 
@@ -33,13 +34,6 @@ _LINK: Final = "coalesce(link::text, '') COLLATE \"C\""
 _LAST: Final = {"click_rate": ":after_clicks::numeric / nullif(:after_views::numeric, 0)"}
 
 
-class ProfileKey(NamedTuple):
-    """The key of a profile's rows."""
-
-    tenant_id: int
-    profile_id: int
-
-
 def counts(
     profile: ProfileKey, statement: CountsStatement, packed: Iterable[ColumnSums]
 ) -> tuple[str, list[Any]]:
@@ -60,12 +54,18 @@ def _packed(sums: Iterable[ColumnSums]) -> dict[str, list[Any]]:
     return {f"packed_{name}": column for name, column in zip(names, columns, strict=True)}
 
 
-def sketches(profile: ProfileKey, statement: CountsStatement) -> tuple[str, list[Any]]:
-    """Return the query that collects visitors' sketches, and its parameters."""
-    rows = [_SQL["live_sketches"]]
-    if statement.sketches is not None and statement.sketches.ranges:
-        rows.append(_SQL["quarter_sketches"])
-    text = _text(_SQL["sketches"], tuple(rows), statement)
+def live_sketches(profile: ProfileKey, statement: CountsStatement) -> tuple[str, list[Any]]:
+    """Return the query that reads visitors' sketches of days that are not compacted, and its parameters.
+
+    Equal parameters mean equal sketches: they do not depend on the rows of the answer.
+    """
+    text = _text(_SQL["live_sketches"], (), statement)
+    return queries.bind(text, _values(profile, statement))
+
+
+def quarter_sketches(profile: ProfileKey, statement: CountsStatement) -> tuple[str, list[Any]]:
+    """Return the query that reads the statement's ranges of sketches of compacted days, and its parameters."""
+    text = _text(_SQL["quarter_sketches"], (), statement)
     return queries.bind(text, _values(profile, statement))
 
 

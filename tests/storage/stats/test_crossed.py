@@ -10,10 +10,10 @@ from engine.clicks.record_items import UTM, item
 from engine.stats.packed.click_packer import ValueTexts, pack_day
 from engine.stats.packed.packed_clicks import encode
 from engine.stats.plan import CrossedPlan, plan
+from engine.stats.ports import ProfileKey
 from engine.stats.query_parser import parse_query
 from engine.stats.result import MetricValues, Stats
 from storage.stats.crossed import crossed
-from storage.stats.reading.statements import ProfileKey
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 PARAMETERS = [("group", "utm_campaign,utm_term"), ("from", "2026-11-01"), ("to", "2026-11-26")]

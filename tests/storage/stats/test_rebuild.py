@@ -12,6 +12,7 @@ from engine.clicks.click import (
     VisitorClass,
 )
 from engine.clicks.rollup import TIME_BUCKET_US
+from engine.stats.ports import ProfileKey
 from engine.visits.classifier import RULES_VERSION
 from storage.stats import settling
 from storage.stats.compaction import compact
@@ -31,6 +32,7 @@ from tests.kit.daily_counts import (
     days_of,
 )
 from tests.kit.hosted import hosted_run
+from tests.kit.stores import OpenDatabase
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
@@ -83,7 +85,9 @@ def days(
     return CountedDays(daily, request.param)
 
 
-async def test_a_rebuild_restores_deleted_counts(days: CountedDays) -> None:
+async def test_a_rebuild_restores_deleted_counts(
+    days: CountedDays, open_database: OpenDatabase
+) -> None:
     daily = days.counts
     await daily.commit(clicks(random.Random(7), 60))
     await days.keep()
@@ -91,10 +95,12 @@ async def test_a_rebuild_restores_deleted_counts(days: CountedDays) -> None:
     for table in TABLES[days.kept]:
         await days.fetch(f"DELETE FROM {table}")
     rebuild = DayRebuild(daily.database)
-    version = await PostgresStatsReader(daily.database).version()
+    profile = ProfileKey(TENANT, PROFILE)
+    reader = PostgresStatsReader(await open_database("waypost_app"))
+    version = await reader.versions([profile])
     for day in days_of():
         await rebuild.rebuild(day)
-    assert await PostgresStatsReader(daily.database).version() != version  # polls get new counts
+    assert await reader.versions([profile]) != version  # polls get new counts
     await daily.check()
     await days.keep()
     assert (await daily.check()).days == right.days

@@ -7,9 +7,9 @@ import pytest
 
 from engine.stats.packed.column_sums import ColumnSums
 from engine.stats.plan import CountsPlan, RowKind, plan
+from engine.stats.ports import ProfileKey
 from engine.stats.query_parser import parse_query
 from storage.stats.reading import statements
-from storage.stats.reading.statements import ProfileKey
 
 NOW = datetime(2026, 5, 20, 9, 40, tzinfo=UTC)
 SPAN = [("from", "2026-01-15"), ("to", "2026-05-03"), ("tz", "Asia/Kathmandu")]
@@ -38,7 +38,8 @@ def test_statements_of_counts_are_whole(group: str, order: str) -> None:
         if statement is not None:
             text = whole(*statements.counts(ProfileKey(1, 2), statement, PACKED))
             assert ("dimension_months" in text) == (RowKind.MONTHS in statement.kinds)
-            whole(*statements.sketches(ProfileKey(1, 2), statement))
+            whole(*statements.live_sketches(ProfileKey(1, 2), statement))
+            whole(*statements.quarter_sketches(ProfileKey(1, 2), statement))
 
 
 def test_sums_of_packed_clicks_are_parameters() -> None:
