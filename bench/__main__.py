@@ -35,6 +35,7 @@ BENCHMARKS = (
     Benchmark("outage", "bench.outage", "Postgres away under load: memory, latency, recovery"),
     Benchmark("jobs", "bench.jobs", "jobs per second, and the rescue of a dead worker's job"),
     Benchmark("stats", "bench.stats", "a dashboard's questions, on a year of 100 million clicks"),
+    Benchmark("scale", "bench.scale", "what counting takes, and a model of how it grows"),
     Benchmark("webhooks", "bench.webhooks", "deliveries to failing receivers, under faults"),
     Benchmark("experiments", "bench.experiments", "exactness, fairness and cost of an experiment"),
     Benchmark("rules", "bench.rules", "the cost of a link's rules at an edge"),

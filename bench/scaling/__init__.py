@@ -1,0 +1,1 @@
+"""Measurements and model behind `python -m bench scale`: how counting grows with edges, workers and servers."""
