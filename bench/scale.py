@@ -43,9 +43,11 @@ except ImportError:
 
 from bench.scaling import answers, engine_runs, fold_plan, picture, upserting
 from bench.scaling.answers import Model
+from bench.scaling.engine_runs import EngineRun
 from bench.scaling.fold_rounds import FoldRounds
 from bench.scaling.scalability_law import ScalabilityLaw, fit_law
 from bench.scaling.simulation import simulate
+from bench.scaling.traffic_contents import traffic_contents
 
 WORKERS: Final = (1, 2, 4, 8, 16, 32, 64)
 ENGINE_TRAFFIC: Final = ("flat", "hot", "zipf", "single")
@@ -91,9 +93,10 @@ def run(plan: ScaleOptions) -> dict[str, Any]:
             "worker_growth": round(folds.costs.worker_growth, 4),
             "postgres_growth": round(folds.costs.postgres_growth, 4),
         },
+        "even": fold_plan.round_rows({"even": folds.even}),
         "rounds": fold_plan.round_rows(folds.rounds),
         "life": {kind: _micro(life._asdict()) for kind, life in folds.life.items()},
-        "engine": [_rounded(engine._asdict()) for engine in runs.values()],
+        "engine": [_rounded({**e._asdict(), **predicted(model, e)}) for e in runs.values()],
         "questions": [_rounded(question._asdict()) for question in asked],
         "log_mb_per_s": round(log_rate / 1e6, 1),
         "held_out": [
@@ -136,6 +139,7 @@ def modelled(plan: ScaleOptions, model: Model, folds: fold_plan.FoldMeasurements
             "keeps_up": carried.keeps_up,
             "workers": carried.deployment.workers,
             "postgres_cores": carried.deployment.postgres_cores,
+            "redis_nodes": carried.deployment.redis_nodes,
             **_rounded(carried.outcome._asdict()),
         },
         "limits": [_rounded(limit._asdict()) for limit in limits],
@@ -149,6 +153,21 @@ def modelled(plan: ScaleOptions, model: Model, folds: fold_plan.FoldMeasurements
             limits, plan.rate, plan.traffic,
         ),
     }  # fmt: skip
+
+
+def predicted(model: Model, engine: EngineRun) -> dict[str, float]:
+    """Return what folds of the engine's size cost by the model, settling included, in µs for a click.
+
+    The engine's own figures have all else that these processes do as well.
+    """
+    content = traffic_contents(engine.traffic).at(engine.clicks_per_fold)
+    prices, clicks = model.prices(engine.traffic), content.clicks
+    worker_s = (model.costs.worker.of(content) + model.costs.read_s * content.bytes) / clicks
+    postgres_s = model.costs.postgres.of(content) / clicks
+    return {
+        "predicted_workers_us": (worker_s + prices.settle_worker_s) * 1e6,
+        "predicted_postgres_us": (postgres_s + prices.settle_postgres_s) * 1e6,
+    }
 
 
 def upserting_rates() -> dict[str, dict[str, float]]:

@@ -63,10 +63,11 @@ def carrier(model: Model, traffic: str, rate: float, edges: int, *, seconds: flo
     postgres_s = model.costs.postgres.of(content) / MIXED_CLICKS + prices.settle_postgres_s
     workers = max(1, math.ceil(rate * worker_s / TARGET_BUSY))
     cores = max(1, math.ceil(rate * postgres_s / TARGET_BUSY))
+    nodes = max(1, math.ceil(rate * 2 * prices.redis_s / TARGET_BUSY))
     for _ in range(TRIES):
         plan = Deployment(
             edges=edges, workers=workers, clicks_per_s=rate, postgres_cores=cores,
-            wal_bytes_per_s=model.wal_bytes_per_s, seconds=seconds, warm_up_s=seconds / 3,
+            redis_nodes=nodes, wal_bytes_per_s=model.wal_bytes_per_s, seconds=seconds, warm_up_s=seconds / 3,
         )  # fmt: skip
         outcome = simulate(plan, prices)
         if outcome.clicks_per_s >= KEPT_UP * rate and outcome.fresh_p99_s <= FRESH_S:
@@ -169,9 +170,10 @@ def sentences(
     first = rows[0] if not shared else min(shared, key=lambda row: row.clicks_per_s)
     return [
         f"{plan.edges} edges and {plan.clicks_per_s:,.0f} clicks/s ({traffic} traffic) are "
-        f"{'carried' if carried.keeps_up else 'not carried'} by {plan.workers} workers, a core each, and one "
-        f"Postgres of {plan.postgres_cores} cores: {outcome.clicks_per_s:,.0f} clicks/s counted, visible after "
-        f"{outcome.fresh_p50_s:.2f} s (median) and {outcome.fresh_p99_s:.2f} s (p99). Edges are busy "
+        f"{'carried' if carried.keeps_up else 'not carried'} by {plan.workers} workers and "
+        f"{plan.redis_nodes} nodes of Redis, a core each, and one Postgres of {plan.postgres_cores} cores: "
+        f"{outcome.clicks_per_s:,.0f} clicks/s counted, visible after {outcome.fresh_p50_s:.2f} s "
+        f"(median) and {outcome.fresh_p99_s:.2f} s (p99). Edges are busy "
         f"{outcome.edge_busy:.0%} of the time, workers {outcome.worker_busy:.0%}, Postgres' cores "
         f"{outcome.postgres_busy:.0%}, its log {outcome.wal_busy:.0%}; at most {outcome.connections} "
         f"connections of folds were busy.",

@@ -38,7 +38,7 @@ EVEN_SHAPES: Final = (
     BatchShape(10_000, 200, 10_000),
     BatchShape(10_000, 2_000, 2_000),
     BatchShape(10_000, 10_000, 10_000),
-    BatchShape(2_000, 2_000, 2_000, moving=True),
+    BatchShape(10_000, 10_000, 10_000, moving=True),
     BatchShape(10_000, 100, 10_000, moving=True),
     BatchShape(2_000, 1, 10, new_agents=1_000),
     BatchShape(2_000, 1, 10, new_values=2_000),
@@ -68,6 +68,7 @@ class FoldMeasurements(NamedTuple):
     """Rounds by kind of traffic, the costs that were fitted, and what a click costs after its fold."""
 
     costs: FoldCosts
+    even: list[Round]
     rounds: dict[str, list[Round]]
     life: dict[str, LifeCosts]
 
@@ -102,6 +103,7 @@ def measure(rounds: FoldRounds, *, quick: bool) -> FoldMeasurements:
     )
     return FoldMeasurements(
         costs,
+        even,
         by_traffic,
         {traffic: life_costs(rounds, traffic, commits) for traffic in kinds if traffic in LIFE},
     )
@@ -153,7 +155,7 @@ def compare(measured: FoldMeasurements) -> list[Comparison]:
 def backlog(workers: int) -> Deployment:
     """Return a journal for each worker that never runs empty, on a machine with enough cores."""
     return Deployment(
-        edges=workers, workers=workers, cores=2 * workers, backlog_clicks=FOLD_CLICKS, seconds=20.0
+        edges=workers, workers=workers, cores=2 * workers, backlog_clicks=FOLD_CLICKS, seconds=30.0
     )  # fmt: skip
 
 
@@ -178,31 +180,30 @@ def _per_click(rounds: Sequence[Round], cost: Callable[[FoldSample], float]) -> 
 
 
 def round_rows(rounds: dict[str, list[Round]]) -> list[dict[str, Any]]:
-    """Return what was measured, a row for each kind of traffic and number of workers."""
-    rows = []
+    """Return what was measured: a row for each kind of traffic, or shape of its own, and number of workers."""
+    groups: dict[tuple[str, BatchShape, int], list[Round]] = {}
     for traffic, all_rounds in rounds.items():
-        for workers in sorted({r.workers for r in all_rounds}):
-            same = [r for r in all_rounds if r.workers == workers]
-            clicks = sum(r.clicks for r in same)
-            content = content_of(same[0])
-            rows.append(
-                {
-                    "traffic": traffic,
-                    "workers": workers,
-                    "deltas_per_fold": round(content.deltas),
-                    "links_per_fold": round(content.links),
-                    "texts_per_fold": round(content.texts),
-                    "worker_us": round(_per_click(same, worker_s) * 1e6, 2),
-                    "ship_us": round(_per_click(same, lambda s: s.ship_s) * 1e6, 2),
-                    "backend_us": round(_per_click(same, lambda s: s.postgres_s) * 1e6, 2),
-                    "postgres_us": round(sum(r.postgres_s for r in same) / clicks * 1e6, 2),
-                    "redis_us": round(sum(r.redis_s for r in same) / clicks * 1e6, 2),
-                    "wal_bytes": round(sum(r.wal_bytes for r in same) / clicks),
-                    "rows_per_click": round(1 + content.deltas / content.clicks, 3),
-                    "lock_us": round(sum(r.lock_s for r in same) / clicks * 1e6, 3),
-                    "latch_us": round(sum(r.latch_s for r in same) / clicks * 1e6, 3),
-                    "clicks_per_s_with_cores": round(statistics.fmean(map(rate_with_cores, same))),
-                    "cores_of_others": round(statistics.fmean(r.others for r in same), 2),
-                }
-            )
-    return rows
+        for measured in all_rounds:
+            groups.setdefault((traffic, measured.shape, measured.workers), []).append(measured)
+    return [_row(traffic, workers, same) for (traffic, _, workers), same in groups.items()]
+
+
+def _row(traffic: str, workers: int, same: Sequence[Round]) -> dict[str, Any]:
+    clicks = sum(r.clicks for r in same)
+    content = content_of(same[0])
+    return {
+        "traffic": traffic,
+        "workers": workers,
+        **{f"{name}_per_fold": round(value) for name, value in content._asdict().items()},
+        "rows_per_click": round(1 + content.deltas / content.clicks, 3),
+        "worker_us": round(_per_click(same, worker_s) * 1e6, 2),
+        "ship_us": round(_per_click(same, lambda s: s.ship_s) * 1e6, 2),
+        "backend_us": round(_per_click(same, lambda s: s.postgres_s) * 1e6, 2),
+        "postgres_us": round(sum(r.postgres_s for r in same) / clicks * 1e6, 2),
+        "redis_us": round(sum(r.redis_s for r in same) / clicks * 1e6, 2),
+        "wal_bytes": round(sum(r.wal_bytes for r in same) / clicks),
+        "lock_us": round(sum(r.lock_s for r in same) / clicks * 1e6, 3),
+        "latch_us": round(sum(r.latch_s for r in same) / clicks * 1e6, 3),
+        "clicks_per_s_with_cores": round(statistics.fmean(map(rate_with_cores, same))),
+        "cores_of_others": round(statistics.fmean(r.others for r in same), 2),
+    }

@@ -112,11 +112,14 @@ class FoldWorker:
         if "fold" in order:
             maker = ClickMaker(BatchShape(**order["fold"]), order["seed"])
             self._made = [maker.records() for _ in range(order["commits"])]
+            # Else a collection now and then would look through these records, which no worker has.
             gc.collect()
+            gc.freeze()
             return {"made": len(self._made)}
         if "go" in order:
             samples = [await self._fold(content, records) for content, records in self._made]
             self._made = []
+            gc.unfreeze()
             return samples
         return await (self._settle() if "settle" in order else self._night())
 

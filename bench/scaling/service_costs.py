@@ -1,6 +1,7 @@
 """Service times of a fold as functions of its contents, fitted to rounds of folds.
 
-A cost is a sum of parts: of the fold itself, of each click, delta, link and text in it. None is negative, as no
+A cost is a sum of parts: of the fold itself, of each click, delta, link and text in it, and of the square root
+of its clicks, as Postgres adds the more pages at once to a table the more rows come. None is negative, as no
 click makes a fold cheaper (scipy.optimize.nnls); errors are weighed relatively, so that small folds count as
 much as large ones. What a fold took beside the fit is kept as a distribution of ratios, from which a
 simulation draws.
@@ -16,7 +17,9 @@ from bench.scaling.click_records import FoldContent, mean_content
 from bench.scaling.fold_rounds import Round
 from bench.scaling.fold_worker import FoldSample
 
-PARTS: Final = ("fold", "click", "delta", "link", "text", "new_link", "new_agent", "new_values")
+PARTS: Final = (
+    "fold", "click", "delta", "link", "text", "new_link", "new_agent", "new_values", "root_of_clicks",
+)  # fmt: skip
 
 
 class LinearCost(NamedTuple):
@@ -55,7 +58,7 @@ class FoldCosts(NamedTuple):
 
 def amounts(content: FoldContent) -> tuple[float, ...]:
     """Return how much there is of each of PARTS."""
-    return (1.0, *content[:-1])
+    return (1.0, *content[:-1], content.clicks**0.5)
 
 
 def fit(samples: Sequence[tuple[FoldContent, float]]) -> LinearCost:

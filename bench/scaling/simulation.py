@@ -44,7 +44,7 @@ class Prices(Protocol):
 
     click_bytes: float
     edge_s: float  # CPU of an edge for a click, shipping included
-    redis_s: float  # CPU of Redis for a click
+    redis_s: float  # CPU of Redis for adding a click, and for reading it
     settle_worker_s: float  # CPU of jobs for a click, on the day itself
     settle_postgres_s: float
     folds_all_journals: bool  # a worker folds what all of its journals have together
@@ -68,6 +68,7 @@ class Deployment(NamedTuple):
     clicks_per_s: float = 0.0
     cores: int = 0
     postgres_cores: int = 1_000
+    redis_nodes: int = 1
     wal_bytes_per_s: float = 1e12
     connections: int = 8  # of a worker
     max_connections: int = 1_000
@@ -172,7 +173,7 @@ class Simulation:
         machine = Cores(env, plan.cores) if plan.cores else None
         self.postgres = machine or Cores(env, plan.postgres_cores)
         self.machine = machine
-        self.redis = Cores(env, 1)
+        self.redis = Cores(env, plan.redis_nodes)
         self.edges = Cores(env, plan.edges)
         self.wal = simpy.Resource(env, 1)
         self.connections = simpy.Resource(env, plan.max_connections)
@@ -280,7 +281,8 @@ class Simulation:
     def _commit(self, worker: Worker, clicks: float) -> Steps:
         price = self._price(worker, clicks)
         self.worker_s += price.worker_s
-        yield from worker.work(price.worker_s + clicks * self.prices.redis_s)
+        yield from self.redis.work(clicks * self.prices.redis_s)
+        yield from worker.work(price.worker_s)
         with worker.pool.request() as pooled, self.connections.request() as connection:
             yield pooled & connection
             yield self.is_up
@@ -305,8 +307,10 @@ class Simulation:
                     self.locks[number].release(lock)
 
     def _price(self, worker: Worker, clicks: float) -> FoldPrice:
+        # No more of them can be in each other's way at a time than there are cores.
+        backends = min(self.backends, self.postgres.count)
         others = sum(w is not worker and w.folding > 0 for w in self.workers) if self.machine else 0
-        return self.prices.fold(clicks, others, max(0, self.backends - 1), self.dice)
+        return self.prices.fold(clicks, others, max(0, backends - 1), self.dice)
 
     @contextmanager
     def _backend(self) -> Iterator[None]:
@@ -382,7 +386,7 @@ class Simulation:
             fresh_p50_s=_weighted(rows, 0.5),
             fresh_p99_s=_weighted(rows, 0.99),
             edge_busy=self.edges.busy_s / seconds / plan.edges,
-            redis_busy=self.redis.busy_s / seconds,
+            redis_busy=self.redis.busy_s / seconds / plan.redis_nodes,
             worker_busy=sum(c.busy_s for c in own) / seconds / sum(c.count for c in own),
             postgres_busy=self.postgres.busy_s / seconds / self.postgres.count,
             wal_busy=self.wal_s / seconds,

@@ -1,6 +1,7 @@
 """`python -m bench scale`: its verdict, and a short run of all of it."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -52,6 +53,17 @@ def test_what_cannot_be_asked_is_refused(
 ) -> None:
     assert main(["scale", *arguments]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_without_simpy_the_install_command_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "simpy", None)
+    monkeypatch.delitem(sys.modules, "bench.scale")
+    assert main(["scale"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "pip install 'waypost[bench]'" in error
 
 
 @pytest.mark.large

@@ -12,7 +12,7 @@ RATIOS = (0.9, 1.0, 1.1)
 
 
 def linear(fold: float, click: float, delta: float) -> LinearCost:
-    return LinearCost((fold, click, delta, 0, 0, 0, 0, 0), RATIOS)
+    return LinearCost((fold, click, delta, 0, 0, 0, 0, 0, 0), RATIOS)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from bench.scaling.fold_rounds import Round
 from bench.scaling.fold_worker import FoldSample
 from bench.scaling.service_costs import amounts, fit, growth
 
-PARTS = (500e-6, 4e-6, 13e-6, 2e-6, 3e-6, 5e-6, 60e-6, 30e-6)
+PARTS = (500e-6, 4e-6, 13e-6, 2e-6, 3e-6, 5e-6, 60e-6, 30e-6, 50e-6)
 
 
 def some_contents(count: int) -> list[FoldContent]:
