@@ -75,7 +75,7 @@ class FoldMeasurements(NamedTuple):
 
 def measure(rounds: FoldRounds, *, quick: bool) -> FoldMeasurements:
     """Measure and fit. `quick` folds less often and leaves out some shapes."""
-    commits, repeats = (3, 1) if quick else (4, 2)
+    commits, repeats = (2, 1) if quick else (3, 2)
     even: list[Round] = []
     by_traffic: dict[str, list[Round]] = {}
     shapes = [s for s in EVEN_SHAPES if s.clicks <= QUICK_CLICKS] if quick else EVEN_SHAPES
