@@ -1,4 +1,4 @@
-"""What counting takes, how it grows, and where it ends: `python -m bench scale`.
+"""Cost of counting, how it grows, and where it ends: `python -m bench scale`.
 
 It measures parts of the engine, simulates deployments with what they take, and compares predictions with
 measurements that were held out. Times are CPU times, so other work on the machine distorts them little;

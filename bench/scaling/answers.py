@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from bench.scaling.engine_prices import LARGEST_CLICKS, EnginePrices, LifeCosts
 from bench.scaling.engine_runs import EngineRun
 from bench.scaling.service_costs import FoldCosts
-from bench.scaling.simulation import Deployment, Outcome, simulate
+from bench.scaling.simulation import Deployment, SimulatedRun, simulate
 from bench.scaling.traffic_contents import traffic_contents
 
 TARGET_BUSY: Final = 0.7
@@ -43,7 +43,7 @@ class Carrier(NamedTuple):
     """A deployment that carries a rate, and how busy it is."""
 
     deployment: Deployment
-    outcome: Outcome
+    outcome: SimulatedRun
     keeps_up: bool
 
 
@@ -131,7 +131,7 @@ def billion(model: Model, traffic: str) -> dict[str, float]:
     }
 
 
-def faults(model: Model, traffic: str, rate: float, *, seconds: float) -> dict[str, Outcome]:
+def faults(model: Model, traffic: str, rate: float, *, seconds: float) -> dict[str, SimulatedRun]:
     """Simulate a failover of Postgres of 10 s, and the death of one of the workers, under 60 % of load."""
     base = carrier(model, traffic, rate, max(1, round(rate / 5_000)), seconds=6.0).deployment
     base = base._replace(seconds=seconds, warm_up_s=2.0)

@@ -83,14 +83,14 @@ class ClickMaker:
         new_values = shape.clicks if shape.traffic == "made-up" else shape.new_values
         at_us = time.time_ns() // 1000 - shape.days_ago * 86_400_000_000
         records = []
-        texts = set[tuple[int, int, bytes]]()
+        entries = set[tuple[int, int, bytes]]()
         for number, (profile, link) in enumerate(places):
             agent, referrer, language = self._texts[dice.randrange(len(self._texts))]
             if number < shape.new_agents:
                 self._new_agents += 1
                 agent = b"%s Unseen/%d.%d" % (agent, self._seed, self._new_agents)
             items = _HOST_ITEM + (item(UTM, self._utm()) if number < new_values else b"")
-            texts |= {
+            entries |= {
                 (profile, kind, text)
                 for kind, text in enumerate((agent, referrer, language, items))
             }
@@ -105,7 +105,7 @@ class ClickMaker:
             shape.clicks,
             len({profile for profile, _ in places}),
             len(set(places)),
-            len(texts),
+            len(entries),
             self._count_new_links({link for _, link in places}),
             shape.new_agents,
             new_values,

@@ -46,7 +46,7 @@ EVEN_SHAPES: Final = (
 )
 
 
-class Comparison(NamedTuple):
+class HeldOutPoint(NamedTuple):
     """A prediction of the model beside what was measured."""
 
     traffic: str
@@ -127,7 +127,7 @@ def life_costs(rounds: FoldRounds, traffic: str, commits: int) -> LifeCosts:
     )  # fmt: skip
 
 
-def compare(measured: FoldMeasurements) -> list[Comparison]:
+def compare(measured: FoldMeasurements) -> list[HeldOutPoint]:
     """Compare predictions with all rounds that were held out."""
     comparisons = []
     for traffic, all_rounds in measured.rounds.items():
@@ -148,7 +148,7 @@ def compare(measured: FoldMeasurements) -> list[Comparison]:
                     min(r.wal_bytes / r.clicks for r in rounds),
                 ),
             ]  # fmt: skip
-            comparisons += [Comparison(traffic, workers, *pair) for pair in pairs]
+            comparisons += [HeldOutPoint(traffic, workers, *pair) for pair in pairs]
     return comparisons
 
 

@@ -63,8 +63,9 @@ class CpuClock(NamedTuple):
 
 
 class FoldSample(NamedTuple):
-    """One fold. Times in s: CPU of shipping, of reading the stream and of the commit in this process, CPU of
-    the commit in Postgres' backend; how long the commit took, and how long either waited for a core.
+    """A fold that was measured. Times in s: CPU of shipping, of reading the stream and of the commit in this
+    process, CPU of the commit in Postgres' backend; how long the commit took, and how long either waited for
+    a core.
 
     `took_s` is at least what both computed, as they hardly overlap: a worker packs before it sends."""
 

@@ -30,7 +30,7 @@ Steps = Generator[simpy.Event, Any, None]
 
 
 class FoldPrice(NamedTuple):
-    """What one fold takes: CPU seconds of worker and Postgres, bytes of log, and the rows that it locks until
+    """Price of a fold: CPU seconds of worker and Postgres, bytes of log, and the rows that it locks until
     it ends, by number."""
 
     worker_s: float
@@ -55,7 +55,7 @@ class Prices(Protocol):
 
 
 class Deployment(NamedTuple):
-    """What is simulated. Times in s.
+    """Deployment to simulate. Times in s.
 
     `clicks_per_s` come to all edges together; 0: streams never run empty, so the rate is what workers can do.
     `cores` are shared by workers and Postgres of one machine; 0: each worker has a core, and Postgres
@@ -85,8 +85,8 @@ class Deployment(NamedTuple):
     seed: int = 1
 
 
-class Outcome(NamedTuple):
-    """What a simulation shows after its warm-up.
+class SimulatedRun(NamedTuple):
+    """Result of a simulation, after its warm-up.
 
     Shares are of the time that one of a kind could have been busy. `waiting_clicks` are not committed at the
     end; `caught_up_s` is how long after the end of a fault all edges' windows were open and empty again, or -1.
@@ -128,7 +128,7 @@ class Cores:
             seconds -= step
 
 
-class Stream:
+class ClickQueue:
     """A journal and its stream: batches of (clicks, mean time of the clicks), and who folds them."""
 
     def __init__(self, env: simpy.Environment) -> None:
@@ -136,18 +136,18 @@ class Stream:
         self.pending: deque[tuple[float, float]] = deque()  # in the journal alone
         self.shipped_clicks = 0.0
         self.free_at = 0.0
-        self.owner: Worker | None = None
+        self.owner: FoldingWorker | None = None
         self.arrived = env.event()
 
 
-class Worker:
+class FoldingWorker:
     """A workers process: one thread, a pool of connections, and the streams that it leases."""
 
     def __init__(self, env: simpy.Environment, cores: Cores, connections: int) -> None:
         self.thread = simpy.Resource(env, 1)
         self.cores = cores
         self.pool = simpy.Resource(env, connections)
-        self.streams: list[Stream] = []
+        self.streams: list[ClickQueue] = []
         self.is_alive = True
         self.folding = 0
         self.unsettled = 0.0
@@ -163,7 +163,7 @@ class Worker:
 
 
 class Simulation:
-    """One run of a deployment under a build's prices; reproducible by the deployment's seed."""
+    """A run of a deployment under a build's prices; reproducible by the deployment's seed."""
 
     def __init__(self, deployment: Deployment, prices: Prices) -> None:
         self.env = env = simpy.Environment()
@@ -178,9 +178,10 @@ class Simulation:
         self.wal = simpy.Resource(env, 1)
         self.connections = simpy.Resource(env, plan.max_connections)
         self.locks: dict[int, simpy.Resource] = {}
-        self.streams = [Stream(env) for _ in range(max(plan.edges, 1))]
+        self.streams = [ClickQueue(env) for _ in range(max(plan.edges, 1))]
         self.workers = [
-            Worker(env, machine or Cores(env, 1), plan.connections) for _ in range(plan.workers)
+            FoldingWorker(env, machine or Cores(env, 1), plan.connections)
+            for _ in range(plan.workers)
         ]
         self.is_up = env.event()
         self.is_up.succeed()
@@ -190,7 +191,7 @@ class Simulation:
         self.committed: list[tuple[float, float, float]] = []  # (time, clicks, age in s)
         self._caught_up_s = -1.0
 
-    def run(self) -> Outcome:
+    def run(self) -> SimulatedRun:
         env, plan = self.env, self.plan
         for stream in self.streams:
             env.process(self._edge(stream) if plan.clicks_per_s else self._backlog(stream))
@@ -209,7 +210,7 @@ class Simulation:
 
     # ---- edges and streams ----------------------------------------------------------------------
 
-    def _edge(self, stream: Stream) -> Steps:
+    def _edge(self, stream: ClickQueue) -> Steps:
         plan, prices = self.plan, self.prices
         rate = plan.clicks_per_s / plan.edges
         at = 0.0
@@ -224,7 +225,7 @@ class Simulation:
             yield from self._ship(stream)
             yield self.env.timeout(plan.linger_s)
 
-    def _ship(self, stream: Stream) -> Steps:
+    def _ship(self, stream: ClickQueue) -> Steps:
         largest = BATCH_BYTES / self.prices.click_bytes
         window = self.plan.window_bytes / self.prices.click_bytes
         while stream.pending and stream.shipped_clicks < window:
@@ -237,7 +238,7 @@ class Simulation:
             stream.batches.append((clicks, at))
             _set(stream)
 
-    def _backlog(self, stream: Stream) -> Steps:
+    def _backlog(self, stream: ClickQueue) -> Steps:
         """Keep the stream full, as after an outage."""
         while True:
             while len(stream.batches) < MAX_BATCHES:
@@ -261,7 +262,7 @@ class Simulation:
                         self.env.process(self._fold(worker, stream))
             yield self.env.timeout(UNSETTLED_ROUND_S)
 
-    def _fold(self, worker: Worker, stream: Stream) -> Steps:
+    def _fold(self, worker: FoldingWorker, stream: ClickQueue) -> Steps:
         """Fold one stream, or all that the worker has, until it dies."""
         together = self.prices.folds_all_journals
         while worker.is_alive:
@@ -278,7 +279,7 @@ class Simulation:
             if worker.is_alive:
                 self._note(worker, taken, clicks)
 
-    def _commit(self, worker: Worker, clicks: float) -> Steps:
+    def _commit(self, worker: FoldingWorker, clicks: float) -> Steps:
         price = self._price(worker, clicks)
         self.worker_s += price.worker_s
         yield from self.redis.work(clicks * self.prices.redis_s)
@@ -306,7 +307,7 @@ class Simulation:
                 for number, lock in held:
                     self.locks[number].release(lock)
 
-    def _price(self, worker: Worker, clicks: float) -> FoldPrice:
+    def _price(self, worker: FoldingWorker, clicks: float) -> FoldPrice:
         # No more of them can be in each other's way at a time than there are cores.
         backends = min(self.backends, self.postgres.count)
         others = sum(w is not worker and w.folding > 0 for w in self.workers) if self.machine else 0
@@ -322,7 +323,10 @@ class Simulation:
             self.backends -= 1
 
     def _note(
-        self, worker: Worker, taken: list[tuple[Stream, list[tuple[float, float]]]], clicks: float
+        self,
+        worker: FoldingWorker,
+        taken: list[tuple[ClickQueue, list[tuple[float, float]]]],
+        clicks: float,
     ) -> None:
         for stream, batches in taken:
             for count, at in batches:
@@ -333,7 +337,7 @@ class Simulation:
                 stream.arrived = self.env.event()
         worker.unsettled += clicks
 
-    def _settle(self, worker: Worker) -> Steps:
+    def _settle(self, worker: FoldingWorker) -> Steps:
         while True:
             yield self.env.timeout(SETTLE_EVERY_S)
             clicks, worker.unsettled = worker.unsettled, 0.0
@@ -374,14 +378,14 @@ class Simulation:
 
     # ---- what it shows --------------------------------------------------------------------------
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self) -> SimulatedRun:
         plan, seconds = self.plan, self.plan.seconds
         rows = [row for row in self.committed if row[0] >= plan.warm_up_s]
         clicks = sum(count for _, count, _ in rows)
         everything = max(1.0, sum(count for _, count, _ in self.committed))
         times = [plan.warm_up_s, *(at for at, _, _ in rows), seconds]
         own = {worker.cores for worker in self.workers}
-        return Outcome(
+        return SimulatedRun(
             clicks_per_s=clicks / (seconds - plan.warm_up_s),
             fresh_p50_s=_weighted(rows, 0.5),
             fresh_p99_s=_weighted(rows, 0.99),
@@ -402,11 +406,11 @@ class Simulation:
         )  # fmt: skip
 
 
-def simulate(deployment: Deployment, prices: Prices) -> Outcome:
+def simulate(deployment: Deployment, prices: Prices) -> SimulatedRun:
     return Simulation(deployment, prices).run()
 
 
-def _set(stream: Stream) -> None:
+def _set(stream: ClickQueue) -> None:
     if stream.batches and not stream.arrived.triggered:
         stream.arrived.succeed()
 

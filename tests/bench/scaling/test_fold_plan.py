@@ -7,7 +7,7 @@ from bench.scaling.fold_plan import (
     EVEN_SHAPES,
     GROWTH_TRAFFIC,
     HELD_OUT,
-    Comparison,
+    HeldOutPoint,
     rate_with_cores,
     round_rows,
 )
@@ -40,8 +40,8 @@ def test_waiting_for_a_core_is_not_in_a_rate_and_other_waits_are() -> None:
 
 
 def test_a_prediction_holds_within_fifteen_per_cent() -> None:
-    assert [Comparison("zipf", 2, "µs", p, 100.0).holds for p in (85.1, 100, 114.9)] == [True] * 3
-    assert not any(Comparison("zipf", 2, "µs", p, 100.0).holds for p in (84.9, 115.1))
+    assert [HeldOutPoint("zipf", 2, "µs", p, 100.0).holds for p in (85.1, 100, 114.9)] == [True] * 3
+    assert not any(HeldOutPoint("zipf", 2, "µs", p, 100.0).holds for p in (84.9, 115.1))
 
 
 def test_rounds_of_one_kind_are_one_row() -> None:
