@@ -40,7 +40,8 @@ from engine.clicks.click import (
 from engine.clicks.day_rows import ClickHead, DayRows, ProfileDayKey, RecordTexts
 from engine.clicks.dimension import SPECS
 from engine.clicks.journal_format import batch_records
-from engine.clicks.record_layout import NO_VISITOR, unpack_group_key
+from engine.clicks.new_texts import NewTexts
+from engine.clicks.record_layout import NO_VISITOR, PROFILE_OF_GROUP, unpack_group_key
 from engine.clicks.rollup import TIME_BUCKET_US
 
 T = TypeVar("T")
@@ -136,7 +137,8 @@ class EncodedTexts:
     wrote it; a transaction that failed thus leaves nothing behind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, new_texts: NewTexts | None = None) -> None:
+        self.new_texts = new_texts or NewTexts()
         self.unstored: dict[int, str] = {}
         self.agents: dict[bytes, Columns] = {}
         self.referrers: dict[bytes, Columns] = {}
@@ -152,6 +154,27 @@ class EncodedTexts:
         for agent_id in ids:
             self._known.add(agent_id)
             self.unstored.pop(agent_id, None)
+
+    def bounded(
+        self, profile: bytes, agent: bytes, referrer: bytes, language: bytes, items: bytes
+    ) -> "tuple[tuple[bytes, bytes, bytes, bytes], tuple[Columns, Columns, bytes, ItemColumns]]":
+        """Return a click's texts, of which one at least is not known, within the bound of its profile
+        (engine/clicks/new_texts.py), and their columns."""
+        new = self.new_texts
+        if agent not in self.agents:
+            agent = new.agent(profile, agent)
+        if referrer not in self.referrers:
+            referrer = new.referrer(profile, referrer, self.referrers)
+        if language not in self.languages:
+            language = new.language(profile, language)
+        if items not in self.items:
+            items = new.items(profile, items)
+        return (agent, referrer, language, items), (
+            self.agents.get(agent) or self.agent(agent),
+            self.referrers.get(referrer) or self.referrer(referrer),
+            self.languages.get(language) or self.language(language),
+            self.items.get(items) or self.item_columns(items),
+        )
 
     def agent(self, data: bytes) -> Columns:
         """Encode `user_agent_id`, `browser`, `os`, `device`."""
@@ -231,7 +254,7 @@ class FoldRows:
         parts: list[bytes] = []
         texts = self._texts
         agents, referrers, languages = texts.agents.get, texts.referrers.get, texts.languages.get
-        items_columns = texts.items.get
+        items_of = texts.items.get
         pack, pack_without_visitor = _MIDDLE_COLUMNS.pack, _NO_VISITOR_COLUMNS.pack
         low = high = 0
         groups: dict[bytes, _Group] = {}
@@ -246,12 +269,17 @@ class FoldRows:
             group = groups.get(key)
             if group is None:
                 group = groups[key] = self._group(key, low)
+            of_agent, of_referrer = agents(agent), referrers(referrer)
+            of_language, of_items = languages(language), items_of(items)
+            if not (of_agent and of_referrer and of_language and of_items):
+                (agent, referrer, language, items), columns = texts.bounded(
+                    key[PROFILE_OF_GROUP], agent, referrer, language, items
+                )
+                of_agent, of_referrer, of_language, of_items = columns
             count = group.count
             if count is not None:
                 count((group.head, agent, referrer, language, visitor_id, items))
-            of_agent, app = agents(agent) or texts.agent(agent)
-            of_referrer, source = referrers(referrer) or texts.referrer(referrer)
-            of_items, tagged, is_of_experiment = items_columns(items) or texts.item_columns(items)
+            encoded_items, tagged, is_of_experiment = of_items
             if is_of_experiment and count is not None:
                 self._keep_for_experiments(key, at, visitor_id, items)
             parts += (
@@ -259,11 +287,11 @@ class FoldRows:
                 pack_without_visitor(8, at - _EPOCH_US, 8, sequence, -1)
                 if visitor_id == NO_VISITOR
                 else pack(8, at - _EPOCH_US, 8, sequence, 8, visitor_id),
-                of_agent,
-                of_referrer,
-                languages(language) or texts.language(language),
-                of_items,
-                source or app or tagged or _NULL,
+                of_agent.encoded,
+                of_referrer.encoded,
+                of_language,
+                encoded_items,
+                of_referrer.source or of_agent.source or tagged or _NULL,
             )
         self.rows.append(b"".join(parts))
         self.clicks += len(parts) // _PARTS

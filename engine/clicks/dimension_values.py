@@ -20,9 +20,9 @@ from engine.clicks.record_items import (
     Trigger,
     items,
 )
-from engine.clicks.text import printable
 from engine.clicks.user_agent import UserAgent
 from engine.clicks.utm import UtmParameters
+from engine.common.text_rules import printable
 
 MAX_PLACE: Final = 100  # characters of one of its names
 

@@ -38,6 +38,7 @@ _GROUPED: Final = Struct("<" + _SIZE + "2s" + _AT + _IDS_BYTES + _LENGTHS)
 _RECORD_SIZE: Final = Struct("<" + _SIZE)
 
 FIXED_BYTES: Final = _WRITTEN.size
+PROFILE_OF_GROUP: Final = slice(2, 2 + _PROFILE_IDS.size)  # the profile's bytes in a group key
 NO_VISITOR: Final = bytes(VISITOR_BYTES)
 
 pack_ids = _RECORD_IDS.pack  # (tenant_id, profile_id, link_id)

@@ -6,6 +6,7 @@ of, as many apps send no referrer; then `utm_source`, which the author of the UR
 
 from typing import Final
 
+from engine.clicks.dimension import OTHER
 from engine.clicks.source_table import COUNTRIES, HOSTS, SECOND_LEVEL, UTM_SOURCES
 
 MAX_HOST: Final = 253  # of a name in the DNS (RFC 1035), without the final dot
@@ -14,7 +15,9 @@ _MAX_LABELS: Final = 1 + max(host.count(".") for host in HOSTS)
 
 def referrer_host(referrer: str) -> str:
     """Return the referrer's host in lower case without `www.`, or an app's package (`android-app://`); ''
-    without a valid host."""
+    without a valid host. Referrers that are not told apart (engine/clicks/new_texts.py) are OTHER."""
+    if referrer == OTHER:
+        return OTHER
     scheme, found, rest = referrer.partition("://")
     if not found or scheme.lower() not in ("http", "https", "android-app"):
         return ""

@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from ua_parser import Domain, Parser
 
+from engine.clicks import dimension
+
 DESKTOP: Final = "desktop"
 PHONE: Final = "phone"
 TABLET: Final = "tablet"
@@ -85,6 +87,8 @@ def parse(text: str) -> UserAgent:
     """Return the families of a user agent. Takes some 50 µs for a new text."""
     if not text:
         return UNKNOWN
+    if text == dimension.OTHER:  # of visitors who are not told apart (engine/clicks/new_texts.py)
+        return UserAgent(text, text, OTHER, "")
     found = _parser()(text, Domain.USER_AGENT | Domain.OS)
     browser = _family(found.user_agent)
     os = _family(found.os)

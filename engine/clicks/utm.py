@@ -4,7 +4,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
-from engine.clicks.text import printable
+from engine.common.text_rules import printable
 
 MAX_VALUE: Final = 100  # characters
 

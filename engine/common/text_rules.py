@@ -55,3 +55,10 @@ def hidden_character(text: str) -> str | None:
 def hidden_reason(character: str) -> str:
     """Return the reason of a FieldError about a hidden character."""
     return f"must not contain U+{ord(character):04X}, which is invisible or changes the direction of text"
+
+
+def printable(text: str) -> str:
+    """Return the text without control and other unprintable characters; white space becomes a blank."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else " " if one.isspace() else "" for one in text)

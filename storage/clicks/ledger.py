@@ -34,12 +34,13 @@ from engine.clicks.batch import Batch
 from engine.clicks.continuation import batches_after
 from engine.clicks.copy_rows import COLUMNS, COPY_HEADER, COPY_TRAILER, EncodedTexts, FoldRows
 from engine.clicks.journal_shares import JournalShare, share_of
+from engine.clicks.new_texts import NewTexts
 from engine.common.errors import StaleLeaseError, UnavailableError
 from engine.experiments.increments import increments_of
 from engine.jobs.handler import repeatable
 from engine.jobs.periodic import HOUR, PeriodicJob
 from engine.jobs.schedule import Every
-from engine.operations.metrics import Sample
+from engine.operations.metrics import Metric, Sample
 from engine.stats.ledger_ports import JournalLease
 from engine.stats.packed.click_packer import ValueTexts
 from engine.stats.profile_day import ProfileDay
@@ -53,6 +54,12 @@ _SQL: Final = queries.load("clicks/ledger")
 # A user agent that is not stored anew for longer than a day may be purged (storage/stats/daily.py).
 TEXTS_S: Final = 12 * 3600.0
 
+
+REPLACED_TEXTS: Final = Metric(
+    "waypost_texts_replaced_total",
+    "New texts of visitors counted as (other), as their profile brought too many, by what they are",
+    ("text",),
+)
 
 T = TypeVar("T")
 
@@ -72,7 +79,8 @@ class PostgresClickLedger:
         self._on_delta = on_delta
         self._database = database
         self._clock = clock
-        self._texts = EncodedTexts()
+        self._new_texts = NewTexts()
+        self._texts = EncodedTexts(self._new_texts)
         self._values = ValueTexts()
         self._texts_since = clock()
         self._events = ClickEventWriter(clock)
@@ -89,7 +97,7 @@ class PostgresClickLedger:
         ]
 
     def samples(self) -> list[Sample]:
-        return self._events.samples()
+        return [*self._events.samples(), *REPLACED_TEXTS.by_label(self._new_texts.replaced)]
 
     async def register(self, journal_id: UUID) -> int:
         async def work(connection: Connection) -> int:
@@ -160,6 +168,7 @@ class PostgresClickLedger:
         if not slices:
             return lease
         texts = self._text_cache()
+        self._new_texts.now_s = self._clock()
         fold_rows = FoldRows(lease.journal_id, texts)
         for batch, after in slices:
             fold_rows.add(batch, after)
@@ -238,7 +247,7 @@ class PostgresClickLedger:
         raise UnavailableError("Postgres was restarted, or another server has taken its place")
 
     def _forget_texts(self) -> None:
-        self._texts = EncodedTexts()
+        self._texts = EncodedTexts(self._new_texts)
         self._texts_since = self._clock()
 
     def _text_cache(self) -> EncodedTexts:

@@ -1,0 +1,116 @@
+"""New texts: how many texts that no click had before one profile's visitors may bring.
+
+A text of a request (user agent, referrer, language, UTM parameters, host) costs little where it is known, and
+up to 50 µs where it is new: it is parsed, hashed, and a user agent is stored. Real visitors' texts repeat.
+Somebody who makes them up could take the workers' time from all profiles, so beyond NEW_TEXTS, and
+NEW_TEXTS_PER_S from then on, a profile's new texts are replaced by ones that many share, before they are hashed
+or stored:
+
+| text | counted instead |
+|---|---|
+| user agent | browser and system `(other)`, device `other` |
+| referrer | its origin, if that is known; otherwise `(other)` |
+| language | the first language, as always; its region is not kept |
+| UTM parameters, host | `(other)` for each that is there |
+"""
+
+from collections import Counter
+from collections.abc import Container
+from typing import Final
+
+from engine.clicks.dimension import OTHER
+from engine.clicks.dimension_values import language as language_of
+from engine.clicks.dimension_values import text as decoded
+from engine.clicks.record_items import HOST, UTM, item, items
+from engine.clicks.utm import NAMES
+
+NEW_TEXTS: Final = 10_000
+NEW_TEXTS_PER_S: Final = 100
+MAX_PROFILES: Final = 65_536
+MAX_KNOWN: Final = 65_536
+
+OTHER_TEXT: Final = OTHER.encode()
+KINDS: Final = ("user_agent", "referrer", "language", "utm", "host")
+
+
+class NewTexts:
+    """The new texts that profiles may still bring, and how many were replaced. Set `now_s` before each fold."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.replaced: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
+        self._left: dict[bytes, tuple[float, float]] = {}
+        self._known: set[bytes] = set()  # items of UTM parameters and hosts
+
+    def allows(self, profile: bytes) -> bool:
+        """Return whether the profile may bring one more new text, and note it."""
+        budget = self._left.get(profile)
+        if budget is None:
+            if len(self._left) >= MAX_PROFILES:
+                del self._left[next(iter(self._left))]
+            budget = (NEW_TEXTS, self.now_s)
+        left, since_s = budget
+        left = min(NEW_TEXTS, left + (self.now_s - since_s) * NEW_TEXTS_PER_S)
+        is_allowed = left >= 1
+        self._left[profile] = (left - is_allowed, self.now_s)
+        return is_allowed
+
+    def agent(self, profile: bytes, agent: bytes) -> bytes:
+        """Return a user agent that is not known, or what is counted instead."""
+        if self.allows(profile):
+            return agent
+        self.replaced["user_agent"] += 1
+        return OTHER_TEXT
+
+    def referrer(self, profile: bytes, referrer: bytes, known: Container[bytes]) -> bytes:
+        """Return a referrer that is not `known`, or what is counted instead."""
+        if self.allows(profile):
+            return referrer
+        self.replaced["referrer"] += 1
+        origin = b"/".join(referrer.split(b"/", 3)[:3]) + b"/"
+        return origin if origin in known else OTHER_TEXT
+
+    def language(self, profile: bytes, language: bytes) -> bytes:
+        """Return an Accept-Language that is not known, or what is counted instead."""
+        if self.allows(profile):
+            return language
+        self.replaced["language"] += 1
+        return language_of(decoded(language)).encode()
+
+    def items(self, profile: bytes, packed: bytes) -> bytes:
+        """Return items that are not known as a whole, with what is counted instead of their new texts.
+
+        The others are not visitors' texts: places are from a file, exposures from experiments.
+        """
+        data_by_tag = items(packed)
+        host, utm = data_by_tag.get(HOST, b""), data_by_tag.get(UTM, b"")
+        replaced = {}
+        if host and not self._is_known(profile, HOST, host):
+            self.replaced["host"] += 1
+            replaced[HOST] = OTHER_TEXT
+        if utm and not self._is_known(profile, UTM, utm):
+            self.replaced["utm"] += 1
+            replaced[UTM] = _other_parameters(utm)
+        if not replaced:
+            return packed
+        return b"".join([item(tag, data) for tag, data in (data_by_tag | replaced).items()])
+
+    def _is_known(self, profile: bytes, tag: int, data: bytes) -> bool:
+        key = item(tag, data)
+        if key in self._known:
+            return True
+        if not self.allows(profile):
+            return False
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known.add(key)
+        return True
+
+
+_NAMES: Final = tuple(f"utm_{name}".encode() for name in NAMES)
+
+
+def _other_parameters(query: bytes) -> bytes:
+    """Return the query with `(other)` as the value of each UTM parameter that it has."""
+    names = {part.partition(b"=")[0].lower() for part in query.split(b"&")}
+    return b"&".join([name + b"=" + OTHER_TEXT for name in _NAMES if name in names])
