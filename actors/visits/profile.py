@@ -35,6 +35,7 @@ from engine.clicks.click_id import ClickId
 from engine.clicks.record_items import (
     COOKIE,
     EXPOSURES,
+    HIT,
     NO_VARIANT_REF,
     TRIGGER,
     UTM,
@@ -186,11 +187,14 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         )  # fmt: skip
         return fields + tail, record
 
-    def hit(self, route: VisitRoute, visit: Visit, *, is_inside: bool) -> bytes:
+    def hit(
+        self, route: VisitRoute, visit: Visit, *, is_inside: bool, hit_id: bytes = b""
+    ) -> bytes:
         """Return the record of a hit (engine/visits/hit.py). No experiment takes part, as the page elsewhere
-        decides what it shows."""
+        decides what it shows. `hit_id` is empty for a pixel's."""
         request = visit.request
         agent, network, items = request.user_agent, visit.client.network, visit.client.place
+        items += item(HIT, hit_id)
         if request.host:
             items += _host_items[request.host]
         is_view = route.kind == _VIEW

@@ -20,7 +20,9 @@ class VisitHandler(Protocol):
     def visit(self, route: "VisitRoute", visit: Visit) -> tuple[bytes, bytes]:
         """Return (the response after its status line and date, the record to journal)."""
 
-    def hit(self, route: "VisitRoute", visit: Visit, *, is_inside: bool) -> bytes:
+    def hit(
+        self, route: "VisitRoute", visit: Visit, *, is_inside: bool, hit_id: bytes = b""
+    ) -> bytes:
         """Return the record of a view or click of a page elsewhere."""
 
 

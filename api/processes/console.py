@@ -14,6 +14,7 @@ import api.links.routes as links
 import api.operations.routes as operations
 import api.privacy.routes as privacy
 import api.stats.routes as stats
+import api.visits.routes as visits
 import api.webhooks.routes as webhooks
 from actors.accounts.last_used import LastUsed
 from actors.audit.security_log import BufferedSecurityLog
@@ -37,6 +38,7 @@ from engine.operations.actor_tree import ActorStatus
 from engine.operations.health import Component
 from engine.operations.metrics import Sample
 from engine.operations.settings import Settings
+from engine.visits.ports import HitSender
 from storage.accounts.accounts import PostgresAccountStore
 from storage.accounts.invitations import PostgresInvitationStore
 from storage.accounts.keys import PostgresApiKeyStore, first_owner
@@ -60,6 +62,7 @@ from storage.stats.export import PostgresClickExport
 from storage.stats.live import RedisLiveChannel
 from storage.stats.reader import PostgresStatsReader
 from storage.visits.announcer import RedisAnnouncer
+from storage.visits.hit_socket import EdgeHitSender
 from storage.webhooks.webhooks import PostgresWebhookStore
 
 
@@ -71,7 +74,8 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
         query_timeout_ms=settings.query_timeout_ms,
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
-    parts = ConsoleParts(settings, database, redis)
+    edges = [name for name in spec.processes if name.startswith("edge-")]
+    parts = ConsoleParts(settings, database, redis, EdgeHitSender(spec.run_folder, edges))
     pings = {"postgres": database.ping, "redis": redis.ping}
     status = EngineStatus(spec.run_folder, spec.processes, pings)
     app = parts.app(status)
@@ -108,8 +112,11 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
 class ConsoleParts:
     """Stores, actors and app of the console, over open connections."""
 
-    def __init__(self, settings: Settings, database: Database, redis: RedisServer) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, redis: RedisServer, hits: HitSender
+    ) -> None:
         self.settings = settings
+        self.hits = hits
         self.database = database
         self.metrics = ConsoleMetrics()
         self.announcer = RedisAnnouncer(redis)
@@ -160,6 +167,7 @@ class ConsoleParts:
                 )
             ),
             *stats.routes(self.stats_deps(), shared),
+            *visits.routes(visits.VisitDeps(profiles=self.profiles, hits=self.hits)),
             *accounts.routes(self.account_deps(), shared),
             *privacy.routes(self.privacy_deps()),
             *jobs.routes(jobs.JobDeps(jobs=PostgresJobStore(database))),

@@ -23,7 +23,7 @@ from actors.visits.changes import ChangePoller, follow_announcements
 from actors.visits.daily_keys import DailyKeys
 from actors.visits.entrances import Entrances
 from actors.visits.places import watch_places
-from actors.visits.registry import Registry
+from actors.visits.registry import Found, Registry
 from api.processes.adoption import JournalAdoption
 from api.processes.descriptors import connections_within_limit
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
@@ -31,6 +31,7 @@ from api.visits import metrics as visitor_metrics
 from api.visits.client_resolver import ClientResolver
 from api.visits.responses import visit_responses
 from api.visits.server import VisitorServer
+from api.visits.server_hits import ServerHits, deliver
 from engine.clicks.click_id import ClickIdCipher
 from engine.common.errors import UnavailableError
 from engine.operations.actor_tree import ActorStatus
@@ -39,6 +40,7 @@ from engine.operations.metrics import Sample
 from engine.operations.settings import Settings
 from engine.visits.pseudonym import KEY_BYTES
 from storage.clicks import metrics as journal_metrics
+from storage.clicks.hit_ids import recent_hit_ids
 from storage.clicks.journal import Journal
 from storage.clicks.ledger import PostgresClickLedger
 from storage.clicks.stream import RedisClickStream
@@ -49,6 +51,7 @@ from storage.visits.announcer import RedisAnnouncer
 from storage.visits.daily_keys import open_key_store
 from storage.visits.edge_channel import DAILY_KEYS, ENTRANCES, RedisEdgeChannel
 from storage.visits.geo import GeoPlaceLookup
+from storage.visits.hit_socket import serve_hits
 from storage.visits.snapshots import PostgresSnapshotSource
 
 JOURNALS: Final = "journals"
@@ -105,14 +108,10 @@ class Edge:
         self._poller = ChangePoller(snapshots, settings.poll_interval_ms / 1000)
         self._daily_keys = self._keys_of_days()
         self._entrances = Entrances(settings.max_entrances, self._daily_keys.pseudonymiser)
-        self._registry = Registry(
-            snapshots,
-            visit_responses(secure=settings.visitors_url.startswith("https://")),
-            max_links=settings.max_resident_links,
-            max_unknown=settings.max_unknown_paths,
-            entrances=self._entrances,
-        )
+        self._registry = self._profile_registry(snapshots)
         self._server = self._visitor_server()
+        clients = ClientResolver(self._places.place, 0)
+        self._hits = ServerHits(self._registry, self._journal, clients, self._daily_keys, _now_us)
         self.tree = supervisor("edge", self._children())
 
     def _open_journal(self) -> Journal:
@@ -129,6 +128,16 @@ class Edge:
         )
         journal.open()
         return journal
+
+    def _profile_registry(self, snapshots: PostgresSnapshotSource) -> Registry:
+        settings = self._settings
+        return Registry(
+            snapshots,
+            visit_responses(secure=settings.visitors_url.startswith("https://")),
+            max_links=settings.max_resident_links,
+            max_unknown=settings.max_unknown_paths,
+            entrances=self._entrances,
+        )
 
     def _keys_of_days(self) -> DailyKeys:
         return DailyKeys(
@@ -161,10 +170,9 @@ class Edge:
             ChildSpec(name="click-ids", start=self._learn_click_ids),
             ChildSpec(name="daily-keys", start=self._daily_keys.run),
             *self._remembering(),
-            ChildSpec(
-                name="geo", start=partial(watch_places, self._places, self._server.places_changed)
-            ),
+            ChildSpec(name="geo", start=partial(watch_places, self._places, self._places_changed)),
             ChildSpec(name="server", start=self._serve_visitors),
+            ChildSpec(name="hits", start=self._serve_hits),
             status_child(self._spec, lambda: self.tree, self.components, self.samples),
         ]
 
@@ -208,7 +216,7 @@ class Edge:
                 )
                 for number in range(DISPATCHERS)
             ),
-            ChildSpec(name="finder", start=partial(registry.find, self._server.deliver)),
+            ChildSpec(name="finder", start=partial(registry.find, self._deliver)),
             ChildSpec(name="preloader", start=registry.preloader.run),
             ChildSpec(name="passivation", start=registry.sweep),
         ]
@@ -234,6 +242,20 @@ class Edge:
                 self._server.sweep()
         finally:
             loop.remove_reader(self._server.descriptor)
+
+    def _places_changed(self) -> None:
+        self._server.places_changed()
+        self._hits.places_changed()
+
+    def _deliver(self, results: list[Found], available: bool) -> None:
+        deliver(results, available, self._server.deliver)
+
+    async def _serve_hits(self) -> None:
+        """Take hits of servers, once the ids of those that were recorded before are known again."""
+        since_s = time.time() - self._settings.journal_kept_ms / 1000
+        folder = self._spec.folder / JOURNALS
+        self._hits.remember(await trio.to_thread.run_sync(recent_hit_ids, folder, since_s))
+        await serve_hits(self._spec.run_folder, self._spec.name, self._hits.record)
 
     async def _seal(self) -> None:
         self._journal.seal(self._settings.journal_seal_ms / 1000)
@@ -263,6 +285,7 @@ class Edge:
     def samples(self) -> list[Sample]:
         return [
             *visitor_metrics.samples(self._server),
+            *self._hits.samples(),
             *journal_metrics.samples(self._journal),
             *self._shipper.samples(),
             *self._watermarks.samples(),

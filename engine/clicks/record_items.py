@@ -16,6 +16,7 @@ that look like the mark of a frame would slow the search behind damage (storage/
 | outcomes | the variants for which this click is a success: a VariantRef each |
 | cookie | of experiments that assign by cookie: the visitor's pseudonym by it (8 bytes), then a byte each for
 exposures and outcomes with a bit for those of such experiments, the lowest for the first |
+| hit | 16 bytes that stand for the id of a hit that a server reported (engine/visits/hit.py) |
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,9 @@ TRIGGER: Final = 4
 EXPOSURES: Final = 5
 OUTCOMES: Final = 6
 COOKIE: Final = 7
+HIT: Final = 8
+
+HIT_ID_BYTES: Final = 16
 
 _VARIANT_REF: Final = Struct(">qHB")
 MAX_HOST_BYTES: Final = 96  # so that a record has room for the rest

@@ -7,7 +7,7 @@ answer within its time limit. One contract suite (tests/storage/) runs against b
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from engine.accounts.access import Caller
+from engine.accounts.access import Action, Caller
 from engine.common.drafts import Change
 from engine.common.errors import WaypostError
 from engine.common.idempotency import IdempotentRequest
@@ -51,7 +51,10 @@ class ProfileStore(Protocol):
     ) -> Profile:
         """Create a profile. Raises ConflictError("handle", …)."""
 
-    async def profile(self, caller: Caller, profile_id: int) -> Profile: ...
+    async def profile(
+        self, caller: Caller, profile_id: int, action: Action = Action.READ
+    ) -> Profile:
+        """Return the profile, to a caller who may take the action."""
 
     async def list_profiles(self, caller: Caller, after: int, limit: int) -> ListPage: ...
 

@@ -8,18 +8,23 @@
 | `u` | the page's URL; without it, the request's Referer, which is the page that has the pixel |
 | `r` | the page's own referrer, `document.referrer` |
 
+A server reports hits of its own pages over the API (`POST /v1/profiles/{id}/events`), each with an id, so that
+a hit that it sends again is recorded once.
+
 The page's host becomes the domain, its query names the campaign. Nothing here trusts what it reads: of both
 URLs only printable ASCII is kept, cut to the bounds of a visit's own fields.
 """
 
 import re
-from typing import Final, NamedTuple
+from hashlib import blake2b
+from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+import msgspec
 from msgspec.structs import replace
 
-from engine.clicks.click import MAX_REFERRER_BYTES
-from engine.clicks.record_items import MAX_HOST_BYTES
+from engine.clicks.click import MAX_LANGUAGE_BYTES, MAX_REFERRER_BYTES, MAX_USER_AGENT_BYTES
+from engine.clicks.record_items import HIT_ID_BYTES, MAX_HOST_BYTES
 from engine.visits.request import VisitRequest
 
 PIXEL: Final = b"/pixel.gif"
@@ -40,16 +45,57 @@ def hit_subject(path: bytes) -> bytes | None:
     return path[: -len(PIXEL)] if path[-len(PIXEL) :] == PIXEL else None
 
 
+class ServerHit(msgspec.Struct, frozen=True, array_like=True):
+    """A hit that a server reports, as the console hands it to an edge. `id` is hit_id(); `path` the canonical
+    path of the page or link; `address` the visitor's, used and forgotten by the edge."""
+
+    id: bytes
+    path: bytes
+    address: str
+    user_agent: bytes
+    language: bytes
+    url: bytes
+    referrer: bytes
+
+
+HitOutcome = Literal["recorded", "duplicate", "unknown"]
+
+
+def hit_id(tenant_id: int, profile_id: int, id_: str) -> bytes:
+    """Return HIT_ID_BYTES that stand for a profile's id of a hit."""
+    text = f"{tenant_id}:{profile_id}:{id_}".encode()
+    return blake2b(text, digest_size=HIT_ID_BYTES).digest()
+
+
 def hit_of(request: VisitRequest) -> Hit:
     """Return what the request of a pixel says of the page."""
     values: dict[bytes, bytes] = {}
     for part in request.query.split(b"&"):
         name, _, value = part.partition(b"=")
         values.setdefault(name, value)
-    page = _decoded(values[b"u"]) if b"u" in values else request.referrer
-    match = _URL(page)
+    page = unquote_to_bytes(values[b"u"]) if b"u" in values else request.referrer
+    return page_hit(request, page, unquote_to_bytes(values.get(b"r", b"")))
+
+
+def server_hit(hit: ServerHit) -> Hit:
+    """Return what a server says of the page."""
+    request = VisitRequest(
+        hit.path,
+        b"",
+        hit.user_agent[:MAX_USER_AGENT_BYTES],
+        b"",
+        hit.language[:MAX_LANGUAGE_BYTES],
+        False,
+        False,
+    )
+    return page_hit(request, hit.url, hit.referrer)
+
+
+def page_hit(request: VisitRequest, url: bytes, referrer: bytes) -> Hit:
+    """Return the hit of the page with this URL, to which the visitor came from `referrer`."""
+    match = _URL(_printable(url))
     host, query = (match[1].lower(), match[2] or b"") if match is not None else (b"", b"")
-    referrer = _decoded(values.get(b"r", b""))[:MAX_REFERRER_BYTES]
+    referrer = _printable(referrer)[:MAX_REFERRER_BYTES]
     from_page = _URL(referrer)
     is_inside = from_page is not None and bool(host) and from_page[1].lower() == host
     page_request = replace(
@@ -61,6 +107,6 @@ def hit_of(request: VisitRequest) -> Hit:
     return Hit(page_request, is_inside)
 
 
-def _decoded(value: bytes) -> bytes:
-    """Return a parameter's URL, with `%20` and the like for bytes that no record may hold."""
-    return _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], unquote_to_bytes(value))
+def _printable(url: bytes) -> bytes:
+    """Return the URL with `%20` and the like for bytes that no record may hold."""
+    return _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], url)

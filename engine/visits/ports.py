@@ -6,6 +6,7 @@ from typing import Protocol
 
 from engine.links.profile import ProfileChange
 from engine.visits.daily_key import DailyKey
+from engine.visits.hit import HitOutcome, ServerHit
 from engine.visits.snapshot import LinkBatch, Snapshot
 
 
@@ -80,3 +81,13 @@ class EdgeChannel(Protocol):
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Open an iterator over messages, the edge's own too, from when the subscription stands or has failed
         once."""
+
+
+class HitSender(Protocol):
+    """Edges that record hits of servers."""
+
+    async def send(self, profile_id: int, hits: Sequence[ServerHit]) -> list[HitOutcome]:
+        """Have the hits recorded, and return an outcome for each. A hit whose id was recorded is a duplicate.
+
+        Raises UnavailableError if none may be taken for recorded: send them again, with their ids.
+        """

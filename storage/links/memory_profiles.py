@@ -46,9 +46,11 @@ class MemoryProfiles(MemoryLinkState):
         require_scope(caller, "write")
         return self._idempotency.run_once(caller, once, lambda: self._create(caller, draft).profile)
 
-    async def profile(self, caller: Caller, profile_id: int) -> Profile:
+    async def profile(
+        self, caller: Caller, profile_id: int, action: Action = Action.READ
+    ) -> Profile:
         await trio.lowlevel.checkpoint()
-        return self.enter(caller, profile_id, Action.READ).profile
+        return self.enter(caller, profile_id, action).profile
 
     async def list_profiles(self, caller: Caller, after: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()

@@ -70,9 +70,11 @@ class PostgresProfileStore:
 
         return await self._change(caller, run_once(caller, once, work))
 
-    async def profile(self, caller: Caller, profile_id: int) -> Profile:
+    async def profile(
+        self, caller: Caller, profile_id: int, action: Action = Action.READ
+    ) -> Profile:
         async def work(connection: Connection) -> Profile:
-            access = await enter_profile(connection, caller, profile_id, Action.READ)
+            access = await enter_profile(connection, caller, profile_id, action)
             return _profile(await connection.fetchrow(SQL["profile"], access.tenant_id, profile_id))
 
         return await self._read(caller, work)

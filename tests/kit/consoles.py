@@ -22,6 +22,7 @@ import api.links.routes as links
 import api.operations.routes as operations
 import api.privacy.routes as privacy
 import api.stats.routes as stats
+import api.visits.routes as visits
 import api.webhooks.routes as webhooks
 from actors.audit.security_log import BufferedSecurityLog
 from actors.operations.runtime import Stop
@@ -66,6 +67,7 @@ from storage.privacy.memory_erasure import MemoryErasureStore
 from storage.stats.memory_click_tables import MemoryClickTables
 from storage.stats.memory_live import MemoryLiveChannel
 from storage.stats.memory_stats import MemoryClickExport
+from storage.visits.memory_hits import MemoryHits
 from storage.webhooks.memory_webhooks import MemoryWebhooks
 from tests.kit.stores import FAST
 
@@ -171,6 +173,7 @@ class Console:
         self.counts = MemoryExperimentCounts()
         self.click_counts = MemoryClickTables()
         self.live = MemoryLiveChannel(trio.current_time)
+        self.hits = MemoryHits()
         self.watchers = LiveSubscribers(self.live)
         self.experiments = MemoryExperimentStore(self.profiles, self.counts, lambda: NOW)
         self.conversions = MemoryConversionStore(self.profiles, self.experiments, lambda: NOW)
@@ -224,6 +227,9 @@ class Console:
                     click_export=MemoryClickExport(self.click_counts),
                     live_subscribers=self.watchers,
                 ), shared
+            ),
+            *visits.routes(
+                visits.VisitDeps(profiles=self.profiles, hits=self.hits, monotonic=lambda: self.clock_us / 1e6)
             ),
             *accounts.routes(
                 accounts.AccountDeps(

@@ -11,6 +11,7 @@ from actors.visits.changes import ChangePoller, follow_announcements
 from actors.visits.registry import Found, Registry
 from actors.visits.route import VisitRoute
 from api.visits.responses import visit_responses
+from api.visits.server_hits import deliver
 from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
 from engine.visits.request import UNKNOWN_CLIENT, Visit, VisitRequest
@@ -37,6 +38,9 @@ class RunningRegistry:
         )
 
     def deliver(self, results: list[Found], available: bool) -> None:
+        deliver(results, available, self._call)
+
+    def _call(self, results: list[Found], available: bool) -> None:
         for waiters, route in results:
             for waiter in waiters:
                 waiter(route, available)

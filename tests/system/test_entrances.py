@@ -1,8 +1,12 @@
 """From Instagram's browser over the page to a link, at two edges: one question knows the whole way."""
 
+import os
+import signal
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.kit.engines import Engine, eventually
@@ -20,7 +24,7 @@ CHROME = (
 VISITORS = 12
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("way") / "data"
     started = Engine(folder, "--demo", "--edges", "2", WAYPOST_TRUSTED_HOPS="1")
@@ -36,6 +40,12 @@ def get(engine: Engine, path: str, agent: str, visitor: int, referrer: str) -> N
     connection.request("GET", path, headers={k: v for k, v in headers.items() if v})
     assert connection.getresponse().status in (200, 302)
     connection.close()
+
+
+def demo_id(client: httpx.Client) -> str:
+    profiles = client.get("/v1/profiles").json()["items"]
+    profile_id: str = next(p["id"] for p in profiles if p["handle"] == "demo")
+    return profile_id
 
 
 def test_a_link_knows_the_way_of_its_visitors_whichever_edge_they_come_to(engine: Engine) -> None:
@@ -54,8 +64,7 @@ def test_a_link_knows_the_way_of_its_visitors_whichever_edge_they_come_to(engine
         "referrer": "l.instagram.com",
     }  # fmt: skip
     with engine.api() as client:
-        profiles = client.get("/v1/profiles").json()["items"]
-        profile_id = next(p["id"] for p in profiles if p["handle"] == "demo")
+        profile_id = demo_id(client)
         question = {f"filter[{name}]": value for name, value in filters.items()}
         answer = client.get(
             f"/v1/profiles/{profile_id}/stats", params={**question, "group": "link,utm_campaign"}
@@ -67,3 +76,36 @@ def test_a_link_knows_the_way_of_its_visitors_whichever_edge_they_come_to(engine
         assert clicks == {"spring": VISITORS, None: VISITORS}
     by_edge = [v for n, v in engine.metrics().items() if n.startswith("waypost_edge_messages_lost")]
     assert sum(by_edge) == 0
+
+
+def test_events_of_a_server_are_counted_once_though_edges_are_killed(engine: Engine) -> None:
+    events = [
+        {"id": f"e{number}", "type": "click", "slug": "spring", "address": f"8.8.8.{number}",
+         "user_agent": CHROME, "url": "https://front.example/?utm_source=newsletter"}
+        for number in range(20)
+    ]  # fmt: skip
+    with engine.api() as client:
+        profile_id = demo_id(client)
+
+        def report() -> Any:
+            answer = client.post(f"/v1/profiles/{profile_id}/events", json={"events": events})
+            assert answer.status_code in (200, 503), answer.text
+            return answer.status_code == 200 and [r["outcome"] for r in answer.json()["results"]]
+
+        assert eventually(report) == ["recorded"] * 20
+        for pid in engine.pids("edge"):
+            os.kill(pid, signal.SIGKILL)
+        assert eventually(report) == ["duplicate"] * 20
+        question = {
+            "filter[domain]": "front.example", "filter[utm_source]": "newsletter",
+            "filter[country]": "US", "filter[device]": "phone",
+        }  # fmt: skip
+
+        def totals() -> Any:
+            totals = client.get(f"/v1/profiles/{profile_id}/stats", params=question).json()[
+                "totals"
+            ]
+            return totals["clicks"] >= 20 and totals
+
+        counted = eventually(totals)
+        assert (counted["clicks"], counted["views"], counted["visitors"]) == (20, 0, 20)

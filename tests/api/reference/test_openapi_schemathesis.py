@@ -23,6 +23,7 @@ MANIFOLD = (
     "watchClicks",
     "planExperiment",
     "explainExperiment",
+    "reportEvents",
 )
 
 

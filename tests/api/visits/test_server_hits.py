@@ -1,104 +1,136 @@
-"""Pages elsewhere: pixel and script at the visitors' door, recorded as visits of the door are."""
+"""Hits of servers at an edge: recorded as visits are, once each, and refused when not in the journal."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+import trio
 
-from engine.clicks.click import CLASS_MASK, Click, ClickKind, VisitorClass
-from engine.clicks.record_items import HOST, PLACE, TRIGGER, UTM, Trigger, items
-from tests.kit.hosted import hosted_run
-from tests.kit.visitor_servers import ServedEdge, get, served_edge
+from api.visits import server_hits
+from api.visits.client_resolver import ClientResolver
+from api.visits.server_hits import ServerHits
+from engine.clicks.click import CLASS_MASK, ClickKind, VisitorClass
+from engine.clicks.record_items import HIT, HOST, PLACE, UTM, items
+from engine.common.errors import UnavailableError
+from engine.visits.hit import ServerHit, hit_id
+from storage.visits.memory_geo import MemoryPlaceLookup
+from tests.kit.running_registry import RunningRegistry, running_registry
+from tests.kit.visitor_servers import DayNumberKeys, MemoryJournal
 
-pytestmark = pytest.mark.trio(run=hosted_run)
-
-BROWSER = b"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0"
-BOT = b"User-Agent: Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
-PAGE = b"u=https%3A%2F%2Ffront.example%2Fbio%3Futm_source%3Dig"
-INSTAGRAM = b"&r=https%3A%2F%2Fl.instagram.com%2F"
-
-
-async def hit(edge: ServedEdge, path: bytes, query: bytes, agent: bytes = BROWSER) -> Click:
-    visitor = await edge.visitor()
-    response = await visitor.request(get(path + b"/pixel.gif?" + query, agent))
-    assert (response.status, response.headers["content-type"]) == (200, "image/gif")
-    assert response.headers["cache-control"] == "private, no-store"
-    assert response.headers["cross-origin-resource-policy"] == "cross-origin"
-    assert response.body[:6] == b"GIF89a"
-    return edge.journal.clicks[-1]
+BROWSER = b"Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0"
+AT_US = 1_767_225_600_000_000
 
 
-async def test_a_view_and_a_click_of_a_page_elsewhere_are_records_as_of_the_door() -> None:
-    async with served_edge() as edge:
+def hit(
+    number: int, path: bytes = b"/@shop", *, url: bytes = b"", referrer: bytes = b""
+) -> ServerHit:
+    return ServerHit(
+        hit_id(1, 2, str(number)), path, "203.0.113.9", BROWSER, b"de", url, referrer
+    )  # fmt: skip
+
+
+class HitEdge:
+    def __init__(self, edge: RunningRegistry) -> None:
+        self.edge = edge
+        self.journal = MemoryJournal()
+        self.places = MemoryPlaceLookup()
+        self.places.set_place("203.0.113.9", "DE")
+        self.hits = self.restarted()
+
+    def restarted(self) -> ServerHits:
+        clients = ClientResolver(self.places.place, 0)
+        return ServerHits(self.edge.registry, self.journal, clients, DayNumberKeys(), lambda: AT_US)
+
+
+@asynccontextmanager
+async def hit_edge() -> AsyncIterator[HitEdge]:
+    async with running_registry() as edge:
         await edge.profiles.add_profile("shop", "a")
-        edge.places.set_place("127.0.0.1", "DE")
-        view = await hit(edge, b"/@shop", PAGE + INSTAGRAM)  # the profile is cold
-        assert (view.kind, view.link_id, view.referrer) == (
-            ClickKind.VIEW,
-            0,
-            b"https://l.instagram.com/",
-        )
-        assert view.classification & CLASS_MASK == VisitorClass.HUMAN
-        assert items(view.items)[HOST] == b"front.example"
-        assert items(view.items)[UTM] == b"utm_source=ig"
-        assert items(view.items)[PLACE].startswith(b"EU\x1fDE")
-
-        inside = b"u=https%3A%2F%2Ffront.example%2Fmore&r=https%3A%2F%2Ffront.example%2Fbio"
-        click = await hit(edge, b"/shop/a", inside)
-        assert (click.kind, click.link_id > 0) == (ClickKind.CLICK, True)
-        assert (click.visitor_id, click.referrer) == (view.visitor_id, view.referrer)
-        assert items(click.items)[UTM] == b"utm_source=ig"
-        assert items(click.items)[TRIGGER] == bytes((Trigger.PAGE,))
-        assert (edge.server.hits, sum(edge.server.visits_by_status.values())) == (2, 0)
-
-        # A link of the door, from the page elsewhere with rel=noreferrer.
-        visitor = await edge.visitor()
-        assert (await visitor.request(get(b"/shop/a?wp_t=page", BROWSER))).status == 302
-        assert edge.journal.clicks[-1].visitor_id == view.visitor_id
-        assert edge.journal.clicks[-1].referrer == view.referrer
+        yield HitEdge(edge)
 
 
-async def test_a_pixel_keeps_the_order_and_the_connection() -> None:
-    async with served_edge() as edge:
-        await edge.profiles.add_profile("shop", "a")
-        visitor = await edge.visitor()
-        await visitor.send(
-            get(b"/@shop/pixel.gif") + get(b"/shop/a") + get(b"/@shop/pixel.gif", method=b"HEAD")
-            + get(b"/shop/a/pixel.gif", b"Connection: close") + get(b"/shop/a")
+async def test_hits_are_recorded_as_visits_are(autojump_clock: trio.abc.Clock) -> None:
+    async with hit_edge() as edge:
+        page = b"https://front.example/?utm_source=ig"
+        outcomes = await edge.hits.record(
+            [hit(1, url=page, referrer=b"https://l.instagram.com/"), hit(2, b"/shop/a", url=page),
+             hit(3, b"/shop/none"), hit(4, b"/@none")]
         )  # fmt: skip
-        statuses = [(await visitor.response()).status for _ in range(2)]
-        head = await visitor.response(head=True)
-        last = await visitor.response()
-        assert (statuses, head.status, last.status) == ([200, 302], 200, 200)
-        assert last.closes
-        assert await visitor.is_closed()
-        kinds = [click.kind for click in edge.journal.clicks]
-        assert kinds == [ClickKind.VIEW, ClickKind.CLICK, ClickKind.VIEW, ClickKind.CLICK]
-        classes = [click.classification & CLASS_MASK for click in edge.journal.clicks]
-        assert classes[2] == VisitorClass.HEAD
+        assert outcomes == ["recorded", "recorded", "unknown", "unknown"]
+        view, click = edge.journal.clicks
+        assert (view.kind, click.kind, click.at_us) == (ClickKind.VIEW, ClickKind.CLICK, AT_US)
+        assert view.classification & CLASS_MASK == VisitorClass.HUMAN
+        assert view.visitor_id == click.visitor_id != b""
+        assert click.referrer == view.referrer == b"https://l.instagram.com/"  # the entrance's
+        view_items = items(view.items)
+        assert (view_items[HOST], view_items[UTM]) == (b"front.example", b"utm_source=ig")
+        assert view_items[PLACE].startswith(b"EU\x1fDE")
+        assert view_items[HIT] == hit_id(1, 2, "1")
+        assert b"203.0.113.9" not in b"".join(edge.journal.records)
 
 
-async def test_bots_are_kept_apart_and_unknown_pages_are_404() -> None:
-    async with served_edge() as edge:
-        await edge.profiles.add_profile("shop", "a")
-        bot = await hit(edge, b"/@shop", PAGE + INSTAGRAM, BOT)
-        assert bot.classification & CLASS_MASK == VisitorClass.BOT
-        visitor = await edge.visitor()
-        for path in (
-            b"/@none/pixel.gif",
-            b"/shop/none/pixel.gif",
-            b"/pixel.gif",
-            b"/a/b/c/pixel.gif",
-        ):
-            assert (await visitor.request(get(path))).status == 404
-        assert len(edge.journal.clicks) == 1
+async def test_a_hit_that_comes_again_is_recorded_once(autojump_clock: trio.abc.Clock) -> None:
+    async with hit_edge() as edge:
+        assert await edge.hits.record([hit(1), hit(2), hit(1)]) == [
+            "recorded", "recorded", "duplicate",
+        ]  # fmt: skip
+        assert await edge.hits.record([hit(2), hit(3)]) == ["duplicate", "recorded"]
+        outcomes: list[str] = []
+        async with trio.open_nursery() as nursery:
+
+            async def record() -> None:
+                outcomes.extend(await edge.hits.record([hit(4)]))
+
+            for _ in range(5):
+                nursery.start_soon(record)
+        assert sorted(outcomes) == ["duplicate"] * 4 + ["recorded"]
+        assert len(edge.journal.clicks) == 4
+        sums = {sample.labels[0]: sample.value for sample in edge.hits.samples()}
+        assert sums == {"recorded": 4, "duplicate": 6, "unknown": 0}
+
+        restarted = edge.restarted()
+        restarted.remember(items(click.items)[HIT] for click in edge.journal.clicks)
+        assert await restarted.record([hit(3), hit(5)]) == ["duplicate", "recorded"]
 
 
-async def test_the_script_is_small_and_counts_for_nobody() -> None:
-    async with served_edge() as edge:
-        visitor = await edge.visitor()
-        script = await visitor.request(get(b"/waypost.js"))
-        assert script.status == 200
-        assert script.headers["content-type"] == "text/javascript; charset=utf-8"
-        assert script.headers["cache-control"] == "public, max-age=3600"
-        assert b"keepalive: true" in script.body
-        assert len(script.body) < 1000
-        assert (await visitor.request(get(b"/waypost.js", method=b"HEAD"))).body == b""
-        assert edge.journal.records == []
+async def test_ids_are_bounded(
+    autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_hits, "MAX_IDS", 3)
+    async with hit_edge() as edge:
+        await edge.hits.record([hit(number) for number in range(5)])
+        assert await edge.hits.record([hit(4), hit(0)]) == ["duplicate", "recorded"]
+
+
+async def test_what_is_not_in_the_journal_may_be_sent_again(
+    autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hit_edge() as edge:
+        monkeypatch.setattr(edge.journal, "append", lambda _: False)
+        with pytest.raises(UnavailableError, match="journal"):
+            await edge.hits.record([hit(1)])
+        monkeypatch.undo()
+        assert await edge.hits.record([hit(1)]) == ["recorded"]
+
+
+async def test_without_postgres_a_cold_profile_is_unavailable(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with hit_edge() as edge:
+        edge.edge.profiles.away = True
+        with pytest.raises(UnavailableError, match="looked up"):
+            await edge.hits.record([hit(1)])
+        edge.edge.profiles.away = False
+        assert await edge.hits.record([hit(1)]) == ["recorded"]
+        edge.edge.profiles.away = True
+        assert await edge.hits.record([hit(2)]) == ["recorded"]  # it is resident
+
+
+async def test_a_lookup_that_lasts_is_given_up(autojump_clock: trio.abc.Clock) -> None:
+    async with hit_edge() as edge:
+        edge.edge.profiles.hold()
+        with pytest.raises(UnavailableError, match="looked up"):
+            await edge.hits.record([hit(1)])
+        edge.edge.profiles.release()
+        await trio.sleep(0.1)
+        assert await edge.hits.record([hit(1)]) == ["recorded"]

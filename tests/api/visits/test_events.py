@@ -1,0 +1,133 @@
+"""Events that servers report over the API: what is taken, what is refused, and who may."""
+
+from typing import Any
+
+import pytest
+
+from api.visits.events import ACCESS_S
+from engine.accounts.access import Caller
+from tests.kit.consoles import Console
+
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
+VIEW = {"id": "a", "type": "view", "address": "203.0.113.9"}
+CLICK = {"id": "b", "type": "click", "slug": "Spring", "address": "::ffff:203.0.113.9"}
+
+
+async def opened() -> tuple[Console, str]:
+    console = Console()
+    profile = await console.profile()
+    await console.link(profile["id"], "spring")
+    return console, f"/v1/profiles/{profile['id']}/events"
+
+
+async def test_events_are_handed_to_an_edge_and_each_has_an_outcome() -> None:
+    console, path = await opened()
+    more = {
+        "user_agent": "Mozilla/5.0 é", "language": "de", "url": "https://ada.example/?utm_source=ig",
+        "referrer": "https://l.instagram.com/",
+    }  # fmt: skip
+    console.hits.unknown.add(b"/anna/none")
+    gone = CLICK | {"id": "c", "slug": "none"}
+    answer = await console.call("POST", path, {"events": [VIEW | more, CLICK, gone]})
+    assert answer.status == 200
+    assert answer.json == {
+        "results": [
+            {"id": "a", "outcome": "recorded"},
+            {"id": "b", "outcome": "recorded"},
+            {"id": "c", "outcome": "unknown"},
+        ]
+    }
+    view, click = console.hits.recorded.values()
+    assert (view.path, click.path) == (b"/@anna", b"/anna/spring")
+    assert view.address == click.address == "203.0.113.9"
+    assert view.user_agent == "Mozilla/5.0 é".encode()
+    assert (view.url, view.referrer) == (more["url"].encode(), more["referrer"].encode())
+    again = await console.call("POST", path, {"events": [VIEW]})
+    assert again.json["results"] == [{"id": "a", "outcome": "duplicate"}]
+
+
+async def test_an_id_is_of_one_profile() -> None:
+    console, path = await opened()
+    other = await console.profile("berta")
+    await console.call("POST", path, {"events": [VIEW]})
+    answer = await console.call("POST", f"/v1/profiles/{other['id']}/events", {"events": [VIEW]})
+    assert answer.json["results"][0]["outcome"] == "recorded"
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        ({"id": ""}, "id"),
+        ({"id": "a" * 65}, "id"),
+        ({"id": 7}, "id"),
+        ({"type": "sale"}, "type"),
+        ({"slug": "spring"}, "slug"),
+        ({"address": "example.org"}, "address"),
+        ({"user_agent": "a\r\nb"}, "user_agent"),
+        ({"user_agent": "a" * 1025}, "user_agent"),
+        ({"language": "x" * 257}, "language"),
+        ({"url": "https://a.example/" + "x" * 2048}, "url"),
+        ({"referrer": "\u0000"}, "referrer"),
+        ({"value": 1}, "value"),
+    ],
+)
+async def test_a_bad_event_names_its_field_and_nothing_is_recorded(
+    event: dict[str, Any], field: str
+) -> None:
+    console, path = await opened()
+    answer = await console.call("POST", path, {"events": [VIEW, VIEW | {"id": "x"} | event]})
+    assert answer.problem(422).keys() == {f"events[1].{field}"}
+    assert console.hits.recorded == {}
+
+
+async def test_a_click_needs_a_slug_and_an_event_its_fields() -> None:
+    console, path = await opened()
+    click = {name: value for name, value in CLICK.items() if name != "slug"}
+    answer = await console.call("POST", path, {"events": [click, {}, "x"]})
+    assert answer.problem(422).keys() == {
+        "events[0].slug", "events[1].id", "events[1].type", "events[1].address", "events[2]",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"events": []}, {"events": [VIEW] * 101}, {"events": VIEW}, {"event": [VIEW]}]
+)
+async def test_a_body_has_1_to_100_events(body: dict[str, Any]) -> None:
+    console, path = await opened()
+    assert "events" in (await console.call("POST", path, body)).problem(422)
+
+
+async def test_without_an_edge_all_is_sent_again() -> None:
+    console, path = await opened()
+    console.hits.away = True
+    answer = await console.call("POST", path, {"events": [VIEW]})
+    answer.problem(503)
+    assert answer.headers["Retry-After"]
+
+
+async def test_strangers_and_viewers_may_not_report() -> None:
+    console, path = await opened()
+    (await console.call("POST", path, {"events": [VIEW]}, key="two")).problem(404)
+    console.keys.add("reader", Caller(1, 1, 3, ("read",)))
+    (await console.call("POST", path, {"events": [VIEW]}, key="reader")).problem(403)
+    assert console.hits.recorded == {}
+
+
+async def test_access_is_looked_up_once_in_five_seconds() -> None:
+    console, path = await opened()
+    lookups = 0
+    profile = console.profiles.profile
+
+    async def counted(*args: Any) -> Any:
+        nonlocal lookups
+        lookups += 1
+        return await profile(*args)
+
+    console.profiles.profile = counted
+    for _ in range(3):
+        assert (await console.call("POST", path, {"events": [VIEW]})).status == 200
+    assert lookups == 1
+    console.clock_us += int(ACCESS_S * 1e6)
+    assert (await console.call("POST", path, {"events": [VIEW]})).status == 200
+    assert lookups == 2
