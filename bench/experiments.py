@@ -44,6 +44,7 @@ import click
 from rich.table import Table
 
 from actors.visits.click_ids import ClickIds
+from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
 from actors.visits.profile import ProfileActor, profile_actor
 from api.visits.responses import visit_responses
@@ -397,7 +398,7 @@ def _actor(*experiments: EdgeExperiment) -> ProfileActor:
         links=(link,), page=(), experiments=experiments,
     )  # fmt: skip
     actor = profile_actor(
-        snapshot, visit_responses(secure=False), ClickIds(), Entrances(), _no_refresh
+        snapshot, visit_responses(secure=False), ClickIds(), Entrances(), ClickQuotas(), _no_refresh
     )
     actor.add(snapshot.links)
     return actor

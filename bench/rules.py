@@ -21,6 +21,7 @@ import click
 from rich.table import Table
 
 from actors.visits.click_ids import ClickIds
+from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
 from actors.visits.link_gate import LinkGate
 from actors.visits.profile import ProfileActor, profile_actor
@@ -90,7 +91,7 @@ def _cost(actor: ProfileActor, visits: Sequence[tuple[VisitRequest, ClientInfo]]
 
 
 def _is_open(gate: LinkGate) -> bool:
-    return gate.closed(AT_US) is None
+    return gate.closed(AT_US, VisitorClass.HUMAN) is None
 
 
 def _visits(count: int) -> list[tuple[VisitRequest, ClientInfo]]:
@@ -119,7 +120,7 @@ def _actor(options: LinkOptions | None) -> ProfileActor:
         tenant_id=1, profile_id=2, handle="lab", title="", version=1, complete=True, links=(link,), page=(),
     )  # fmt: skip
     responses = visit_responses(secure=False)
-    actor = profile_actor(snapshot, responses, ClickIds(), Entrances(), _no_refresh)
+    actor = profile_actor(snapshot, responses, ClickIds(), Entrances(), ClickQuotas(), _no_refresh)
     actor.add(snapshot.links)
     return actor
 

@@ -3,10 +3,12 @@
 A link without a gate costs a visit nothing: its route is plain.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from actors.visits.click_quotas import ClickPermit, ClickQuotas
 from actors.visits.responses import VisitResponses
 from actors.visits.variants import VariantDestination
+from engine.clicks.click import BOT_CLASSES, CLASS_MASK, VisitorClass
 from engine.links.options import LinkOptions
 from engine.links.target import add_utm
 from engine.visits.request import Visit
@@ -25,14 +27,35 @@ class ClosedResponse(NamedTuple):
     tail: bytes
 
 
+UNDECIDED: Final = ClosedResponse(0, b"")
+
+
 class LinkGate:
     """The options of one link, prepared. Raises ValueError for a target that no header may carry."""
 
-    __slots__ = ("_early", "_from_us", "_matcher", "_over", "_paused", "_rules", "_until_us")
+    __slots__ = (
+        "_early",
+        "_from_us",
+        "_matcher",
+        "_over",
+        "_paused",
+        "_permit",
+        "_quotas",
+        "_rules",
+        "_until_us",
+    )  # fmt: skip
 
     def __init__(
-        self, options: LinkOptions, link_id: int, status: int, responses: VisitResponses
+        self,
+        options: LinkOptions,
+        ids: tuple[int, int],
+        status: int,
+        responses: VisitResponses,
+        quotas: ClickQuotas,
     ) -> None:
+        tenant_id, link_id = ids
+        self._quotas = quotas
+        self._permit = None if options.click_limit is None else quotas.permit(tenant_id, link_id)
         self._paused = options.paused
         self._from_us = 0 if options.active_from is None else _us(options.active_from.timestamp())
         self._until_us = (
@@ -57,11 +80,27 @@ class LinkGate:
             for location in locations
         )
 
-    def closed(self, at_us: int) -> ClosedResponse | None:
-        """Return the response of a closed link, None while it is open."""
+    def closed(self, at_us: int, classification: int) -> ClosedResponse | None:
+        """Return the response of a closed link, None while it is open, and UNDECIDED if the visitor has to wait
+        for a click of the link's limit. With a limit, a visitor who may pass takes a click of it."""
         if self._until_us is not None and at_us >= self._until_us:
             return self._over
-        return self._early if self._paused or at_us < self._from_us else None
+        if self._paused or at_us < self._from_us:
+            return self._early
+        return None if self._permit is None else self._taken(self._permit, classification)
+
+    def _taken(self, permit: ClickPermit, classification: int) -> ClosedResponse | None:
+        visitor_class = classification & CLASS_MASK
+        if visitor_class in BOT_CLASSES:  # a messenger's preview must not use up a link
+            return self._early
+        if visitor_class == VisitorClass.HEAD:
+            return None
+        taken = self._quotas.take(permit)
+        return None if taken else UNDECIDED if taken is None else self._over
+
+    def wait(self, waiter: Any, route: Any) -> bool:
+        """Have the visitor wait for a click of the limit. Returns False when too many wait."""
+        return self._permit is not None and self._quotas.wait(self._permit, waiter, route)
 
     def destination(self, visit: Visit) -> VariantDestination | None:
         """Return where the first rule that the visit meets leads, None if it meets none."""
@@ -74,7 +113,8 @@ class LinkGate:
 def needs_gate(options: LinkOptions) -> bool:
     """Return whether something of the options depends on the visit."""
     timed = options.active_from is not None or options.active_until is not None
-    return options.paused or timed or bool(options.rules)
+    limited = options.click_limit is not None
+    return options.paused or timed or limited or bool(options.rules)
 
 
 def decorated(location: bytes, options: LinkOptions | None) -> bytes:

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from actors.visits.click_ids import ClickIds
+from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
 from actors.visits.link_gate import LinkGate, decorated, needs_gate, robots
 from actors.visits.responses import VisitResponses
@@ -91,6 +92,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
     _responses: VisitResponses
     _click_ids: ClickIds
     _entrances: Entrances
+    _click_quotas: ClickQuotas
     _refresh: "Callable[[ProfileActor, int], Awaitable[None]]"
     handle: str = ""
     title: str = ""
@@ -405,7 +407,8 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         try:
             tail = robots(options) + self._responses.redirect_tail(link.status, location)
             if options is not None and needs_gate(options):
-                gate = LinkGate(options, link.id, link.status, self._responses)
+                ids = self.tenant_id, link.id
+                gate = LinkGate(options, ids, link.status, self._responses, self._click_quotas)
         except ValueError as error:
             logger.error("link %d: %s", link.id, error, extra={"event": "unsafe_target"})
             return None
@@ -434,11 +437,12 @@ def profile_actor(
     responses: VisitResponses,
     click_ids: ClickIds,
     entrances: Entrances,
+    click_quotas: ClickQuotas,
     refresh: Callable[[ProfileActor, int], Awaitable[None]],
 ) -> ProfileActor:
     """Return an actor of the profile, without routes: add() makes those."""
     ids = snapshot.tenant_id, snapshot.profile_id
-    actor = ProfileActor(*ids, responses, click_ids, entrances, refresh)
+    actor = ProfileActor(*ids, responses, click_ids, entrances, click_quotas, refresh)
     actor.wanted = snapshot.version
     actor.describe(snapshot)
     return actor

@@ -24,6 +24,7 @@ from typing import Any, Final
 import trio
 
 from actors.visits.click_ids import ClickIds
+from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
 from actors.visits.mailbox import Dispatcher
 from actors.visits.preloader import Preloader
@@ -94,18 +95,22 @@ class Registry:
         max_links: int,
         max_unknown: int,
         entrances: Entrances | None = None,
+        click_quotas: ClickQuotas | None = None,
     ) -> None:
         self.paths: dict[bytes, VisitRoute] = {}
         self.profiles: dict[int, ProfileActor] = {}
         self.dispatcher = Dispatcher()
         self.click_ids = ClickIds()
         self.entrances = entrances or Entrances()
+        self.click_quotas = click_quotas or ClickQuotas()
         self.refresh_limit = REFRESH_LIMIT
         self.links = 0
         self.preloader = Preloader(source, self._room, self._admit_following)
         self._source = source
         # Shared by all actors, one bound method too: there may be a million of them.
-        self._parts_of_actor = (responses, self.click_ids, self.entrances, self._refresh)
+        self._parts_of_actor = (
+            responses, self.click_ids, self.entrances, self.click_quotas, self._refresh,
+        )  # fmt: skip
         self._max_links = max_links
         self._unknown: dict[bytes, int] = {}
         self._max_unknown = max_unknown

@@ -48,6 +48,7 @@ from storage.experiments.conversions import click_id_secret
 from storage.postgres.database import Database
 from storage.redis.client import RedisServer
 from storage.visits.announcer import RedisAnnouncer
+from storage.visits.click_quotas import PostgresClickQuotas
 from storage.visits.daily_keys import open_key_store
 from storage.visits.edge_channel import DAILY_KEYS, ENTRANCES, RedisEdgeChannel
 from storage.visits.geo import GeoPlaceLookup
@@ -105,6 +106,7 @@ class Edge:
         )
         self._watch = JournalWatch(lambda: [*self._shipper.states(), *self._orphans.states()])
         snapshots = PostgresSnapshotSource(database)
+        self._click_quotas = PostgresClickQuotas(database)
         self._poller = ChangePoller(snapshots, settings.poll_interval_ms / 1000)
         self._daily_keys = self._keys_of_days()
         self._entrances = Entrances(settings.max_entrances, self._daily_keys.pseudonymiser)
@@ -168,6 +170,12 @@ class Edge:
             *self._recording(),
             *self._profiles(),
             ChildSpec(name="click-ids", start=self._learn_click_ids),
+            ChildSpec(
+                name="click-quotas",
+                start=partial(
+                    self._registry.click_quotas.run, self._click_quotas, self._server.deliver
+                ),
+            ),
             ChildSpec(name="daily-keys", start=self._daily_keys.run),
             *self._remembering(),
             ChildSpec(name="geo", start=partial(watch_places, self._places, self._places_changed)),
@@ -292,6 +300,7 @@ class Edge:
             *self._orphans.samples(),
             *self._watch.samples(),
             *self._registry.samples(),
+            *self._registry.click_quotas.samples(),
             *self._poller.samples(),
             *self._places.samples(self._spec.name),
             *self._daily_keys.samples(),

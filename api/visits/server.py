@@ -14,7 +14,6 @@ Guarantees:
 - A connection that breaks the rules is closed at once. Nothing here trusts what it reads.
 """
 
-import logging
 import select
 import socket
 import time
@@ -22,19 +21,21 @@ from collections.abc import Callable
 from os import read  # looked up once: it runs for every request
 from typing import Final
 
+from actors.visits.link_gate import UNDECIDED, ClosedResponse
 from actors.visits.registry import Found, Registry
 from actors.visits.route import VisitRoute
 from api.visits.client_resolver import ClientResolver
 from api.visits.connection import IN, VisitorConnection
 from api.visits.connection_set import ConnectionSet
 from api.visits.connection_shares import ConnectionShares
+from api.visits.counters import VisitCounters
 from api.visits.elsewhere import FIXED, PIXEL, record_hit
 from api.visits.head import HeadParser
 from api.visits.head_memory import HeadMemory
 from api.visits.limits import VisitRateLimiter
 from api.visits.listener import Listener, is_exhausted, turn_away
 from api.visits.ports import ClickRecorder, PseudonymSource, VisitorLimits
-from api.visits.responses import REDIRECTS, REFUSALS, StatusLines, without_body
+from api.visits.responses import REFUSALS, StatusLines, without_body
 from api.visits.strict_head import RefusedHead
 from engine.links.name import canonical_path
 from engine.visits.classifier import HEAD_RECORDED, PREFETCH_RECORDED, ClassificationCache
@@ -43,8 +44,6 @@ from engine.visits.hit import hit_subject
 from engine.visits.pseudonym import Pseudonymiser
 from engine.visits.request import ClientInfo, Visit, VisitRequest
 
-logger = logging.getLogger("waypost.visitors")
-
 BATCH: Final = 64
 READ_BYTES: Final = 16 * 1024
 MAX_UNSENT_BYTES: Final = 64 * 1024  # and one response more
@@ -52,7 +51,7 @@ WAIT_LIMIT_S: Final = 5.0
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 
-class VisitorServer:
+class VisitorServer(VisitCounters):
     """`descriptor` and `on_readable` go to the host loop's `add_reader`; call `sweep` once a second."""
 
     def __init__(
@@ -67,6 +66,7 @@ class VisitorServer:
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__()
         self._listener = Listener(listener)
         self._registry = registry
         self._recorder = recorder
@@ -88,29 +88,11 @@ class VisitorServer:
         self._responses: list[tuple[VisitorConnection, bytes]] = []
         self._draining = False
         self._accept_again_at = 0.0
-        self.visits_by_status = dict.fromkeys((200, *REDIRECTS), 0)
-        self.hits = self.closed = 0  # hits: views and clicks of pages elsewhere
-        self.refusals_by_status: dict[int, int] = dict.fromkeys(REFUSALS, 0)
-        self.accepted = 0
-        self.refused_by_reason = dict.fromkeys(("address", "connections", "descriptors"), 0)
-        self.timed_out = 0
-        self.heads_shed = 0  # connections refused, as too many bytes of heads were kept
-        self.errors = 0
-        self.unidentified = 0  # visits recorded without a pseudonym, as no key was known
         self._connections.epoll.register(self._listener.descriptor, select.EPOLLIN)
 
     @property
     def descriptor(self) -> int:
         return self._connections.epoll.fileno()
-
-    @property
-    def connections(self) -> int:
-        return len(self._connections.by_descriptor)
-
-    @property
-    def evicted(self) -> int:
-        """Connections closed while idle, to make room for others."""
-        return self._connections.evicted
 
     # ---- one wake-up ----------------------------------------------------------------------------
 
@@ -147,12 +129,6 @@ class VisitorServer:
             self._connections.close(connection)
         elif mask & IN and connection.mask & IN:
             self._read(connection)
-
-    def _contain_error(self, connection: VisitorConnection) -> None:
-        """Close the connection: an error of ours with one visitor must not cost the others their responses."""
-        self.errors += 1
-        logger.exception("a visitor's connection failed", extra={"event": "visitor_error"})
-        self._connections.close(connection)
 
     def _begin(self) -> None:
         self._now_us = self._clock_us()
@@ -356,15 +332,15 @@ class VisitorServer:
         elif request.prefetch:
             classification = PREFETCH_RECORDED
         client = connection.client or self._resolve_client(connection, request)
-        status = route.status
-        if route.gate is not None and (closed := route.gate.closed(self._now_us)) is not None:
-            (status, tail), self.closed = closed, self.closed + 1
-        else:
-            tail, record = route.actor.visit(
-                route, Visit(request, client, classification, self._now_us, self._pseudonymiser)
-            )
-            self._records.append(record)
-            self.visits_by_status[status] += 1
+        status, gate = route.status, route.gate
+        if gate is not None and (closed := gate.closed(self._now_us, classification)) is not None:
+            self._answer_closed(connection, request, route, closed)
+            return
+        tail, record = route.actor.visit(
+            route, Visit(request, client, classification, self._now_us, self._pseudonymiser)
+        )
+        self._records.append(record)
+        self.visits_by_status[status] += 1
         if request.keep_alive and (not self._draining or connection.has_request):
             response = self._lines.keep[status] + tail
         else:
@@ -373,6 +349,21 @@ class VisitorServer:
         if request.head_only:
             response = without_body(response)
         self._responses.append((connection, response))
+
+    def _answer_closed(
+        self,
+        connection: VisitorConnection,
+        request: VisitRequest,
+        route: VisitRoute,
+        closed: ClosedResponse,
+    ) -> None:
+        """Answer a visit to a link that leads nowhere, or let it wait for a click of the link's limit."""
+        if closed is UNDECIDED:
+            assert route.gate is not None
+            self._let_wait(connection, request, waits=route.gate.wait(connection, route))
+            return
+        self.closed += 1
+        self._respond(connection, *closed, request.head_only, close=not request.keep_alive)
 
     def _answer_found(
         self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute
@@ -402,11 +393,18 @@ class VisitorServer:
             self._respond(connection, 200, FIXED[path], request.head_only, close=close)
         elif self._registry.is_unknown(path):
             self._refuse(connection, 404, request.head_only, close=close)
-        elif self._registry.wait(path, connection):
+        else:
+            self._let_wait(connection, request, waits=self._registry.wait(path, connection))
+
+    def _let_wait(
+        self, connection: VisitorConnection, request: VisitRequest, *, waits: bool
+    ) -> None:
+        """Keep a request until deliver(), or refuse it as too many wait."""
+        if waits:
             connection.waiting = request
             connection.deadline = self._now + WAIT_LIMIT_S
         else:
-            self._refuse(connection, 503, request.head_only, close=close)
+            self._refuse(connection, 503, request.head_only, close=not request.keep_alive)
 
     def deliver(self, results: list[Found], available: bool) -> None:
         """Answer connections that waited: the registry's finder returns them, each with its route or None.

@@ -75,6 +75,11 @@ class MemoryLinkState:
         entry = self._profiles.get(profile_id)
         return set() if entry is None else {link.id for link in entry.links.values()}
 
+    def click_limit(self, link_id: int) -> int | None:
+        """Return a link's limit of clicks; 0 if it was deleted."""
+        entry, slug = self._by_link_id.get(link_id, (None, ""))
+        return 0 if entry is None else entry.links[slug].click_limit
+
     def bump(self, profile_id: int) -> ProfileChange:
         """Give a profile its next version."""
         return self._bump(self._profiles[profile_id])

@@ -123,6 +123,68 @@ CREATE POLICY visitors ON removed_links FOR SELECT TO waypost_edge USING (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON removed_links TO waypost_app;
 GRANT SELECT ON removed_links TO waypost_edge;
 
+-- ---- limits of clicks -----------------------------------------------------------------------------------
+
+-- Clicks of links with a limit that edges have leased (engine/visits/click_quota.py).
+CREATE TABLE click_quotas (
+    tenant_id bigint NOT NULL,
+    link_id bigint NOT NULL,
+    leased bigint NOT NULL DEFAULT 0 CHECK (leased >= 0),
+    PRIMARY KEY (tenant_id, link_id),
+    FOREIGN KEY (tenant_id, link_id) REFERENCES links ON DELETE CASCADE
+);
+
+ALTER TABLE click_quotas ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON click_quotas FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
+CREATE POLICY definer ON click_quotas TO waypost_owner USING (true) WITH CHECK (true);
+GRANT SELECT ON click_quotas TO waypost_app;
+
+-- Lease clicks of links: a sixteenth of what is left of each limit, from 1 to 64. Returns 0 where none is left, and 64
+-- for a link without a limit.
+CREATE FUNCTION lease_clicks(of_tenants bigint[], of_links bigint[])
+RETURNS TABLE (link_id bigint, granted integer)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, waypost, pg_temp
+AS $$
+DECLARE
+    asked record;
+    unleased bigint;
+BEGIN
+    FOR asked IN
+        SELECT l.tenant_id, l.id, (l.options ->> 'click_limit')::bigint AS click_limit
+        FROM unnest(of_tenants, of_links) AS u (tenant_id, id) JOIN links AS l USING (tenant_id, id)
+        ORDER BY l.id
+    LOOP
+        link_id := asked.id;
+        granted := 64;
+        IF asked.click_limit IS NOT NULL THEN
+            INSERT INTO click_quotas AS q (tenant_id, link_id) VALUES (asked.tenant_id, asked.id)
+            ON CONFLICT DO NOTHING;
+            -- In a statement of its own, which sees what was committed during the wait for the row.
+            SELECT greatest(0, asked.click_limit - q.leased) INTO STRICT unleased
+            FROM click_quotas AS q WHERE q.tenant_id = asked.tenant_id AND q.link_id = asked.id FOR UPDATE;
+            granted := least(unleased, 64, greatest(1, unleased / 16));
+            UPDATE click_quotas AS q SET leased = q.leased + granted
+            WHERE q.tenant_id = asked.tenant_id AND q.link_id = asked.id AND granted > 0;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- Give back clicks that were leased and not used.
+CREATE FUNCTION give_back_clicks(of_tenants bigint[], of_links bigint[], counts bigint[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, waypost, pg_temp
+AS $$
+    UPDATE click_quotas AS q SET leased = greatest(0, q.leased - u.n)
+    FROM unnest(of_tenants, of_links, counts) AS u (tenant_id, link_id, n)
+    WHERE q.tenant_id = u.tenant_id AND q.link_id = u.link_id
+$$;
+REVOKE ALL ON FUNCTION lease_clicks(bigint[], bigint[]), give_back_clicks(bigint[], bigint[], bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lease_clicks(bigint[], bigint[]), give_back_clicks(bigint[], bigint[], bigint[])
+    TO waypost_edge;
+
 -- ---- changes -------------------------------------------------------------------------------------------
 
 -- The last change of each profile, for edges that poll. It outlives the profile. Transactions commit in

@@ -293,6 +293,15 @@ CREATE FUNCTION waypost.first_owner() RETURNS TABLE(tenant_id bigint, user_id bi
     ORDER BY u.tenant_id, u.id LIMIT 1
 $$;
 
+CREATE FUNCTION waypost.give_back_clicks(of_tenants bigint[], of_links bigint[], counts bigint[]) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+    UPDATE click_quotas AS q SET leased = greatest(0, q.leased - u.n)
+    FROM unnest(of_tenants, of_links, counts) AS u (tenant_id, link_id, n)
+    WHERE q.tenant_id = u.tenant_id AND q.link_id = u.link_id
+$$;
+
 CREATE FUNCTION waypost.index_click_partition() RETURNS date
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
@@ -346,6 +355,36 @@ CREATE FUNCTION waypost.job_access(of_job bigint) RETURNS TABLE(tenant_id bigint
     FROM waypost.members AS m
     JOIN waypost.jobs AS j ON j.tenant_id = m.tenant_id AND j.id = of_job AND j.profile_id = m.profile_id
     WHERE m.user_id = waypost.current_user_id()
+$$;
+
+CREATE FUNCTION waypost.lease_clicks(of_tenants bigint[], of_links bigint[]) RETURNS TABLE(link_id bigint, granted integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+DECLARE
+    asked record;
+    unleased bigint;
+BEGIN
+    FOR asked IN
+        SELECT l.tenant_id, l.id, (l.options ->> 'click_limit')::bigint AS click_limit
+        FROM unnest(of_tenants, of_links) AS u (tenant_id, id) JOIN links AS l USING (tenant_id, id)
+        ORDER BY l.id
+    LOOP
+        link_id := asked.id;
+        granted := 64;
+        IF asked.click_limit IS NOT NULL THEN
+            INSERT INTO click_quotas AS q (tenant_id, link_id) VALUES (asked.tenant_id, asked.id)
+            ON CONFLICT DO NOTHING;
+            -- In a statement of its own, which sees what was committed during the wait for the row.
+            SELECT greatest(0, asked.click_limit - q.leased) INTO STRICT unleased
+            FROM click_quotas AS q WHERE q.tenant_id = asked.tenant_id AND q.link_id = asked.id FOR UPDATE;
+            granted := least(unleased, 64, greatest(1, unleased / 16));
+            UPDATE click_quotas AS q SET leased = q.leased + granted
+            WHERE q.tenant_id = asked.tenant_id AND q.link_id = asked.id AND granted > 0;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
 $$;
 
 CREATE FUNCTION waypost.link_access(of_link bigint) RETURNS TABLE(tenant_id bigint, profile_id bigint, role text)
@@ -728,6 +767,15 @@ CREATE TABLE waypost.click_deltas (
 ALTER TABLE ONLY waypost.click_deltas ALTER COLUMN data SET STORAGE EXTERNAL;
 
 ALTER TABLE ONLY waypost.click_deltas FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.click_quotas (
+    tenant_id bigint NOT NULL,
+    link_id bigint NOT NULL,
+    leased bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT click_quotas_leased_check CHECK ((leased >= 0))
+);
+
+ALTER TABLE ONLY waypost.click_quotas FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE waypost.click_segments (
     tenant_id bigint NOT NULL,
@@ -1639,6 +1687,9 @@ ALTER TABLE ONLY waypost.audit_log_heads
 ALTER TABLE ONLY waypost.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (tenant_id, profile_id, seq);
 
+ALTER TABLE ONLY waypost.click_quotas
+    ADD CONSTRAINT click_quotas_pkey PRIMARY KEY (tenant_id, link_id);
+
 ALTER TABLE ONLY waypost.click_segments
     ADD CONSTRAINT click_segments_pkey PRIMARY KEY (tenant_id, profile_id, day, part);
 
@@ -1968,6 +2019,9 @@ ALTER TABLE ONLY waypost.api_keys
 ALTER TABLE ONLY waypost.api_keys
     ADD CONSTRAINT api_keys_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES waypost.users(tenant_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY waypost.click_quotas
+    ADD CONSTRAINT click_quotas_tenant_id_link_id_fkey FOREIGN KEY (tenant_id, link_id) REFERENCES waypost.links(tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY waypost.conversion_hooks
     ADD CONSTRAINT conversion_hooks_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
@@ -2062,6 +2116,8 @@ ALTER TABLE waypost.audit_log_heads ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.click_deltas ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.click_quotas ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.click_segments ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.clicks ENABLE ROW LEVEL SECURITY;
@@ -2081,6 +2137,8 @@ CREATE POLICY definer ON waypost.api_keys FOR SELECT TO waypost_owner USING (tru
 CREATE POLICY definer ON waypost.audit_log_heads TO waypost_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY definer ON waypost.click_deltas FOR SELECT TO waypost_owner USING (true);
+
+CREATE POLICY definer ON waypost.click_quotas TO waypost_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY definer ON waypost.click_segments FOR SELECT TO waypost_owner USING (true);
 
@@ -2225,6 +2283,8 @@ CREATE POLICY tenant ON waypost.api_keys TO waypost_app USING ((tenant_id = wayp
 CREATE POLICY tenant ON waypost.audit_log FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.click_deltas FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.click_quotas FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.click_segments FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
@@ -2390,6 +2450,9 @@ GRANT ALL ON FUNCTION waypost.experiment_access(of_experiment bigint) TO waypost
 REVOKE ALL ON FUNCTION waypost.first_owner() FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.first_owner() TO waypost_app;
 
+REVOKE ALL ON FUNCTION waypost.give_back_clicks(of_tenants bigint[], of_links bigint[], counts bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.give_back_clicks(of_tenants bigint[], of_links bigint[], counts bigint[]) TO waypost_edge;
+
 REVOKE ALL ON FUNCTION waypost.index_click_partition() FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.index_click_partition() TO waypost_aggregator;
 
@@ -2398,6 +2461,9 @@ GRANT ALL ON FUNCTION waypost.invitation_of(sha256 bytea) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.job_access(of_job bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.job_access(of_job bigint) TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.lease_clicks(of_tenants bigint[], of_links bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.lease_clicks(of_tenants bigint[], of_links bigint[]) TO waypost_edge;
 
 REVOKE ALL ON FUNCTION waypost.link_access(of_link bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.link_access(of_link bigint) TO waypost_app;
@@ -2483,6 +2549,8 @@ GRANT SELECT(profile_id) ON TABLE waypost.audit_log_heads TO waypost_aggregator;
 
 GRANT SELECT ON TABLE waypost.click_deltas TO waypost_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.click_deltas TO waypost_aggregator;
+
+GRANT SELECT ON TABLE waypost.click_quotas TO waypost_app;
 
 GRANT SELECT ON TABLE waypost.click_segments TO waypost_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.click_segments TO waypost_aggregator;

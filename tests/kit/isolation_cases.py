@@ -89,6 +89,7 @@ TABLES = {
     "short_slugs": Table(
         "INSERT INTO short_slugs VALUES ('s{t}', {t}, {p}, {l})", app="SIUD", edge="S"
     ),
+    "click_quotas": Table("INSERT INTO click_quotas VALUES ({t}, {l}, 1)", app="S"),
     "removed_links": Table(
         "INSERT INTO removed_links VALUES ({t}, {p}, 2, {l})", app="SIUD", edge="S"
     ),
@@ -346,6 +347,10 @@ FUNCTIONS = {
         "waypost_app",
         "profiles, to their members",
         (("SELECT id FROM my_profiles(0, 1000) WHERE tenant_id = {t}", []),),
+    ),
+    "lease_clicks(bigint[],bigint[])": Function("waypost_edge", "clicks of links of any tenant, to edges"),
+    "give_back_clicks(bigint[],bigint[],bigint[])": Function(
+        "waypost_edge", "clicks that an edge leased and did not use, of any tenant"
     ),
     "links_at(text,text)": Function(
         "waypost_app",

@@ -22,6 +22,7 @@ from engine.clicks import journal_format
 from engine.clicks.click import Click
 from engine.operations.settings import Settings
 from engine.visits.pseudonym import Pseudonymiser
+from storage.visits.memory_click_quotas import MemoryClickQuotas
 from storage.visits.memory_geo import MemoryPlaceLookup
 from tests.kit.delayed_profiles import DelayedProfiles
 
@@ -205,6 +206,8 @@ async def served_edge(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(edge.registry.find, edge.server.deliver))
         nursery.start_soon(edge.registry.dispatcher.run_one)
+        quotas = MemoryClickQuotas(edge.profiles.click_limit)
+        nursery.start_soon(edge.registry.click_quotas.run, quotas, edge.server.deliver)
         loop.add_reader(edge.server.descriptor, edge.server.on_readable)
         try:
             yield edge

@@ -8,6 +8,7 @@ import pytest
 from trio.testing import MockClock
 
 from actors.visits.click_ids import ClickIds
+from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
 from actors.visits.profile import ProfileActor, profile_actor
 from api.visits.responses import visit_responses
@@ -74,7 +75,7 @@ def _actor_with_a_page_experiment() -> ProfileActor:
         experiments=(EdgeExperiment(experiment, bytes(range(32))),),
     )  # fmt: skip
     actor = profile_actor(
-        snapshot, visit_responses(secure=False), ClickIds(), Entrances(), _no_refresh
+        snapshot, visit_responses(secure=False), ClickIds(), Entrances(), ClickQuotas(), _no_refresh
     )
     actor.add(snapshot.links)
     return actor

@@ -108,3 +108,19 @@ async def test_a_hidden_link_is_not_on_the_page(edge: ServedEdge) -> None:
     assert b"/shop/seen" in page
     assert b"unseen" not in page
     assert (await visit(edge, b"/unseen")).status == 302
+
+
+async def test_a_limit_of_one_passes_one_visitor(edge: ServedEdge) -> None:
+    profile_id = await edge.profiles.add_profile("shop")
+    await edge.profiles.add_link(profile_id, "once", click_limit=1)
+    assert (await visit(edge, b"/once", method=b"HEAD")).status == 302
+    preview = await visit(edge, b"/once", b"User-Agent: WhatsApp/2.23.20.0")
+    assert preview.status == 404
+    visitors = [await edge.visitor() for _ in range(5)]
+    for visitor in visitors:
+        await visitor.send(get(b"/once"))
+    statuses = [(await visitor.response()).status for visitor in visitors]
+    assert sorted(statuses) == [302, 410, 410, 410, 410]
+    assert [click.classification & 7 for click in edge.journal.clicks if click].count(5) == 1
+    assert len(edge.journal.clicks) == 2  # one is of the HEAD, which counts for nothing
+    assert (await visit(edge, b"/once")).status == 410
