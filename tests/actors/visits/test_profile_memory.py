@@ -57,7 +57,7 @@ async def test_a_profile_that_leaves_memory_is_freed_without_the_collector(
 
 async def test_pages_of_experiments_go_with_their_profile() -> None:
     actor = _actor_with_a_page_experiment()
-    (route,) = actor.routes.values()
+    (_route,) = actor.routes.values()
     assert sys.getrefcount(actor) > 3  # its pages are rendered by it
     actor.close()
     assert sys.getrefcount(actor) == 3  # `actor`, `route` and the argument
