@@ -3,7 +3,8 @@
 Hot: `paths` maps a raw path to its route; the visitor server reads it directly. Cold: waiters gather under
 their path, and one finder asks storage for up to MAX_PATHS_A_QUERY paths at once, one query at a time, each
 at least FIND_INTERVAL_S after the one before began. So a profile is loaded once however many wait, and a scan
-of random paths reaches Postgres at a bounded rate whatever its own. Paths that lead nowhere are remembered, bounded.
+of random paths reaches Postgres at a bounded rate whatever its own. Paths that lead nowhere are remembered,
+bounded.
 
 Freshness: an announcement, or else the poll of versions, sends the new version to the actor. A change of a
 profile that is not resident invalidates all remembered unknown paths, in one step (an epoch). A change that
