@@ -71,7 +71,7 @@ _EXPOSED: Final = frozenset((VisitorClass.UNCLASSIFIED, VisitorClass.HUMAN))
 # Visitor classes that get the variant that a human would; the others get the control.
 _ASSIGNED: Final = _EXPOSED | {VisitorClass.HEAD, VisitorClass.PREFETCH}
 # Visitor classes that get a click id: they may convert at the target, and a prefetch may become a visit.
-_GIVEN_CLICK_ID: Final = _EXPOSED | {VisitorClass.TOOL, VisitorClass.PREFETCH}
+_GIVEN_CLICK_ID: Final = _EXPOSED | {VisitorClass.APP, VisitorClass.TOOL, VisitorClass.PREFETCH}
 # Visitor classes whose entrances are remembered: a prefetched page may be shown without another request.
 _REMEMBERED: Final = _GIVEN_CLICK_ID
 _host_items: Final = HostItems()

@@ -9,6 +9,7 @@ from typing import Final
 import httptools
 import msgspec
 
+from engine.clicks.agents.client_hints import with_hints
 from engine.clicks.click import MAX_LANGUAGE_BYTES, MAX_REFERRER_BYTES, MAX_USER_AGENT_BYTES
 from engine.visits.classifier import is_prefetch
 from engine.visits.request import VisitRequest
@@ -74,8 +75,7 @@ class _Events:
     def on_header(self, name: bytes, value: bytes | None) -> None:
         value = (value or b"").strip(b" \t")
         self.fields.setdefault(name.lower(), []).append(value)
-        # As the fast way looks for it: every spelling of every name would cost each request more.
-        if name.endswith(b"urpose") and is_prefetch(name.decode("ascii"), value.decode("latin-1")):
+        if is_prefetch(name.decode("latin-1"), value.decode("latin-1")):
             self.prefetch = True
 
     def on_message_complete(self) -> None:
@@ -111,10 +111,15 @@ def read_head(head: bytes, *, behind_proxies: bool) -> VisitRequest | RefusedHea
     # RFC 9112 3.2.2: ignore the Host field of a request in absolute form.
     host = authority or events.last(b"host")
     path, _, query = target.partition(b"?")
+    agent = events.last(b"user-agent")[:MAX_USER_AGENT_BYTES]
+    if brands := events.last(b"sec-ch-ua"):
+        agent = with_hints(
+            agent, brands, events.last(b"sec-ch-ua-mobile"), events.last(b"sec-ch-ua-platform")
+        )
     return VisitRequest(
         path,
         query,
-        events.last(b"user-agent")[:MAX_USER_AGENT_BYTES],
+        agent,
         events.last(b"referer")[:MAX_REFERRER_BYTES],
         events.last(b"accept-language")[:MAX_LANGUAGE_BYTES],
         head_only,

@@ -27,7 +27,7 @@ class VisitorClass(IntEnum):
     """The class of the client that sent the request (engine/visits/classifier.py). Some classes are
     counted; the others are kept apart, not thrown away.
 
-    A record's `classification` has the class in its three low bits and the rules version above them.
+    A record's `classification` has the class in its four low bits and the rules version above them.
     """
 
     UNCLASSIFIED = 0
@@ -37,15 +37,19 @@ class VisitorClass(IntEnum):
     PREFETCH = 4
     HEAD = 5
     TOOL = 6
+    APP = 7
+    MONITOR = 8
 
 
 COUNTED_CLASSES: Final = frozenset(
-    (VisitorClass.UNCLASSIFIED, VisitorClass.HUMAN, VisitorClass.TOOL)
+    (VisitorClass.UNCLASSIFIED, VisitorClass.HUMAN, VisitorClass.APP, VisitorClass.TOOL)
 )
 # Counted apart, as bots; a HEAD request is in no count.
-BOT_CLASSES: Final = frozenset((VisitorClass.BOT, VisitorClass.PREVIEW, VisitorClass.PREFETCH))
-CLASS_MASK: Final = 7
-RULES_VERSION_SHIFT: Final = 3
+BOT_CLASSES: Final = frozenset(
+    (VisitorClass.BOT, VisitorClass.MONITOR, VisitorClass.PREVIEW, VisitorClass.PREFETCH)
+)
+CLASS_MASK: Final = 15
+RULES_VERSION_SHIFT: Final = 4
 
 
 class Click(NamedTuple):

@@ -22,7 +22,7 @@ class RollupKey(NamedTuple):
 
 
 class RollupCounts(NamedTuple):
-    """`bots`: clicks and views of bots, previews and prefetches, which are in neither of the others."""
+    """`bots`: clicks and views of bots, monitors, previews and prefetches, in neither of the others."""
 
     clicks: int
     views: int

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from engine.clicks.user_agent import DEVICES
+from engine.clicks.agents.device import DEVICES
 from engine.common.continent import CONTINENTS, continent_of
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors

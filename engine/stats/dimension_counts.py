@@ -6,7 +6,7 @@ Rules:
   time bucket.
 - VARIANT alone has more than one value per click: a click counts for each variant of its exposures and
   outcomes.
-- Visitors are counted for humans and tools with a known pseudonym. Pseudonyms change with the UTC day, so
+- Visitors are counted for humans, apps and tools with a known pseudonym. Pseudonyms change with the UTC day, so
   numbers of visitors add up over days, and sketches are merged within a day only.
 - A time bucket has at most max_values() values of a dimension: the first ones have their own rows, and all
   later ones are counted as OTHER.
@@ -37,8 +37,8 @@ from engine.experiments.increments import ExperimentCounter, ExperimentIncrement
 
 KINDS: Final = {
     VisitorClass.UNCLASSIFIED: "human",
-    VisitorClass.HUMAN: "human", VisitorClass.TOOL: "tool", VisitorClass.BOT: "bot",
-    VisitorClass.PREVIEW: "preview", VisitorClass.PREFETCH: "prefetch",
+    VisitorClass.HUMAN: "human", VisitorClass.APP: "app", VisitorClass.TOOL: "tool", VisitorClass.BOT: "bot",
+    VisitorClass.MONITOR: "monitor", VisitorClass.PREVIEW: "preview", VisitorClass.PREFETCH: "prefetch",
 }  # fmt: skip
 
 MAX_VALUES_PER_LINK: Final = 50

@@ -19,7 +19,8 @@ from hashlib import blake2b
 from itertools import count
 from typing import Final, NamedTuple
 
-from engine.clicks import language, user_agent
+from engine.clicks import language
+from engine.clicks.agents import device
 from engine.clicks.record_items import EXPOSURES, VariantRef, item, pack_variant_refs
 from engine.experiments.assignment import KEY_BYTES
 from engine.experiments.bucketing import NO_VARIANT, SLOTS, slot, slot_of_digits, variant_by_slot
@@ -171,7 +172,7 @@ def country_of(client: ClientInfo) -> str:
 
 
 def device_of(request: VisitRequest) -> str:
-    return user_agent.device(request.user_agent.decode("utf-8", "replace"))
+    return device.device(request.user_agent.decode("utf-8", "replace"))
 
 
 def language_of(request: VisitRequest) -> str:

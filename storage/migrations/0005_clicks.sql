@@ -4,27 +4,28 @@
 -- it and is bounded by its grants instead.
 
 -- ---- classification and trigger ------------------------------------------------------------------------
--- The class of a click's client is in the three low bits of `classification` (VisitorClass in
+-- The class of a click's client is in the four low bits of `classification` (VisitorClass in
 -- engine/clicks/click.py). Each function is one immutable expression, by which the planner replaces its call.
 
 CREATE FUNCTION is_counted(classification smallint) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (classification & 7) IN (0, 1, 6);
+RETURN (classification & 15) IN (0, 1, 6, 7);
 
 CREATE FUNCTION is_bot(classification smallint) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (classification & 7) IN (2, 3, 4);
+RETURN (classification & 15) IN (2, 3, 4, 8);
 
 -- Prefetches and HEAD requests: classified by the request itself, whatever its user agent is.
 CREATE FUNCTION is_set_by_request(classification smallint) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (classification & 7) IN (4, 5);
+RETURN (classification & 15) IN (4, 5);
 
 -- The value of the dimension `kind`.
 CREATE FUNCTION visitor_kind(classification smallint) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE classification & 7
+RETURN CASE classification & 15
     WHEN 2 THEN 'bot' WHEN 3 THEN 'preview' WHEN 4 THEN 'prefetch' WHEN 5 THEN 'head' WHEN 6 THEN 'tool'
+    WHEN 7 THEN 'app' WHEN 8 THEN 'monitor'
     ELSE 'human' END;
 
 -- The value of the dimension `trigger`.

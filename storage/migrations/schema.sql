@@ -337,15 +337,15 @@ $$;
 
 CREATE FUNCTION waypost.is_bot(classification smallint) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((classification)::integer & 7) = ANY (ARRAY[2, 3, 4]));
+    RETURN (((classification)::integer & 15) = ANY (ARRAY[2, 3, 4, 8]));
 
 CREATE FUNCTION waypost.is_counted(classification smallint) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((classification)::integer & 7) = ANY (ARRAY[0, 1, 6]));
+    RETURN (((classification)::integer & 15) = ANY (ARRAY[0, 1, 6, 7]));
 
 CREATE FUNCTION waypost.is_set_by_request(classification smallint) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((classification)::integer & 7) = ANY (ARRAY[4, 5]));
+    RETURN (((classification)::integer & 15) = ANY (ARRAY[4, 5]));
 
 CREATE FUNCTION waypost.job_access(of_job bigint) RETURNS TABLE(tenant_id bigint, profile_id bigint, role text)
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
@@ -702,7 +702,7 @@ CREATE FUNCTION waypost.utc_text(at timestamp with time zone) RETURNS text
 
 CREATE FUNCTION waypost.visitor_kind(classification smallint) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE ((classification)::integer & 7) WHEN 2 THEN 'bot'::text WHEN 3 THEN 'preview'::text WHEN 4 THEN 'prefetch'::text WHEN 5 THEN 'head'::text WHEN 6 THEN 'tool'::text ELSE 'human'::text END;
+    RETURN CASE ((classification)::integer & 15) WHEN 2 THEN 'bot'::text WHEN 3 THEN 'preview'::text WHEN 4 THEN 'prefetch'::text WHEN 5 THEN 'head'::text WHEN 6 THEN 'tool'::text WHEN 7 THEN 'app'::text WHEN 8 THEN 'monitor'::text ELSE 'human'::text END;
 
 CREATE FUNCTION waypost.webhook_access(of_webhook bigint) RETURNS TABLE(tenant_id bigint, profile_id bigint, role text)
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1

@@ -174,7 +174,7 @@ WEBHOOKS: Rows = [
     ("Any 2xx within 15 seconds", "engine.webhooks.delivery:ATTEMPT_TIMEOUT_S", 15.0),
 ]
 COUNTING: Rows = [
-    ("These are rules version 2", "engine.visits.classifier:RULES_VERSION", 2),
+    ("These are rules version 3", "engine.visits.classifier:RULES_VERSION", 3),
     ("every zone's hours and days since 2000", "engine.stats.period:FIRST.year", 2_000),
     ("by quarters of an hour of UTC", "engine.clicks.rollup:TIME_BUCKET_US", 900_000_000),
 ]

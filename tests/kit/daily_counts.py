@@ -11,6 +11,7 @@ from uuid import uuid4
 import asyncpg
 
 from engine.clicks.click import (
+    RULES_VERSION_SHIFT,
     Click,
     ClickKind,
 )
@@ -61,7 +62,7 @@ def clicks(chance: random.Random, count: int, days: int = 3) -> list[Click]:
     return [
         Click(
             kind=chance.choice([ClickKind.CLICK, ClickKind.CLICK, ClickKind.VIEW]),
-            classification=chance.choice([0, 1, 1, 2, 3, 5, 6]) | RULES_VERSION << 3,
+            classification=chance.choice([0, 1, 1, 2, 3, 5, 6, 7, 8]) | RULES_VERSION << RULES_VERSION_SHIFT,
             at_us=TODAY.midnight_us + chance.randrange(-days * DAY_US, TIME_BUCKET_US),
             tenant_id=TENANT,
             profile_id=PROFILE,

@@ -14,8 +14,8 @@ _METHODS: Final = (b"GET",) * 12 + (
 )
 _TARGETS: Final = (
     b"/a", b"/shop/spring", b"/", b"/a?b=c", b"/a?", b"/a?b?c", b"/%C3%A9", b"/a#b", b"*", b"a",
-    b"/\xc3\xa9", b"/\xd0\xbf?\xff=\xe9", b"//x/y", b"/a\"<>`{|}",
-    b"http://other.example/y?q", b"HTTPS://u@other.example/y", b"http://other.example?q", b"http:///y",
+    b"/\xc3\xa9", b"/\xd0\xbf?\xff=\xe9", b"//x/y", b"/a\"<>`{|}", b"http://other.example/y?q",
+    b"HTTPS://u@other.example/y", b"http://other.example?q", b"http:///y",
     b"http://Other.Example:80", b"ftp://other.example/y", b"http://a:b:c/", b"/a\x7f", b"/a\tb",
 )  # fmt: skip
 _USUAL_TARGETS: Final = _TARGETS[:7]
@@ -34,28 +34,38 @@ _NAMES: Final = (
 )  # fmt: skip
 _COOKIE: Final = b"wp_v=abcdefghijklmnopqrstuv"
 _VALUES: Final = (
-    b"a", b"", b"  b \t", b"8.8.8.8", b"9.9.9.9, 1.1.1.1", b"2001:db8::1", b"Mozilla/5.0 (x)",
+    b"a", b"", b"  b \t", b"8.8.8.8", b"9.9.9.9, 1.1.1.1", b"2001:db8::1",
+    b"Mozilla/5.0 (X11; Linux x86_64)",
     b"https://r.example/?a=b", b"de, en;q=0.5", b"\xfcber", b"c" * 300, b"Host: x", _COOKIE, b"a=b; " + _COOKIE,
     _COOKIE + b";wp_v=x", b"\xff\xfe", b"a\x00b", b"a:b", b"X-Forwarded-For: 7.7.7.7",
     b"GET /b HTTP/1.1",
 )  # fmt: skip
 _HOSTS: Final = (b"Host: a",) * 24 + (
-    b"host:links.example:8080", b"HOST: [::1]:80", b"Host: a\r\nHost: a", b"Host: a\r\nhost: b", b"Host:",
-    b"Host: a b", b"Host: a, b", b"Host : a", b"Host: A.Example. \t", b"X: no host", b"Host: \xc3\xa9",
-    b"Hosts: a", b"X-Host: a", b"Host:\ta",
+    b"host:links.example:8080", b"HOST: [::1]:80", b"Host: a\r\nHost: a", b"Host: a\r\nhost: b",
+    b"Host:", b"Host: a b", b"Host: a, b", b"Host : a", b"Host: A.Example. \t", b"X: no host",
+    b"Host: \xc3\xa9", b"Hosts: a", b"X-Host: a", b"Host:\ta",
 )  # fmt: skip
 _OTHERS: Final = (
     b"Connection: close", b"Connection: keep-alive", b"Connection: Upgrade\r\nUpgrade: h2c",
     b"Connection: close, Upgrade\r\nUpgrade: x", b"Upgrade: websocket", b"Sec-Purpose: prefetch",
     b"PURPOSE: prefetch", b"X-Purpose: preview", b"Repurpose: prefetch", b"X: urpose: prefetch",
-    b"Expect: 100-continue", b"Proxy-Connection: close", b"Keep-Alive: 5", b"TE: trailers",
+    b"purposE: Prefetch", b"x-MOZ: prefetch", b"X-Mozilla: prefetch", b"SEC-PURPOSE:prerender",
+    b"Purpose: navigate", b"Expect: 100-continue", b"Proxy-Connection: close", b"Keep-Alive: 5",
+    b"TE: trailers",
+)  # fmt: skip
+_HINTS: Final = (
+    b'Sec-CH-UA: "Brave";v="131"', b'sec-ch-ua: "Chromium";v="1", "Opera" ; v="2" ', b"SEC-CH-UA:",
+    b'sec-ch-ua-x: "Brave";v="1"', b'Sec-CH-UA-Platform: "Android"',
+    b'sec-ch-ua-platform:"Chrome OS" \t', b"sec-CH-ua-platform: Linux", b"Sec-CH-UA-Mobile: ?1 ",
+    b"sec-ch-ua-mobile: ?0", b'Sec-CH-UA: "HeadlessChrome";v="1"\r\nSec-CH-UA: "Vivaldi";v="1"',
 )  # fmt: skip
 _FRAMING: Final = (
     b"Content-Length: %d", b"content-length:%d", b"Content-Length: 0", b"Content-Length: 00",
     b"Content-Length: +%d", b"Content-Length: %d, %d", b"Content-Length: %d\r\nContent-Length: %d",
-    b"Transfer-Encoding: chunked", b"transfer-encoding: Chunked", b"Transfer-Encoding: gzip, chunked",
-    b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked\r\nContent-Length: %d",
-    b"Transfer-Encoding : chunked", b"Transfer-Encoding:\tchunked",
+    b"Transfer-Encoding: chunked", b"transfer-encoding: Chunked",
+    b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: identity",
+    b"Transfer-Encoding: chunked\r\nContent-Length: %d", b"Transfer-Encoding : chunked",
+    b"Transfer-Encoding:\tchunked",
 )  # fmt: skip
 _BLOCKS: Final = (
     b"\r\n",
@@ -111,6 +121,8 @@ def _message(random: Random) -> bytes:
     fields += [b"%b: %b" % field for field in zip(names, values, strict=False)]
     if random.random() < 0.2:
         fields.append(random.choice(_OTHERS))
+    if random.random() < 0.2:
+        fields += random.choices(_HINTS, k=random.randrange(1, 5))
     body = b""
     if random.random() < 0.2:
         body = b"".join(random.choices(_BLOCKS, k=random.randrange(6)))

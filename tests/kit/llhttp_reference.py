@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import httptools
 
+from engine.clicks.agents.client_hints import with_hints
 from engine.clicks.click import MAX_LANGUAGE_BYTES, MAX_REFERRER_BYTES, MAX_USER_AGENT_BYTES
 from engine.visits.classifier import is_prefetch
 from engine.visits.request import VisitRequest
@@ -168,19 +169,24 @@ def _request(message: _Message, behind_proxies: bool) -> VisitRequest | None:
     return VisitRequest(
         path,
         query,
-        message.last(b"user-agent", MAX_USER_AGENT_BYTES),
+        _hinted_agent(message),
         message.last(b"referer", MAX_REFERRER_BYTES),
         message.last(b"accept-language", MAX_LANGUAGE_BYTES),
         message.method == b"HEAD",
         message.version == "1.1" and message.keep_alive,
-        any(
-            name.endswith(b"urpose") and is_prefetch(name.decode(), value.decode("latin-1"))
-            for name, value in message.fields
-        ),
+        any(is_prefetch(name.decode(), value.decode("latin-1")) for name, value in message.fields),
         b", ".join(message.values(b"x-forwarded-for")) if behind_proxies else b"",
         re.sub(rb":[0-9]*\Z", b"", host).lower().rstrip(b"."),
         _visitor_cookie(message.values(b"cookie")),
     )
+
+
+def _hinted_agent(message: _Message) -> bytes:
+    agent = message.last(b"user-agent", MAX_USER_AGENT_BYTES)
+    brands, mobile, platform = (
+        message.last(b"sec-ch-ua" + name, 10_000) for name in (b"", b"-mobile", b"-platform")
+    )
+    return with_hints(agent, brands, mobile, platform) if brands else agent
 
 
 def _visitor_cookie(fields: list[bytes]) -> bytes:

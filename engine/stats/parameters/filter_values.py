@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from engine.clicks.agents.device import DEVICES
 from engine.clicks.dimension import OTHER, SPECS, Dimension
 from engine.clicks.dimension_values import TRIGGERS
 from engine.clicks.referrer import referrer_host
-from engine.clicks.user_agent import DEVICES
 from engine.common.continent import CONTINENTS, continent_of
 from engine.stats.dimension_counts import KINDS
 

@@ -53,14 +53,47 @@ def test_the_first_blank_line_ends_a_plain_head(
         (b"purpose: Prefetch", True),
         (b"X-Purpose: preview", True),
         (b"Purpose: navigate", False),
+        (b"PURPOSE: prefetch", True),
+        (b"sec-purposE: prerender", True),
+        (b"X-Moz: prefetch", True),
+        (b"x-MOZ: Preview", True),
         (b"Repurpose: prefetch", False),
-        (b"X-Moz: prefetch", False),
+        (b"X-Mozilla: prefetch", False),
     ],
 )
 def test_a_prefetch_is_recognised(field: bytes, expected: bool) -> None:
     (request,) = feed(PLAIN[:-2] + field + b"\r\n\r\n", [])
     assert isinstance(request, VisitRequest)
     assert request.prefetch == expected
+
+
+BRAVE = b'Sec-CH-UA: "Not A";v="8", "Chromium";v="131", "Brave";v="131"'
+ANDROID = b'sec-ch-ua-platform: "Android"'
+MOBILE = b"SEC-CH-UA-MOBILE: ?1"
+
+
+@pytest.mark.parametrize(
+    ("agent", "fields", "expected"),
+    [
+        (b"ua", (BRAVE,), b"ua Sec-CH-UA (Brave)"),
+        (b"ua", (BRAVE, ANDROID, MOBILE), b"ua Sec-CH-UA (Brave)"),
+        (b"X11; Linux", (ANDROID, BRAVE, MOBILE), b"X11; Linux Sec-CH-UA (Brave; Android; Mobile)"),
+        (b"X11; Linux", (ANDROID, MOBILE), b"X11; Linux"),  # no browser sends it without its brands
+        (b"Brave/1", (BRAVE,), b"Brave/1"),
+        (b"ua", (BRAVE, b"Sec-CH-UA:"), b"ua"),  # the last field of the name
+        (b"ua", (BRAVE.lower(),), b"ua"),
+        (b"a" * 300, (BRAVE,), b"a" * 237 + b" Sec-CH-UA (Brave)"),
+    ],
+)
+def test_client_hints_stand_behind_the_user_agent(
+    agent: bytes, fields: tuple[bytes, ...], expected: bytes
+) -> None:
+    head = b"GET /x HTTP/1.1\r\nHost: a\r\nUser-Agent: %b\r\n" % agent
+    head += b"\r\n".join(fields) + b"\r\n\r\n"
+    fast = head_parser().parse_fast(head)
+    assert fast is not None
+    assert fast.user_agent == expected
+    assert read_heads([head], fast=False) == [fast]
 
 
 HEADS = st.lists(

@@ -11,7 +11,7 @@ from engine.clicks import dimension_values
 from engine.clicks import referrer as referrers
 from engine.clicks import user_agent as agents
 from engine.clicks.batch import Batch
-from engine.clicks.click import Click
+from engine.clicks.click import CLASS_MASK, RULES_VERSION_SHIFT, Click
 from engine.clicks.copy_rows import EncodedTexts, FoldRows, clamped, user_agent_id
 from engine.clicks.journal_format import clicks, validate_frames
 from engine.clicks.record_items import PLACE, item
@@ -36,7 +36,7 @@ ITEMS = st.builds(
 CLICKS = st.builds(
     Click,
     kind=st.integers(0, 3),
-    classification=st.integers(0, 7) | st.integers(0, 255),
+    classification=st.integers(0, 15) | st.integers(0, 255),
     at_us=st.integers(NOW_US, NOW_US + 3_600_000_000) | I64,
     tenant_id=st.integers(1, 2) | I64,
     profile_id=st.integers(1, 2) | I64,
@@ -86,8 +86,8 @@ def expected(sequence: int, click: Click) -> tuple[bytes | None, ...]:
         number(click.profile_id),
         number(click.link_id),
         number(click.kind, 2),
-        number(click.classification & 7, 2),
-        number(click.classification >> 3, 2),
+        number(click.classification & CLASS_MASK, 2),
+        number(click.classification >> RULES_VERSION_SHIFT, 2),
         JOURNAL.bytes,
         number(clamped(click.at_us) - 946_684_800_000_000),
         number(sequence),

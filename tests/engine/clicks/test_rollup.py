@@ -12,8 +12,10 @@ from tests.kit.shipped_batches import click
     [
         (VisitorClass.UNCLASSIFIED, 2, 1, 0),
         (VisitorClass.HUMAN, 2, 1, 0),
+        (VisitorClass.APP, 2, 1, 0),
         (VisitorClass.TOOL, 2, 1, 0),
         (VisitorClass.BOT, 0, 0, 3),
+        (VisitorClass.MONITOR, 0, 0, 3),
         (VisitorClass.PREVIEW, 0, 0, 3),
         (VisitorClass.PREFETCH, 0, 0, 3),
     ],

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from engine.clicks.click import (
+    RULES_VERSION_SHIFT,
     Click,
     ClickKind,
     VisitorClass,
@@ -146,7 +147,7 @@ async def test_reclassified_clicks_are_counted_again(days: CountedDays) -> None:
         ]
     ]  # fmt: skip
     new = [
-        click._replace(classification=visitor_class | RULES_VERSION << 3)
+        click._replace(classification=visitor_class | RULES_VERSION << RULES_VERSION_SHIFT)
         for click, visitor_class in zip(
             old,
             [
@@ -176,7 +177,9 @@ async def test_reclassified_clicks_are_counted_again(days: CountedDays) -> None:
     await daily.commit([late])
     await daily.check()
     assert await rebuild.reclassify(yesterday) == 1
-    daily.committed[-1] = late._replace(classification=VisitorClass.BOT | RULES_VERSION << 3)
+    daily.committed[-1] = late._replace(
+        classification=VisitorClass.BOT | RULES_VERSION << RULES_VERSION_SHIFT
+    )
     await daily.check()
     await daily.commit(new[:1])
     await days.keep()

@@ -1,0 +1,1 @@
+"""User agents: classes of devices, and client hints behind them."""
