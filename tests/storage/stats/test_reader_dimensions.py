@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from engine.clicks.click import Click
@@ -15,16 +16,17 @@ from engine.clicks.dimension import Dimension
 from engine.clicks.record_items import EXPOSURES, VariantRef, item, pack_variant_refs
 from engine.common.errors import InvalidError, SlowQueryError
 from engine.stats import plan
+from engine.stats.parameters import group_cursor
 from engine.stats.period import interval_start_utc, zone
 from engine.stats.ports import ClickExport
 from engine.stats.query import StatsQuery
 from engine.stats.query_parser import parse_query
-from engine.stats.result import Stats, TimeInterval
+from engine.stats.result import Stats, StatsRow, TimeInterval
 from storage.postgres.database import Database
 from storage.stats import crossed, packed_sums
 from storage.stats.export import PostgresClickExport
 from storage.stats.memory_click_tables import MemoryClickTables
-from storage.stats.memory_stats import MemoryClickExport, counted, moment
+from storage.stats.memory_stats import MemoryClickExport, answered, counted, moment
 from storage.stats.reader import PostgresStatsReader
 from storage.stats.reading import counts_reading
 from tests.conftest import execute
@@ -356,3 +358,97 @@ def test_raw_clicks_are_exported_as_the_twin_has_them(url: str) -> None:
         assert len(stored) > 100
 
     hosted_run(run)
+
+
+FILTERS_OF_SEVERAL = [
+    {"filter[country]!": "US"},
+    {"filter[country]": "DE,IT"},
+    {"filter[browser]~": "o"},
+    {"filter[link]!": "5"},
+    {"filter[link]": "5,6"},
+    {"filter[country]!": "US", "link": "5"},
+    {"filter[referrer]~": "news,gram", "filter[referrer]!": "news.example"},
+    {"filter[country]": "DE,IT", "filter[browser]!": "Chrome"},
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS_OF_SEVERAL, ids=str)
+def test_a_filter_adds_nobody(url: str, filters: dict[str, str]) -> None:
+    """Visitors of several values are counted by value, and by link, on days in tables."""
+    month = {"from": "2026-03-01", "to": "2026-05-01", "metrics": "clicks,views,bots,visitors"}
+    of_link = {"link": "5"} if "link" in filters else {}
+    for more in ({}, {"interval": "month"}, {"tz": "Asia/Kathmandu", "interval": "week"}):
+        questions = [query(**month, **more, **filters), query(**month, **more, **of_link)]
+        filtered, everybody = ask(url, questions)
+        assert filtered.totals.visitors
+        numbers = [
+            [stats.totals.visitors, *(row.visitors for row in stats.rows)]
+            for stats in (filtered, everybody)
+        ]
+        assert all((a or 0) <= (b or 0) for a, b in zip(*numbers, strict=True))
+        expected = brute(questions[0], CLICKS + LATE).totals.visitors
+        assert (filtered.totals.visitors or 0) >= (expected or 0)
+
+
+@pytest.mark.parametrize(
+    ("group", "order"),
+    [
+        ("link,city", "-clicks"), ("city,link", "value"), ("link", "click_rate"),
+        ("referrer", "-visitors"), ("browser,city", "-value"), ("variant,link", "bots"),
+    ],
+)  # fmt: skip
+def test_pages_of_groups_are_the_groups_of_one_answer(url: str, group: str, order: str) -> None:
+    whole = query(**SPAN, group=group, order=order, limit="1000")
+    (answer,) = ask(url, [whole])
+    assert answer.next is None
+    page = query(**SPAN, group=group, order=order, limit="3")
+    pages: list[StatsRow] = []
+    while True:
+        (stats,) = ask(url, [page])
+        assert stats.totals == answer.totals
+        pages.extend(stats.rows)
+        if stats.next is None:
+            break
+        page = msgspec.structs.replace(
+            page, after=group_cursor.decode(group_cursor.encode(stats.next))
+        )
+    assert pages == list(answer.rows)
+    assert len(pages) > 3
+
+
+def test_a_comparison_has_the_groups_of_the_answer(url: str) -> None:
+    questions = [
+        query(**{"from": "2026-05-01", "to": "2026-06-01"}, group="country", compare="previous",
+              limit="2", order="value"),
+        query(**{"from": "2026-04-20", "to": "2026-04-27"}, group="time,link", compare="year", limit="2"),
+        query(**{"from": "2026-04-20", "to": "2026-04-27"}, group="link,browser", limit="3",
+              compare="2026-03-01..2026-03-20"),
+        query(**{"from": "2026-04-20", "to": "2026-04-27"}, group="browser,country", limit="3",
+              compare="2026-03-01..2026-03-20"),
+        query(**{"from": "2020-04-20", "to": "2020-04-27"}, group="country", compare="2026-03-01..2026-03-20"),
+    ]  # fmt: skip
+    for question, stats in zip(questions, ask(url, questions), strict=True):
+        expected = answered(CLICKS + LATE, question, None)
+        assert plain(stats) == plain(expected)
+        assert stats.compared is not None
+        assert expected.compared is not None
+        assert plain(stats.compared) == plain(expected.compared)
+        assert {row.values for row in stats.compared.rows} == {row.values for row in stats.rows}
+        assert stats.compared.totals.clicks == expected.compared.totals.clicks
+
+
+def test_a_refused_crossed_query_says_what_would_work(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crossed, "MAX_CROSSED", 150)
+    with pytest.raises(InvalidError) as refused:
+        ask(url, [query(**SPAN, group="city,country")])
+    offer = re.search(r"ask for (\S+) or later", str(refused.value))
+    assert offer is not None
+    (stats,) = ask(url, [query(**SPAN | {"from": offer[1]}, group="city,country")])
+    assert stats.rows
+    monkeypatch.setattr(crossed, "MAX_CROSSED", -1)
+    with pytest.raises(
+        InvalidError, match="its last day alone has too many; ask for one dimension"
+    ):
+        ask(url, [query(**SPAN | {"to": "2026-05-20"}, group="city,country")])
