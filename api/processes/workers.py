@@ -11,6 +11,7 @@ import trio
 
 from actors.clicks.aggregator import Aggregator
 from actors.experiments.automation import ExperimentAutomation
+from actors.experiments.dimension_copier import DimensionCopier
 from actors.github.sync import GithubSync
 from actors.jobs.queue_gauges import QueueGauges
 from actors.jobs.scheduler import Scheduler
@@ -35,6 +36,7 @@ from storage.clicks.ledger import PostgresClickLedger
 from storage.clicks.partitions import Partitions
 from storage.clicks.stream import RedisClickStream
 from storage.experiments.automation import PostgresRunningExperiments
+from storage.experiments.conversion_dimensions import PostgresConversionDimensions
 from storage.experiments.counts import ExperimentCountsPurge
 from storage.github.api import HttpGithubApi
 from storage.github.syncs import PostgresGithubRequestLease, PostgresGithubSyncQueue
@@ -93,6 +95,7 @@ class Workers:
             PostgresLinkHealthStore(database), self._prober, enabled=settings.check_links != "off"
         )
         self._automation = ExperimentAutomation(PostgresRunningExperiments(database))
+        self._copier = DimensionCopier(PostgresConversionDimensions(database))
         self.periodic_jobs = [
             *self._checks.periodic_jobs(),
             *self._github.periodic_jobs(),
@@ -132,6 +135,11 @@ class Workers:
                     status=lambda: ActorStatus(last_error=self._settler.last_error),
                 ),
                 ChildSpec(name="live", start=self._feed.run),
+                ChildSpec(
+                    name="dimension-copier",
+                    start=self._copier.run,
+                    status=lambda: ActorStatus(last_error=self._copier.last_error),
+                ),
             ),
             group("webhooks", ChildSpec(name="courier", start=courier.run, status=courier.status)),
             group(
@@ -168,6 +176,7 @@ class Workers:
             *self._checks.samples(),
             *self._github.samples(),
             *self._automation.samples(),
+            *self._copier.samples(),
             *self._database.samples(),
         ]
 

@@ -11,10 +11,16 @@ import msgspec
 from api.http.bodies import Id, utc
 from engine.clicks.dimension import ALL_LINKS, BY_NAME, Dimension
 from engine.stats import period
+from engine.stats.conversion_question import (
+    ATTRIBUTION,
+    NO_CONVERSIONS,
+    conversion_rate,
+    revenue_texts,
+)
 from engine.stats.dimension_counts import max_values
 from engine.stats.parameters import group_cursor
 from engine.stats.parameters.comparison import Alignment, ComparisonKind
-from engine.stats.query import StatsQuery
+from engine.stats.query import CONVERSION_METRICS, StatsQuery
 from engine.stats.query_parser import HOUR_OF_WEEK
 from engine.stats.result import LinkName, MetricValues, Stats, StatsRow, TimeInterval
 from engine.visits.classifier import RULES_VERSION
@@ -24,13 +30,18 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 class CountsResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """The metrics of the query. `bots` are clicks and views by bots, which no other metric counts;
-    `click_rate` is clicks per view, null without views."""
+    `click_rate` is clicks per view, null without views. `conversions` are counted at their own time, by the
+    click that they follow within 30 days; `revenue` is their value by currency, less refunds at the time of
+    these; `conversion_rate` is conversions per click, null without clicks."""
 
     clicks: Count | msgspec.UnsetType = msgspec.UNSET
     visitors: Count | msgspec.UnsetType = msgspec.UNSET
     views: Count | msgspec.UnsetType = msgspec.UNSET
     click_rate: float | msgspec.UnsetType | None = msgspec.UNSET
     bots: Count | msgspec.UnsetType = msgspec.UNSET
+    conversions: Count | msgspec.UnsetType = msgspec.UNSET
+    revenue: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    conversion_rate: float | msgspec.UnsetType | None = msgspec.UNSET
 
 
 _LINK_NAMES: Final = LinkName._fields
@@ -89,7 +100,8 @@ class StatsResponse(
     """The answer to a stats query. `from` and `to` are the period that was used; `as_of` is when counts
     were last committed; `rule` is the current version of the rules that classify clicks; `sampling` none:
     all clicks are counted. `caps` has the dimensions of the query with a limited number of values.
-    `next_cursor` is there if there are further groups."""
+    `next_cursor` is there if there are further groups. `attribution_days`: how long after its click a
+    conversion counts, if the query has metrics of conversions."""
 
     start: datetime
     end: datetime
@@ -100,6 +112,7 @@ class StatsResponse(
     sampling: Literal["none"]
     totals: CountsResponse
     rows: list[RowResponse]  # type: ignore[valid-type]
+    attribution_days: int | msgspec.UnsetType = msgspec.UNSET
     next_cursor: str | msgspec.UnsetType = msgspec.UNSET
     previous: PreviousResponse | msgspec.UnsetType = msgspec.UNSET
     caps: dict[str, CapResponse] | msgspec.UnsetType = msgspec.UNSET
@@ -139,6 +152,7 @@ def answer_body(query: StatsQuery, stats: Stats) -> dict[str, Any]:
         "rule": RULES_VERSION,
         "sampling": "none",
         **({"caps": caps} if caps else {}),
+        **({"attribution_days": ATTRIBUTION.days} if query.conversions else {}),
         **counted,
     }
 
@@ -188,4 +202,11 @@ def metrics_of(query: StatsQuery, values: MetricValues | StatsRow) -> dict[str, 
 def _metric(metric: str, values: MetricValues | StatsRow) -> Any:
     if metric == "click_rate":
         return round(values.clicks / values.views, 4) if values.views else None
-    return getattr(values, metric)
+    if metric not in CONVERSION_METRICS:
+        return getattr(values, metric)
+    sums = values.conversions or NO_CONVERSIONS
+    if metric == "revenue":
+        return revenue_texts(sums.revenue)
+    if metric == "conversion_rate":
+        return conversion_rate(sums.conversions, values.clicks)
+    return sums.conversions

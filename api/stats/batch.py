@@ -17,7 +17,7 @@ from api.http.etag import tag_matches
 from api.http.query import path_id
 from api.http.routes import Doc, ResponseDoc, Route
 from api.stats.answers import StatsResponse, answer_body
-from api.stats.stats import Pairs, cache_headers, first_day, stats_tag
+from api.stats.stats import Pairs, cache_headers, first_day, stats_tag, version_of
 from engine.clicks.dimension import SPECS
 from engine.common.errors import FieldError, InvalidError
 from engine.links.ports import ProfileStore
@@ -121,7 +121,9 @@ class StatsBatchRoutes:
         minute = now.replace(second=0, microsecond=0) if body.visitors_now else None
         question = (id_, profile.version, queries, body.latest_clicks, minute)
         # The version is read first: counts may be newer than their tag, never older.
-        tag = stats_tag(question, await self._version([ProfileKey(profile.tenant_id, id_)]))
+        tag = stats_tag(
+            question, await version_of(queries, self._version, [ProfileKey(profile.tenant_id, id_)])
+        )
         if tag is not None and tag_matches(tag):
             return empty_response(304, cache_headers(tag))
         stats, activity = await self._reader.answers(

@@ -146,11 +146,18 @@ def _table(query: StatsQuery, stats: Stats) -> tuple[list[str], list[Sequence[An
             *([] if row.time is None else [row.time]),
             *(value or None for value in row.values),
             *([] if link is None else stats.links.get(row.values[link], _NO_NAMES)),
-            *metrics_of(query, row).values(),
+            *(_cell(value) for value in metrics_of(query, row).values()),
         )
         for row in stats.rows
     ]
     return names, list(rows)
+
+
+def _cell(value: Any) -> Any:
+    """Return a metric as a cell; revenue as `12.30 EUR; 5 JPY`."""
+    if not isinstance(value, dict):
+        return value
+    return "; ".join(f"{amount} {currency}" for currency, amount in value.items()) or None
 
 
 def _file(response: Response, name: str) -> Response:

@@ -6,6 +6,7 @@ import msgspec
 
 from api.http.routes import Parameter
 from engine.clicks.dimension import BY_NAME
+from engine.stats.query import ORDERS
 from engine.stats.query_parser import FILLS, MAX_LIMIT, SEARCHABLE, WEEKDAYS
 from engine.stats.result import TimeInterval
 
@@ -81,9 +82,10 @@ QUERY: Final = (
     ),
     Parameter(
         "metrics",
-        "A list with commas of `clicks`, `visitors`, `views` (or `page_views`), `click_rate`, `bots`. "
-        "If left out, all; for intervals of an hour or less, all but `visitors`.",
-        example="clicks,visitors",
+        "A list with commas of `clicks`, `visitors`, `views` (or `page_views`), `click_rate`, `bots`, "
+        "`conversions`, `revenue`, `conversion_rate`. If left out, the first five; for intervals of an hour or "
+        "less, without `visitors`.",
+        example="clicks,conversions,revenue",
     ),
     Parameter(
         "link",
@@ -105,7 +107,8 @@ QUERY: Final = (
     ),
     Parameter(
         "order",
-        "The order of groups: a metric or `value`, with `-` from the highest; `-clicks` if left out.",
+        f"The order of groups: {', '.join(ORDERS)}, with `-` from the highest; `-clicks` if left out. By "
+        "`conversions`, groups without any are left out.",
         example="-clicks",
     ),
     Parameter(

@@ -7,7 +7,7 @@ counts were last committed, in UTC; all other times carry the offset of `tz`.
 
 import hashlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -91,7 +91,10 @@ class StatsRoutes:
             self._seen.note(current_caller(), profile)
             tenant_id = profile.tenant_id
         # The version is read first: counts may be newer than their tag, never older.
-        tag = stats_tag((id_, names, query), await self._version([ProfileKey(tenant_id, id_)]))
+        tag = stats_tag(
+            (id_, names, query),
+            await version_of([query], self._version, [ProfileKey(tenant_id, id_)]),
+        )
         if tag is not None and tag_matches(tag):
             return empty_response(304, cache_headers(tag))
         if profile is None:
@@ -105,7 +108,7 @@ class StatsRoutes:
         query = parse_query(pairs, utc(self._now()), await first_day(self._reader, pairs, profiles))
         names = [(profile.id, profile.version) for profile in profiles]
         keys = [ProfileKey(profile.tenant_id, profile.id) for profile in profiles]
-        tag = stats_tag((names, query), await self._version(keys))
+        tag = stats_tag((names, query), await version_of([query], self._version, keys))
         if tag is not None and tag_matches(tag):
             return empty_response(304, cache_headers(tag))
         answers = await self._answers(profiles, query)
@@ -165,6 +168,16 @@ class RecentAccess:
     @staticmethod
     def _key(caller: Caller, profile_id: int) -> tuple[Any, ...]:
         return (*caller._replace(request_id=""), profile_id)
+
+
+async def version_of(
+    queries: Iterable[StatsQuery],
+    version: Callable[[Sequence[ProfileKey]], Awaitable[str | None]],
+    profiles: Sequence[ProfileKey],
+) -> str | None:
+    """Return the stats version of profiles; None, so that an answer has no tag, if it has conversions: they
+    come between commits of counts."""
+    return None if any(query.conversions for query in queries) else await version(profiles)
 
 
 def stats_tag(question: Any, version: str | None) -> str | None:

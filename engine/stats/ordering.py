@@ -104,7 +104,10 @@ def _sums(groups: Mapping[RowGroup, MetricValues]) -> dict[tuple[str, ...], Metr
     for (_, values), metrics in groups.items():
         added = (metrics.clicks, metrics.views, metrics.bots, metrics.visitors or 0)
         sums[values][:] = map(sum, zip(sums[values], added, strict=True))
-    return {values: MetricValues(*counts) for values, counts in sums.items()}
+    return {
+        values: MetricValues(clicks, views, bots, visitors)
+        for values, (clicks, views, bots, visitors) in sums.items()
+    }
 
 
 def _first(

@@ -8,7 +8,7 @@
 | `week_start` | the weekday with which weeks begin, `monday` to `sunday` | `monday` |
 | `tz` | an IANA zone | `UTC` |
 | `group` | up to two of `time` and the dimensions; or `hour_of_week` | `time` |
-| `metrics` | of `clicks`, `visitors`, `views`, `click_rate`, `bots` | all; by the hour and less, without visitors |
+| `metrics` | of `clicks`, `visitors`, `views`, `click_rate`, `bots`; `conversions`, `revenue`, `conversion_rate` | the first five; by the hour and less, without visitors |
 | `filter[dimension]=v` | only these values, with commas between; empty: not known | |
 | `filter[dimension]!=v`, `filter[dimension]~=v` | all but these values; values that contain one of these texts, ignoring the case of A to Z | |
 | `link` | short for `filter[link]` | |
@@ -30,8 +30,13 @@ from engine.stats.parameters.comparison import Comparison
 from engine.stats.parameters.group_cursor import GroupCursor
 from engine.stats.result import TimeInterval
 
-StatsMetric = Literal["clicks", "visitors", "views", "click_rate", "bots"]
+StatsMetric = Literal[
+    "clicks", "visitors", "views", "click_rate", "bots", "conversions", "revenue", "conversion_rate"
+]
 STATS_METRICS: Final[tuple[str, ...]] = get_args(StatsMetric)
+# Those of conversions are read from other tables, and only if a query names them.
+CONVERSION_METRICS: Final = ("conversions", "revenue", "conversion_rate")
+ORDERS: Final = ("clicks", "visitors", "views", "click_rate", "bots", "conversions", "value")
 Operator = Literal["=", "!=", "~="]
 DEFAULT_LIMIT: Final = 100
 MAX_ROWS: Final = 20_000
@@ -83,6 +88,11 @@ class StatsQuery(msgspec.Struct, frozen=True, kw_only=True):
     def visitors(self) -> bool:
         """Whether visitors are among the metrics."""
         return "visitors" in self.metrics
+
+    @property
+    def conversions(self) -> bool:
+        """Whether the answer takes conversions."""
+        return self.order == "conversions" or not set(CONVERSION_METRICS).isdisjoint(self.metrics)
 
     @property
     def dimensions(self) -> frozenset[Dimension]:

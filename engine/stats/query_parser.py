@@ -23,8 +23,10 @@ from engine.stats.parameters.filter_values import (
 from engine.stats.parameters.group_cursor import GroupCursor
 from engine.stats.parameters.named_period import ALL, named_period
 from engine.stats.query import (
+    CONVERSION_METRICS,
     DEFAULT_LIMIT,
     MAX_ROWS,
+    ORDERS,
     STATS_METRICS,
     Filter,
     Operator,
@@ -176,7 +178,9 @@ class _Parser:
     def _check_length(self, query: StatsQuery, start: datetime, end: datetime, field: str) -> None:
         """Record an error if the period is too long for the query's rows."""
         length = end - start
-        if query.by_hour_of_week and length > timedelta(days=HOUR_OF_WEEK_DAYS, hours=2):
+        if query.by_hour_of_week and query.conversions:
+            self._bad("group", f"must not be {HOUR_OF_WEEK} for metrics of conversions")
+        elif query.by_hour_of_week and length > timedelta(days=HOUR_OF_WEEK_DAYS, hours=2):
             self._bad(
                 "group",
                 f"must not be {HOUR_OF_WEEK} in a period of more than {HOUR_OF_WEEK_DAYS} days",
@@ -290,7 +294,11 @@ class _Parser:
     def _metrics(self, fine: bool) -> tuple[StatsMetric, ...]:
         text = self._values.get("metrics")
         if text is None:
-            names = [name for name in STATS_METRICS if not fine or name != "visitors"]
+            names = [
+                name
+                for name in STATS_METRICS
+                if name not in CONVERSION_METRICS and (not fine or name != "visitors")
+            ]
             return tuple(names)  # type: ignore[arg-type]  # all are literals
         names = [_ALIASES.get(name, name) for name in text.split(",")]
         if unknown := [name for name in names if name not in STATS_METRICS]:
@@ -305,10 +313,8 @@ class _Parser:
         text = self._values.get("order", "-clicks")
         name = text.removeprefix("-")
         name = _ALIASES.get(name, name)
-        if name not in (*STATS_METRICS, "value"):
-            self._bad(
-                "order", f"must be {', '.join(STATS_METRICS)} or value, with or without - in front"
-            )
+        if name not in ORDERS:
+            self._bad("order", f"must be one of {', '.join(ORDERS)}, with or without - in front")
         elif name == "visitors" and name not in metrics:
             self._bad("order", "must not be visitors unless metrics has them")
         return name, text.startswith("-")

@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
 
+from engine.stats.conversion_question import ConversionSum
 from engine.stats.parameters.group_cursor import GroupCursor
 
 TimeInterval = Literal["15m", "hour", "day", "week", "month", "quarter", "year"]
@@ -16,12 +17,13 @@ INTERVALS: Final[tuple[str, ...]] = get_args(TimeInterval)
 
 
 class MetricValues(msgspec.Struct, frozen=True):
-    """Sums of metrics. `visitors` None: not among the metrics of the query."""
+    """Sums of metrics. `visitors` or `conversions` None: not among the metrics of the query."""
 
     clicks: int = 0
     views: int = 0
     bots: int = 0
     visitors: int | None = None
+    conversions: ConversionSum | None = None
 
 
 class StatsRow(msgspec.Struct, frozen=True):
@@ -38,6 +40,7 @@ class StatsRow(msgspec.Struct, frozen=True):
     bots: int = 0
     visitors: int | None = None
     values: tuple[str, ...] = ()
+    conversions: ConversionSum | None = None
 
 
 class LinkName(NamedTuple):

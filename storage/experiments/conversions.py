@@ -168,7 +168,7 @@ async def _record(
         )
         for key in sorted(unique, key=_lock_order)
     ]
-    columns = _arrays(records, 16)
+    columns = _arrays(records, 18)
     new = {
         tuple(row)
         for row in await connection.fetch(_SQL["insert"], tenant_id, profile_id, *columns)
@@ -388,8 +388,9 @@ def _columns(
         source,
         attribution,
     )
+    looked_for = _click_visitor(click), conversion.received_at if click else None
     if click is None or not click.experiment_id:
-        return *shared, None, None, None, None, None
+        return *shared, None, None, None, None, None, *looked_for
     _, _, day, visitor = unit_of(click)
     return (
         *shared,
@@ -398,7 +399,15 @@ def _columns(
         click.variant,
         day,
         visitor if click.visitor_id else None,
+        *looked_for,
     )
+
+
+def _click_visitor(click: ClickId | None) -> int | None:
+    """Return the visitor that the raw click has; a cookie's is another one."""
+    if click is None or click.by_cookie or not click.visitor_id:
+        return None
+    return int.from_bytes(click.visitor_id, "big", signed=True)
 
 
 def _arrays(rows: Iterable[Sequence[object]], width: int) -> list[list[object]]:

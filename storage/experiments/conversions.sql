@@ -9,10 +9,10 @@ WHERE tenant_id = $1 AND id = ANY ($2::bigint[]);
 -- Insert conversions in the order of name, order and click, or two transactions could deadlock; existing ones
 -- stay as they are.
 INSERT INTO conversions (tenant_id, profile_id, click, name, order_id, at, clicked_at, link_id, value, currency,
-    source, attribution, experiment_id, phase, variant, day, visitor, claimed_order)
+    source, attribution, experiment_id, phase, variant, day, visitor, click_visitor, dimensions_due, claimed_order)
 SELECT $1, $2, * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
     $8::bigint[], $9::numeric[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::int[],
-    $15::smallint[], $16::date[], $17::bigint[], $18::text[])
+    $15::smallint[], $16::date[], $17::bigint[], $18::bigint[], $19::timestamptz[], $20::text[])
 ON CONFLICT DO NOTHING
 RETURNING click, name, order_id;
 

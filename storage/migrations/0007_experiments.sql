@@ -190,15 +190,18 @@ CREATE TABLE conversions (
     day date,
     visitor bigint,
     dimensions jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(dimensions) = 'object'),
-    dimensions_due timestamptz DEFAULT clock_timestamp(),
+    dimensions_due timestamptz,
+    click_visitor bigint,
     CHECK ((link_id IS NULL) = (attribution = 'unattributed') AND (clicked_at IS NULL) = (link_id IS NULL)),
     PRIMARY KEY (tenant_id, click, name, order_id),
     FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
 );
 COMMENT ON COLUMN conversions.dimensions_due IS 'when to look for the click next; null: never again';
+COMMENT ON COLUMN conversions.click_visitor IS 'the pseudonym in the click id, until the click was looked for';
 COMMENT ON COLUMN conversions.claimed_order IS 'the order id, null where the script alone reports the order';
 CREATE UNIQUE INDEX conversions_order ON conversions (tenant_id, profile_id, name, claimed_order);
 CREATE INDEX conversions_at ON conversions (tenant_id, profile_id, at);
+CREATE INDEX conversions_order_id ON conversions (tenant_id, profile_id, name, order_id) WHERE order_id <> '';
 CREATE INDEX conversions_due ON conversions (dimensions_due) WHERE dimensions_due IS NOT NULL;
 CREATE INDEX conversions_profile ON conversions (tenant_id, profile_id, id);
 CREATE INDEX conversions_visitor ON conversions (tenant_id, experiment_id, phase, day, visitor)
@@ -209,7 +212,7 @@ ALTER TABLE conversions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON conversions TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
 GRANT SELECT, INSERT, UPDATE (value, currency, source, claimed_order) ON conversions TO waypost_app;
-GRANT SELECT, UPDATE (visitor, dimensions, dimensions_due) ON conversions TO waypost_aggregator;
+GRANT SELECT, UPDATE (visitor, dimensions, dimensions_due, click_visitor) ON conversions TO waypost_aggregator;
 
 -- Refunds of orders, as engine/experiments/refund.py has them. One may come before its order, so it names the order
 -- and no conversion.

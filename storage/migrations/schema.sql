@@ -944,7 +944,8 @@ CREATE TABLE waypost.conversions (
     day date,
     visitor bigint,
     dimensions jsonb DEFAULT '{}'::jsonb NOT NULL,
-    dimensions_due timestamp with time zone DEFAULT clock_timestamp(),
+    dimensions_due timestamp with time zone,
+    click_visitor bigint,
     CONSTRAINT conversions_attribution_check CHECK ((attribution = ANY (ARRAY['attributed'::text, 'unexposed'::text, 'expired'::text, 'deleted'::text, 'unattributed'::text]))),
     CONSTRAINT conversions_check CHECK ((((link_id IS NULL) = (attribution = 'unattributed'::text)) AND ((clicked_at IS NULL) = (link_id IS NULL)))),
     CONSTRAINT conversions_claimed_order_check CHECK (((length(claimed_order) >= 1) AND (length(claimed_order) <= 128))),
@@ -961,6 +962,8 @@ ALTER TABLE ONLY waypost.conversions FORCE ROW LEVEL SECURITY;
 COMMENT ON COLUMN waypost.conversions.claimed_order IS 'the order id, null where the script alone reports the order';
 
 COMMENT ON COLUMN waypost.conversions.dimensions_due IS 'when to look for the click next; null: never again';
+
+COMMENT ON COLUMN waypost.conversions.click_visitor IS 'the pseudonym in the click id, until the click was looked for';
 
 CREATE TABLE waypost.damaged_deltas (
     tenant_id bigint NOT NULL,
@@ -1855,6 +1858,8 @@ CREATE INDEX conversions_experiment ON waypost.conversions USING btree (tenant_i
 
 CREATE UNIQUE INDEX conversions_order ON waypost.conversions USING btree (tenant_id, profile_id, name, claimed_order);
 
+CREATE INDEX conversions_order_id ON waypost.conversions USING btree (tenant_id, profile_id, name, order_id) WHERE (order_id <> ''::text);
+
 CREATE INDEX conversions_profile ON waypost.conversions USING btree (tenant_id, profile_id, id);
 
 CREATE INDEX conversions_visitor ON waypost.conversions USING btree (tenant_id, experiment_id, phase, day, visitor) WHERE (visitor IS NOT NULL);
@@ -2596,6 +2601,8 @@ GRANT UPDATE(visitor) ON TABLE waypost.conversions TO waypost_aggregator;
 GRANT UPDATE(dimensions) ON TABLE waypost.conversions TO waypost_aggregator;
 
 GRANT UPDATE(dimensions_due) ON TABLE waypost.conversions TO waypost_aggregator;
+
+GRANT UPDATE(click_visitor) ON TABLE waypost.conversions TO waypost_aggregator;
 
 GRANT SELECT,INSERT,DELETE ON TABLE waypost.damaged_deltas TO waypost_aggregator;
 

@@ -17,6 +17,8 @@ from engine.accounts.access import Caller
 from engine.clicks.dimension import Dimension
 from engine.common.errors import InvalidError, SlowQueryError
 from engine.stats import hour_of_week
+from engine.stats.conversion_merge import counts_query, question_of, with_conversions
+from engine.stats.conversion_question import NO_CONVERSIONS
 from engine.stats.plan import CrossedPlan, plan
 from engine.stats.ports import (
     ProfileKey,
@@ -29,6 +31,7 @@ from engine.stats.query import StatsQuery, compared_query
 from engine.stats.result import LinkName, Stats
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
+from storage.stats.conversion_sums import conversion_sums
 from storage.stats.crossed import crossed
 from storage.stats.reading.counts_reading import CountsReading
 from storage.stats.reading.recent import recent_answer
@@ -101,16 +104,27 @@ class PostgresStatsReader:
 
 
 async def _answer(connection: Connection, profile: ProfileKey, query: StatsQuery) -> Stats:
-    stats = await _counted(connection, profile, query)
+    stats = await _converted(connection, profile, query)
     if query.comparison is not None:
         groups = tuple(dict.fromkeys(row.values for row in stats.rows))
-        compared = await _counted(
+        compared = await _converted(
             connection, profile, compared_query(query, query.comparison, groups)
         )
         stats = msgspec.structs.replace(stats, compared=compared)
     if Dimension.LINK not in query.groups:
         return stats
     return msgspec.structs.replace(stats, links=await _names(connection, profile, query, stats))
+
+
+async def _converted(connection: Connection, profile: ProfileKey, query: StatsQuery) -> Stats:
+    """Return the counts, with conversions if the query has metrics of them."""
+    if not query.conversions:
+        return await _counted(connection, profile, query)
+    sums = await conversion_sums(connection, *profile, question_of(query))
+    totals = await conversion_sums(connection, *profile, question_of(query, total=True))
+    counts = counts_query(query, sums)
+    stats = await _counted(connection, profile, counts)
+    return with_conversions(counts, stats, sums, totals.get(((), 1), NO_CONVERSIONS))
 
 
 async def _counted(connection: Connection, profile: ProfileKey, query: StatsQuery) -> Stats:

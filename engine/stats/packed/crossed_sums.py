@@ -101,4 +101,5 @@ def _names_passing(values: Values, filter_: Filter) -> Mask:
 
 
 def _metric_values(metrics: tuple[int, ...], query: StatsQuery) -> MetricValues:
-    return MetricValues(*metrics) if query.visitors else MetricValues(*metrics[:3])
+    clicks, views, bots, visitors = metrics
+    return MetricValues(clicks, views, bots, visitors if query.visitors else None)
