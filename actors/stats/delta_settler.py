@@ -18,11 +18,13 @@ from engine.common.errors import UnavailableError
 from engine.common.retry import backoff_s
 from engine.operations.metrics import Metric, Sample
 from engine.operations.progress import Progress
-from engine.stats.profile_day import HOT_CLICKS, HOT_DELTA_CLICKS, MAX_DELTAS, ProfileDay
+from engine.stats.profile_day import HOT_CLICKS, MAX_DELTAS, ProfileDay
 
 logger = logging.getLogger("waypost.settler")
 
 TICK_S: Final = 0.5
+# Of a hot day: each time that it is counted in tables costs the same, so that many clicks share it.
+HOT_DUE_CLICKS: Final = 25_000
 LOOK_S: Final = 600.0
 MAX_NOTED: Final = 100_000
 DAYS_AT_ONCE: Final = 20
@@ -89,7 +91,7 @@ class DeltaSettler:
             noted = self._noted[day] = _Noted()
         noted.deltas += 1
         noted.clicks += clicks
-        limit = HOT_DELTA_CLICKS if day in self._hot else HOT_CLICKS
+        limit = HOT_DUE_CLICKS if day in self._hot else HOT_CLICKS
         if noted.deltas >= MAX_DELTAS or noted.clicks >= limit:
             self._due[day] = None
 
