@@ -13,7 +13,7 @@ the remaining cores. With two cores these share wrk's, so Postgres and the aggre
 | `wal_bytes_per_click` | bytes of write-ahead log that Postgres wrote per recorded click at full load |
 | `fold_clicks_per_s` | `workers` processes folding `backlog` clicks of as many dead edges' journals, from the first commit to the last; no process is pinned |
 | `fold_workers_cpu_us_per_click`, `fold_postgres_cpu_us_per_click` | CPU time of these processes for a click of the backlog: what a second or fourth workers process adds to it, the cores of the machine do not hide |
-| `fold_lock_waits` | backends that waited for a lock meanwhile, on average |
+| `fold_lock_waits` | backends that waited for a lock meanwhile, on average, by the kind of lock |
 | `journal_bytes_per_click` | bytes of frames per click, with the headers of browsers |
 | `rss_mb` | resident memory of each process before the backlog |
 
@@ -195,7 +195,7 @@ class Pipeline:
             "fold_seconds": round(fold.seconds, 2),
             "fold_workers_cpu_us_per_click": round(fold.workers_cpu_us, 2),
             "fold_postgres_cpu_us_per_click": round(fold.postgres_cpu_us, 2),
-            "fold_lock_waits": round(fold.lock_waits, 3),
+            "fold_lock_waits": fold.lock_waits,
         }
 
 

@@ -6,6 +6,8 @@ outage.
 """
 
 import time
+from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -29,7 +31,7 @@ LIMIT_S = 300.0
 POLL_S = 0.02
 _LINKS = "SELECT tenant_id, profile_id, id FROM waypost.links"
 _WATERMARK = """SELECT coalesce(sum(folded), 0)::bigint, max(committed_at),
-    (SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock')
+    (SELECT array_agg(wait_event) FROM pg_stat_activity WHERE wait_event_type = 'Lock')
 FROM waypost.journals WHERE journal_id = ANY ($1::uuid[])"""
 # Every click that is counted is in exactly one delta or segment.
 _TOTAL = """SELECT (coalesce((SELECT sum(clicks) FROM waypost.click_deltas), 0)
@@ -41,7 +43,7 @@ class Fold(NamedTuple):
 
     Clicks of the first commit are left out of the rate, because the start of work on them is unknown. The CPU
     times are those of a click, from the first commit seen to the last. `lock_waits`: backends that waited for a
-    lock, on average. `exact`: the counted clicks grew by exactly `clicks`.
+    lock, on average, by Postgres' name of its kind. `exact`: the counted clicks grew by exactly `clicks`.
     """
 
     clicks: int
@@ -49,7 +51,7 @@ class Fold(NamedTuple):
     seconds: float
     workers_cpu_us: float
     postgres_cpu_us: float
-    lock_waits: float
+    lock_waits: dict[str, float]
     exact: bool
 
 
@@ -63,10 +65,10 @@ class Commit(NamedTuple):
 
 
 class Commits(NamedTuple):
-    """Commits that were seen, and how many backends waited for a lock at each look."""
+    """Commits that were seen, and the kinds of locks that backends waited for at each look."""
 
     seen: list[Commit]
-    waiting: list[int]
+    waiting: list[list[str]]
 
 
 def measure(engine: CrashableEngine, clicks: int, journals: int = 1) -> Fold:
@@ -92,7 +94,10 @@ def measure(engine: CrashableEngine, clicks: int, journals: int = 1) -> Fold:
         seconds,
         (last.workers_cpu_s - first.workers_cpu_s) * 1e6 / counted,
         (last.postgres_cpu_s - first.postgres_cpu_s) * 1e6 / counted,
-        sum(commits.waiting) / len(commits.waiting),
+        {
+            kind: round(count / len(commits.waiting), 3)
+            for kind, count in Counter(chain(*commits.waiting)).items()
+        },
         after - before == clicks,
     )
 
@@ -160,7 +165,7 @@ async def _follow_commits(engine: CrashableEngine, journals: list[UUID], clicks:
             if counted and (not commits.seen or counted > commits.seen[-1].counted):
                 commits.seen.append(Commit(counted, at.timestamp(), *_cpu(engine)))
             if commits.seen:
-                commits.waiting.append(waiting)
+                commits.waiting.append(waiting or [])
             if time.monotonic() > started + LIMIT_S:
                 raise BenchError(f"the backlog was not folded within {LIMIT_S:g} s")
             await connection.execute("SELECT pg_sleep($1)", POLL_S)
