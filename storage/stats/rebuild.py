@@ -18,7 +18,7 @@ from engine.clicks import dimension_values
 from engine.clicks import referrer as referrers
 from engine.clicks import user_agent as agents
 from engine.clicks.click import CLASS_MASK
-from engine.clicks.dimension import TEXT_COLUMNS
+from engine.clicks.dimension import OTHER, TEXT_COLUMNS
 from engine.common.errors import NotFoundError, WaypostError
 from engine.stats.packed.packed_clicks import encode
 from engine.stats.packed.profile_clicks import QUARTERS, ProfileClicks, quarter_of
@@ -196,7 +196,9 @@ def _text_row(
     agent_id: int | None, user_agent: str | None, referrer: str | None, header: str | None,
     utm_source: str | None,
 ) -> Sequence[object]:  # fmt: skip
-    """Return a row of parameters of the query `judge`: the texts, their classification and dimension values."""
+    """Return a row of parameters of the query `classify`: the texts, their classification and dimension values.
+
+    The classification is None where the user agent was not kept (engine/clicks/new_texts.py)."""
     agent = agents.parse(user_agent or "")
     host = referrers.referrer_host(referrer or "")
     source = dimension_values.source(host, agent, utm_source or "")
@@ -208,7 +210,9 @@ def _text_row(
         source,
         dimension_values.language(header or ""),
     )
-    classification = pack_classification(judge(user_agent or "")) & CLASS_MASK
+    classification = (
+        None if user_agent == OTHER else pack_classification(judge(user_agent or "")) & CLASS_MASK
+    )
     return (
         agent_id,
         referrer,

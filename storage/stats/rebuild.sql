@@ -111,9 +111,11 @@ SET LOCAL enable_nestloop = off;
 SET LOCAL enable_nestloop = on;
 
 -- name: classify
--- Classify these clicks again by their texts. Classes that the request itself set (a prefetch, a HEAD) stay.
+-- Classify these clicks again by their texts. Classes that the request itself set (a prefetch, a HEAD) stay, and those of
+-- clicks whose user agent was not kept.
 UPDATE clicks AS c
-SET classification = CASE WHEN is_set_by_request(c.classification) THEN c.classification ELSE u.classification END,
+SET classification = CASE WHEN is_set_by_request(c.classification) THEN c.classification
+        ELSE coalesce(u.classification, c.classification) END,
     rule = $5, browser = u.browser, os = u.os, device = u.device, referrer_host = u.referrer_host, source = u.source,
     locale = u.locale
 FROM (

@@ -37,6 +37,10 @@ from tests.kit.stores import OpenDatabase
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
+HINTED = (
+    b"Mozilla/5.0 (X11; Linux x86_64) Chrome/131.0 Safari/537.36 Sec-CH-UA (Brave; Android; Mobile)"
+)
+
 
 TABLES = {
     "hot": (
@@ -144,6 +148,8 @@ async def test_reclassified_clicks_are_counted_again(days: CountedDays) -> None:
             (VisitorClass.UNCLASSIFIED, CRAWLER), (VisitorClass.HUMAN, CRAWLER),
             (VisitorClass.BOT, AGENTS[2]), (VisitorClass.PREFETCH, AGENTS[2]),
             (VisitorClass.HEAD, AGENTS[2]), (VisitorClass.UNCLASSIFIED, b""),
+            (VisitorClass.TOOL, b"VLC/3.0.20 LibVLC/3.0.20"), (VisitorClass.TOOL, b"kube-probe/1.29"),
+            (VisitorClass.TOOL, HINTED), (VisitorClass.HUMAN, b"(other)"), (VisitorClass.BOT, b"(other)"),
         ]
     ]  # fmt: skip
     new = [
@@ -157,6 +163,11 @@ async def test_reclassified_clicks_are_counted_again(days: CountedDays) -> None:
                 VisitorClass.PREFETCH,
                 VisitorClass.HEAD,
                 VisitorClass.TOOL,
+                VisitorClass.APP,
+                VisitorClass.MONITOR,
+                VisitorClass.HUMAN,
+                VisitorClass.HUMAN,
+                VisitorClass.BOT,
             ],
             strict=True,
         )
@@ -169,6 +180,11 @@ async def test_reclassified_clicks_are_counted_again(days: CountedDays) -> None:
     assert await rebuild.reclassify(yesterday) == len(old)
     daily.committed = new
     await daily.check()
+    texts = await days.fetch(
+        "SELECT DISTINCT browser, os, device FROM clicks WHERE user_agent_id IN "
+        "(SELECT id FROM user_agents WHERE text LIKE '% Sec-CH-UA (Brave; Android; Mobile)')"
+    )
+    assert [tuple(row) for row in texts] == [("Brave", "Android", "phone")]
     assert await rebuild.reclassify(yesterday) == 0
     assert await rebuild.reclassify(yesterday, everything=True) == len(old)
     await daily.check()
