@@ -62,7 +62,7 @@ def carrier(model: Model, traffic: str, rate: float, edges: int, *, seconds: flo
     worker_s = model.costs.worker.of(content) / MIXED_CLICKS + prices.settle_worker_s
     postgres_s = model.costs.postgres.of(content) / MIXED_CLICKS + prices.settle_postgres_s
     workers = max(1, math.ceil(rate * worker_s / TARGET_BUSY))
-    cores = max(1, math.ceil(rate * postgres_s / TARGET_BUSY))
+    cores = max(1, math.ceil((rate * postgres_s + idle_cores(model, traffic, edges)) / TARGET_BUSY))
     nodes = max(1, math.ceil(rate * 2 * prices.redis_s / TARGET_BUSY))
     for _ in range(TRIES):
         plan = Deployment(
@@ -101,6 +101,11 @@ def limits(model: Model, traffic: str, edges: int, postgres_cores: int) -> list[
     if prices.edge_s:
         rows.append(Limit(f"{edges} edges, a core each", edges / prices.edge_s, "more edges"))
     return sorted(rows, key=lambda limit: limit.clicks_per_s)
+
+
+def idle_cores(model: Model, traffic: str, edges: int) -> float:
+    """Return the cores of Postgres that polls of edges take while nothing comes, at most: a whole engine's."""
+    return edges * model.engine[traffic].idle_postgres if traffic in model.engine else 0.0
 
 
 def life_wal(life: LifeCosts | None) -> float:
@@ -176,7 +181,8 @@ def sentences(
         f"(median) and {outcome.fresh_p99_s:.2f} s (p99). Edges are busy "
         f"{outcome.edge_busy:.0%} of the time, workers {outcome.worker_busy:.0%}, Postgres' cores "
         f"{outcome.postgres_busy:.0%}, its log {outcome.wal_busy:.0%}; at most {outcome.connections} "
-        f"connections of folds were busy.",
+        f"connections of folds were busy. Polls of {plan.edges} idle edges take "
+        f"{idle_cores(model, traffic, plan.edges):.1f} cores of Postgres at most.",
         f"What is shared breaks first: {first.part} takes {first.clicks_per_s:,.0f} clicks/s. Help: "
         f"{first.remedy}. Edges, workers and nodes of Redis are added as they are needed.",
         f"A billion clicks cost {costs['cpu_hours']:,.1f} hours of CPU (edges {costs['edges_cpu_hours']:,.1f}, "
