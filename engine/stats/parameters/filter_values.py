@@ -25,8 +25,8 @@ CASELESS: Final = frozenset(
         Dimension.DOMAIN,
     }
 )  # fmt: skip
-# A backslash with the character behind it, a comma before a blank, a comma that separates, or other text.
-_PIECE: Final = re.compile(r"(\\[\\,])|(,(?! ))|([^\\,]+|[\\,])")
+# A backslash with what it stands before, a comma that separates, or other text.
+_PIECE: Final = re.compile(r"(\\[\\, ])|(,(?! ))|([^\\,]+|[\\,])")
 _REGION: Final = re.compile(r"[A-Za-z]{2}-.+")  # a code, or a name where the geo file has no codes
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}")
 _HOST: Final = re.compile(r"[^\s/:@?#]+|\[[0-9a-f:.]+\]")
@@ -38,7 +38,7 @@ _MAX_ID: Final = 2**63 - 1
 
 def split_values(text: str) -> list[str]:
     """Return the values between commas. A comma before a blank is part of its value (`Munich, DE`), and so is a
-    comma behind a backslash; two backslashes are one."""
+    comma or blank behind a backslash; two backslashes are one."""
     values = [""]
     for escaped, comma, plain in _PIECE.findall(text):
         if comma:
@@ -50,7 +50,8 @@ def split_values(text: str) -> list[str]:
 
 def joined_values(values: Iterable[str]) -> str:
     """Return the text that split_values() reads as these values."""
-    return ",".join(value.replace("\\", "\\\\").replace(",", "\\,") for value in values)
+    escaped = (value.replace("\\", "\\\\").replace(",", "\\,") for value in values)
+    return ",".join(f"\\{value}" if value.startswith(" ") else value for value in escaped)
 
 
 def filter_value(dimension: Dimension, value: str) -> str:
