@@ -5,10 +5,12 @@ the remaining cores. With two cores these share wrk's, so Postgres and the aggre
 
 | key | definition |
 |---|---|
-| `sustained_clicks_per_s` | wrk sends without pause for `seconds` over 64 connections. Recorded clicks, divided by the time from wrk's start until all of them are committed: a rate without a growing backlog |
+| `sustained_clicks_per_s` | wrk sends without pause for `seconds` over 64 connections (`single`: 256). Recorded clicks, divided by the time from wrk's first request until all of them are committed: a rate without a growing backlog |
+| `first_visit_p99_ms` | with `single` and `cold`, where each link is visited once: latency of wrk's requests, in its closed loop |
 | `requests_per_s`, `seconds_to_commit` | requests per second that wrk completed meanwhile; time from wrk's end until all clicks were committed |
 | `edge_cpu_us_per_click`, `workers_cpu_us_per_click`, `postgres_cpu_us_per_click` | CPU time of these processes per recorded click |
-| `freshness_p50_ms`, `freshness_p99_ms` | at 5,000 clicks/s, time from the response to a probe's click until the stats API counts it (polled every 4 ms) |
+| `freshness_p50_ms`, `freshness_p99_ms` | at 5,000 clicks/s, time from the response to a probe's click, of a profile that no other visitor has, until the stats API counts it in the total (polled every 4 ms) |
+| `dimension_freshness_p50_ms`, `dimension_freshness_p99_ms` | the same time until it is counted under its campaign |
 | `redirect_p99_ms` | latency of the 5,000 clicks/s: open loop, from when a request was due |
 | `wal_bytes_per_click` | bytes of write-ahead log that Postgres wrote per recorded click at full load |
 | `fold_clicks_per_s` | `workers` processes folding `backlog` clicks of as many dead edges' journals, from the first commit to the last; no process is pinned |
@@ -71,7 +73,11 @@ class Pipeline:
         self.placement = placement
         self.engine = engine
         self.links = traffic.links_of(plan.traffic, plan.links)
+        self.traffic = traffic.TRAFFIC[plan.traffic]
         self.failures: list[str] = []
+
+    def _paths(self) -> list[str]:
+        return list(traffic.paths_of(self.plan.traffic, self.links, seed=3))
 
     def prepare(self) -> None:
         self.engine.fill([PROBE])
@@ -82,7 +88,8 @@ class Pipeline:
         self.profile_ids = self.engine.profile_ids() if len(profiles) <= ASKED_PROFILES else None
         (self.edge,) = self.engine.role_pids("edge")
         pin(self.edge, {self.placement.server})
-        self._wrk(min(WARM_UP_S, self.plan.seconds))
+        paths = [PROBE.path] if self.traffic.once else self._paths()
+        self._wrk(min(WARM_UP_S, self.plan.seconds), paths)
 
     # ---- at full load ---------------------------------------------------------------------------
 
@@ -90,23 +97,23 @@ class Pipeline:
         self.engine.wait_committed()
         before, cpu_before = self._counts(), self._cpu()
         wal_before = fold_backlog.wal_bytes(self.engine.database_url)
-        started = time.monotonic()
-        result = self._wrk(self.plan.seconds)
+        result = self._wrk(self.plan.seconds, self._paths(), once=self.traffic.once)
         waited_s = self.engine.wait_committed()
-        seconds = time.monotonic() - started
+        seconds = result.seconds + waited_s
         cpu_after = self._cpu()
         check = ExactnessCheck(
             completed=result.requests,
             before=before,
             after=self._counts(),
             errors=result.errors,
-            connections=CONNECTIONS,
+            connections=self.traffic.connections,
             seconds_to_commit=waited_s,
         )
         self.failures += check.failures()
         return {
             "sustained_clicks_per_s": round(check.recorded / seconds, 1),
             "requests_per_s": round(result.rps, 1),
+            "first_visit_p99_ms": result.p99_ms if self.traffic.once else None,
             "seconds_to_commit": round(waited_s, 2),
             "wal_bytes_per_click": round(
                 (fold_backlog.wal_bytes(self.engine.database_url) - wal_before)
@@ -120,17 +127,21 @@ class Pipeline:
             },
         }
 
-    def _wrk(self, seconds: int) -> wrk.WrkResult:
+    def _wrk(self, seconds: int, paths: list[str], *, once: bool = False) -> wrk.WrkResult:
         with tempfile.TemporaryDirectory(prefix="waypost-bench-heads-") as folder:
             url = self.engine.visitors_url
-            paths = list(traffic.paths_of(self.plan.traffic, self.links, seed=3))
             heads = browsers.request_heads(
                 paths, urlsplit(url).netloc, count=len(paths), close=False, seed=3
             )
             file = Path(folder) / "heads"
             file.write_bytes(b"".join(heads))
             return wrk.run(
-                url, file, seconds=seconds, connections=CONNECTIONS, cores={self.placement.client}
+                url,
+                file,
+                seconds=seconds,
+                connections=self.traffic.connections,
+                cores={self.placement.client},
+                once=once,
             )
 
     def _counts(self) -> EngineCounts:
@@ -152,7 +163,7 @@ class Pipeline:
 
     def measure_freshness(self) -> dict[str, Any]:
         url = urlsplit(self.engine.visitors_url)
-        paths = [link.path for link in self.links]
+        paths = self._paths()
         plan = LoadPlan(
             host=url.hostname or "", port=url.port or 0, paths=paths, connections=CONNECTIONS,
             rate=FRESHNESS_RATE, patient=True, tagged=False,
@@ -173,13 +184,12 @@ class Pipeline:
             self.failures.append(
                 f"{answered} of {load.account.sent} answered, {counted_clicks} clicks"
             )
-        delays_ms = sorted(probe.delays_ms)
         return {
-            "freshness_p50_ms": round(delays_ms[len(delays_ms) // 2], 1),
-            "freshness_p99_ms": round(
-                delays_ms[min(len(delays_ms) - 1, int(len(delays_ms) * 0.99))], 1
-            ),
-            "probes": len(delays_ms),
+            "freshness_p50_ms": percentile(probe.delays_ms, 0.5),
+            "freshness_p99_ms": percentile(probe.delays_ms, 0.99),
+            "dimension_freshness_p50_ms": percentile(probe.dimension_delays_ms, 0.5),
+            "dimension_freshness_p99_ms": percentile(probe.dimension_delays_ms, 0.99),
+            "probes": len(probe.delays_ms),
             "redirect_p99_ms": round(load.account.percentile_ms(99), 3),
             "journal_bytes_per_click": round(click_bytes, 1),
         }
@@ -197,6 +207,12 @@ class Pipeline:
             "fold_postgres_cpu_us_per_click": round(fold.postgres_cpu_us, 2),
             "fold_lock_waits": fold.lock_waits,
         }
+
+
+def percentile(delays_ms: list[float], share: float) -> float:
+    """Return the delay that `share` of them do not exceed, or the nearest one above."""
+    ordered = sorted(delays_ms)
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 1)
 
 
 def bytes_per_click(folder: Path) -> float:
@@ -251,13 +267,15 @@ def table(result: dict[str, Any]) -> Table:
     )
     grid.add_column()
     grid.add_column(justify="right")
+    if result["first_visit_p99_ms"] is not None:
+        grid.add_row("first visit p99", f"{result['first_visit_p99_ms']:,.1f} ms")
     for key in ("sustained_clicks_per_s", "requests_per_s", "fold_clicks_per_s"):
         grid.add_row(key.replace("_per_s", "/s").replace("_", " "), f"{result[key]:,.0f}")
     for key, unit in (
         ("seconds_to_commit", "s"), ("edge_cpu_us_per_click", "µs"), ("workers_cpu_us_per_click", "µs"),
         ("postgres_cpu_us_per_click", "µs"), ("fold_workers_cpu_us_per_click", "µs"),
         ("fold_postgres_cpu_us_per_click", "µs"), ("freshness_p50_ms", "ms"), ("freshness_p99_ms", "ms"),
-        ("redirect_p99_ms", "ms"), ("journal_bytes_per_click", "bytes"),
+        ("dimension_freshness_p99_ms", "ms"), ("redirect_p99_ms", "ms"), ("journal_bytes_per_click", "bytes"),
     ):  # fmt: skip
         name = key.removesuffix("_ms").replace("_cpu_us_per_click", " CPU per click")
         grid.add_row(name.replace("_", " "), f"{result[key]:,.1f} {unit}")

@@ -5,7 +5,8 @@
 | `hot` | 1,000 of 10 profiles | all on the first ten links |
 | `zipf` | 20,000 of 2,000 profiles | by Zipf's law with exponent 1 |
 | `flat` | 20,000 of 200 profiles | the same number on each |
-| `single` | 100,000 of as many profiles | one on each, in turn |
+| `single` | 100,000 of as many profiles | one on each, and no more |
+| `cold` | 20,000 of one profile | one on each, and no more, in any order |
 | `made-up` | 1,000 of 10 profiles | the same number on each; every request brings five new UTM values |
 """
 
@@ -18,19 +19,23 @@ from bench.kit.link_set import SampleLink, sample_links
 
 
 class Traffic(NamedTuple):
-    """`links` of `per_profile` a profile each, and how many requests are made before they repeat."""
+    """`links` of `per_profile` a profile each, and how many requests are made before they repeat. With `once`
+    none is repeated, and as the visitors are all first ones, they come over more `connections`."""
 
     links: int
     per_profile: int
     requests: int
+    once: bool = False
+    connections: int = 64
 
 
 TRAFFIC: Final = {
     "hot": Traffic(1_000, 100, 10_000),
     "zipf": Traffic(20_000, 10, 40_000),
     "flat": Traffic(20_000, 100, 20_000),
-    "single": Traffic(100_000, 1, 100_000),
-    "made-up": Traffic(1_000, 100, 40_000),
+    "single": Traffic(100_000, 1, 100_000, once=True, connections=256),
+    "cold": Traffic(20_000, 20_000, 20_000, once=True),
+    "made-up": Traffic(1_000, 100, 100_000),
 }
 HOT_LINKS: Final = 10
 _UTM: Final = ("source", "medium", "campaign", "term", "content")
@@ -56,6 +61,8 @@ def paths_of(traffic: str, links: Sequence[SampleLink], seed: int) -> Iterator[s
         for number in range(count):
             values = "&".join(f"utm_{name}=v{dice.randrange(10**9)}" for name in _UTM)
             yield f"{paths[number % len(paths)]}?{values}"
+    elif traffic == "cold":
+        yield from dice.sample(paths, len(paths))
     else:
         whole = len(paths) * max(1, count // len(paths))
         yield from (paths[number % len(paths)] for number in range(whole))
