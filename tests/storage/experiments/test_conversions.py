@@ -6,7 +6,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import asyncpg
+import msgspec
 import pytest
+import trio
 
 from engine.clicks.click import time_of
 from engine.clicks.click_id import ClickId
@@ -15,6 +17,7 @@ from engine.experiments.conversion import ConversionDraft, VerifiedConversion
 from engine.experiments.counts import VariantCounts
 from engine.experiments.experiment import StoredExperiment
 from engine.experiments.ports import ConversionStore
+from engine.experiments.refund import VerifiedRefund
 from storage.bridge import in_asyncio
 from storage.experiments.conversions import PostgresConversionStore
 from storage.experiments.counts import ExperimentCountsPurge
@@ -265,3 +268,103 @@ async def _rows(url: str, table: str) -> int:
             await connection.close()
 
     return await in_asyncio(ask)
+
+
+def hook_order(
+    running: StoredExperiment, visitor: int, order_id: str, value: str
+) -> VerifiedConversion:
+    at = now()
+    worth = {"value": Decimal(value), "currency": "EUR"}
+    return conversion(click(running, visitor, 0, at), at, name="sale", order_id=order_id, **worth)
+
+
+async def values_of(shop: Shop, running: StoredExperiment) -> list[tuple[str, str, str]]:
+    """Return (order, value, source) of the conversions, oldest first."""
+    caller, profile_id = shop.experiments.caller, running.profile_id
+    page = await shop.store.list_conversions(caller, profile_id, 0, 50)
+    return [(c.order_id, f"{c.value:.2f}", c.source) for c in page.items[::-1]]
+
+
+async def test_an_order_under_two_clicks_is_one_but_for_claims_of_the_script(shop: Shop) -> None:
+    running = await started(shop.experiments)
+    tenant, profile_id = shop.experiments.caller.tenant_id, running.profile_id
+
+    async def receive(order: VerifiedConversion) -> tuple[str, bool]:
+        recorded = await shop.store.record_report(tenant, profile_id, order, [])
+        assert recorded.order is not None
+        return recorded.order
+
+    async def claim(order: VerifiedConversion) -> tuple[str, bool]:
+        (recorded,) = await shop.store.record_from_ingest(tenant, profile_id, [order], "script")
+        return recorded
+
+    first = hook_order(running, 1, "1", "10")
+    assert await receive(first) == ("attributed", False)
+    assert await receive(hook_order(running, 2, "1", "11")) == ("attributed", True)
+    many = [hook_order(running, n, "2", "20") for n in (3, 4)]
+    assert await report(shop, running, *many) == [("attributed", False), ("attributed", True)]
+    assert await receive(hook_order(running, 9, "2", "20")) == ("attributed", True)
+    claimed = hook_order(running, 5, "3", "0.01")
+    assert await claim(claimed) == ("attributed", False)
+    assert await claim(hook_order(running, 6, "4", "0.01")) == ("attributed", False)
+    worth_30 = msgspec.structs.replace(claimed.draft, value=Decimal(30))
+    assert await receive(claimed._replace(draft=worth_30)) == ("attributed", True)
+    assert await receive(hook_order(running, 7, "3", "31")) == ("attributed", True)
+    assert await receive(hook_order(running, 7, "4", "40")) == ("attributed", False)
+    assert await values_of(shop, running) == [
+        ("1", "10.00", "hook"), ("2", "20.00", "api"), ("3", "30.00", "hook"),
+        ("4", "0.01", "script"), ("4", "40.00", "hook"),
+    ]  # fmt: skip
+
+
+async def test_orders_without_a_click_are_kept_apart_by_profile(shop: Shop) -> None:
+    running = await started(shop.experiments)
+    tenant, profile_id = shop.experiments.caller.tenant_id, running.profile_id
+    unknown = hook_order(running, 1, "1", "10")._replace(click=None)
+    for duplicate in (False, True):
+        recorded = await shop.store.record_report(tenant, profile_id, unknown, [])
+        assert recorded.order == ("unattributed", duplicate)
+    page = await shop.store.list_conversions(shop.experiments.caller, profile_id, 0, 5)
+    (stored,) = page.items
+    assert (stored.link_id, stored.clicked_at, stored.experiment_id) == (None, None, None)
+    assert await counts(shop.experiments, running) == (VariantCounts(), VariantCounts())
+
+
+async def test_refunds_are_recorded_once_before_or_after_their_order(shop: Shop) -> None:
+    running = await started(shop.experiments)
+    me, profile_id = shop.experiments.caller, running.profile_id
+    back = VerifiedRefund("sale", "1", "r", "amount", Decimal(4), "EUR", now())
+    void = VerifiedRefund("sale", "1", "v", "void", None, None, now())
+    recorded = await shop.store.record_report(me.tenant_id, profile_id, None, [back])
+    assert recorded == (None, 1)
+    order = hook_order(running, 1, "1", "10")
+    recorded = await shop.store.record_report(me.tenant_id, profile_id, order, [void, back])
+    assert recorded == (("attributed", False), 1)
+    assert await shop.store.record_refunds(me, profile_id, [back]) == 0
+    with pytest.raises(NotFoundError):
+        await shop.store.record_refunds(shop.experiments.other, profile_id, [back])
+    with pytest.raises(NotFoundError):
+        await shop.store.record_report(me.tenant_id, profile_id + 5, None, [back])
+    assert await values_of(shop, running) == [("1", "10.00", "hook")]
+
+
+@pytest.mark.slow
+async def test_one_order_reported_at_once_under_many_clicks_is_one(database_url: str) -> None:
+    async with opened(database_url) as open_role:
+        experiments = await postgres_experiments(open_role)
+        shop = Shop(PostgresConversionStore(await open_role("waypost_app", size=8)), experiments)
+        running = await started(experiments)
+        orders = [
+            [hook_order(running, visitor, str(order), "1") for order in dice_order]
+            for visitor, dice_order in enumerate([(1, 2, 3), (3, 2, 1), (2, 3, 1)] * 3, 1)
+        ]
+        results: list[tuple[str, bool]] = []
+
+        async def send(conversions: list[VerifiedConversion]) -> None:
+            results.extend(await report(shop, running, *conversions))
+
+        async with trio.open_nursery() as nursery:
+            for conversions in orders:
+                nursery.start_soon(send, conversions)
+        assert sorted(duplicate for _, duplicate in results) == [False] * 3 + [True] * 24
+        assert len(await values_of(shop, running)) == 3
