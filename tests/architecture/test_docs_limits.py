@@ -86,6 +86,14 @@ EXPERIMENTS: Rows = [
     ("takes 120 requests a minute from an address", "api.experiments.conversion_ingest:SCRIPT.units", 120),
     ("a hook 6,000", "api.experiments.conversion_ingest:HOOK.units", 6_000),
 ]  # fmt: skip
+CONVERSIONS: Rows = [
+    ("With `secrets` (up to 3,", "engine.experiments.conversion_hook:MAX_SECRETS", 3),
+    ("`Stripe-Signature`, within 5 minutes", "engine.experiments.shops.shop_signature:TOLERANCE",
+     timedelta(minutes=5)),
+    ("within **30 days** of it", "engine.stats.conversion_question:ATTRIBUTION", timedelta(days=30)),
+    ("within about two seconds after both", "actors.experiments.dimension_copier:POLL_S", 2.0),
+    ("not found for three days", "storage.experiments.conversion_dimensions:LOOK_FOR_DAYS", 3),
+]  # fmt: skip
 OPERATIONS: Rows = [
     ("at 32, further logins are answered 503", "storage.accounts.passwords:MAX_WAITING", 32),
     ("at 256 a worker claims no more", "actors.webhooks.courier:DEFAULT_LIMITS.in_flight", 256),
@@ -219,6 +227,7 @@ DESIGN = [
 ]  # fmt: skip
 PAGES = {
     "api.md": API, "counting.md": COUNTING, "experiments.md": EXPERIMENTS,
+    "conversions.md": CONVERSIONS,
     "operations.md": OPERATIONS, "privacy.md": PRIVACY,
     "statistics.md": STATISTICS, "webhooks.md": WEBHOOKS,
 }  # fmt: skip

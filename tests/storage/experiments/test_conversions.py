@@ -274,7 +274,7 @@ def hook_order(
     running: StoredExperiment, visitor: int, order_id: str, value: str
 ) -> VerifiedConversion:
     at = now()
-    worth = {"value": Decimal(value), "currency": "EUR"}
+    worth: dict[str, Any] = {"value": Decimal(value), "currency": "EUR"}
     return conversion(click(running, visitor, 0, at), at, name="sale", order_id=order_id, **worth)
 
 
