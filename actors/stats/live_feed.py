@@ -1,9 +1,12 @@
 """The live feed of the workers: clicks of the latest folds, for profiles with live subscribers.
 
-Without subscribers, it costs a fold one look at an empty set. It never keeps a fold waiting: updates that
-it cannot take are dropped, and counted in a metric. The stored counts have their clicks anyway.
+It notices a new subscription within POLL_S, and then publishes that profile's clicks of the last RECENT_S too,
+so that a stream has all clicks from the moment it opens. Without subscribers, a fold's batches are kept for
+that time and not looked at. It never keeps a fold waiting: updates that it cannot take are dropped, and counted
+in a metric. The stored counts have their clicks anyway.
 """
 
+import contextlib
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Final
@@ -22,6 +25,10 @@ from engine.stats.ports import LiveChannel
 
 POLL_S: Final = 1.0
 MAX_WAITING: Final = 64
+RECENT_S: Final = (
+    3.0  # what a profile's first subscriber may have missed: POLL_S, and what announcing takes
+)
+MAX_RECENT_BYTES: Final = 16 * 1024 * 1024
 
 PUBLISHED: Final = Metric("waypost_live_published_total", "Live updates published to consoles")
 DROPPED: Final = Metric(
@@ -37,6 +44,7 @@ class LiveFeed:
         self._channel = channel
         self._subscribed: frozenset[int] = frozenset()
         self._waiting: deque[BatchSlice] = deque()
+        self._recent = _RecentBatches()
         self._arrived = trio.Event()
         self.published = 0
         self.dropped = 0
@@ -44,10 +52,10 @@ class LiveFeed:
     def committed(self, sequence: int, batches: Sequence[Batch]) -> None:
         """Take batches of a journal that were just folded, of clicks above `sequence`. Never waits, never
         raises."""
-        if not self._subscribed:
-            return
         for slice_ in batches_after(sequence, batches):
-            if len(self._waiting) >= MAX_WAITING:
+            if not self._subscribed:
+                self._recent.add(slice_)
+            elif len(self._waiting) >= MAX_WAITING:
                 self.dropped += 1
             else:
                 self._waiting.append(slice_)
@@ -60,21 +68,26 @@ class LiveFeed:
                 while not self._waiting:
                     self._arrived = trio.Event()
                     await self._arrived.wait()
-                await self._publish(self._waiting.popleft())
+                slice_ = self._waiting.popleft()
+                self._recent.add(slice_)
+                await self._publish(slice_, self._subscribed)
 
     async def _refresh_subscribed(self) -> None:
         while True:
-            try:
-                self._subscribed = await self._channel.subscribed_profiles()
-            except UnavailableError:
-                self._subscribed = frozenset()
+            # While Redis is away, the same profiles are kept: they have had what is recent.
+            with contextlib.suppress(UnavailableError):
+                subscribed = await self._channel.subscribed_profiles()
+                added, self._subscribed = subscribed - self._subscribed, subscribed
+                for slice_ in self._recent.slices() if added else ():
+                    await self._publish(slice_, added)
             await trio.sleep(POLL_S)
 
-    async def _publish(self, slice_: BatchSlice) -> None:
+    async def _publish(self, slice_: BatchSlice, profiles: frozenset[int]) -> None:
+        """Publish the clicks of these profiles."""
         by_profile: dict[int, list[Click]] = defaultdict(list)
         try:
             for click in clicks(slice_.batch.payload, slice_.after):
-                if click.profile_id in self._subscribed:
+                if click.profile_id in profiles:
                     by_profile[click.profile_id].append(click)
         except FormatError:  # the fold was committed all the same
             self.dropped += 1
@@ -91,3 +104,25 @@ class LiveFeed:
 
     def samples(self) -> list[Sample]:
         return [PUBLISHED.sample(self.published), DROPPED.sample(self.dropped)]
+
+
+class _RecentBatches:
+    """The batches of the last RECENT_S, up to MAX_RECENT_BYTES of them."""
+
+    def __init__(self) -> None:
+        self._slices: deque[tuple[float, BatchSlice]] = deque()
+        self._bytes = 0
+
+    def add(self, slice_: BatchSlice) -> None:
+        self._slices.append((trio.current_time(), slice_))
+        self._bytes += len(slice_.batch.payload)
+        self._forget()
+
+    def slices(self) -> list[BatchSlice]:
+        self._forget()
+        return [slice_ for _, slice_ in self._slices]
+
+    def _forget(self) -> None:
+        since = trio.current_time() - RECENT_S
+        while self._slices and (self._slices[0][0] < since or self._bytes > MAX_RECENT_BYTES):
+            self._bytes -= len(self._slices.popleft()[1].batch.payload)

@@ -2,9 +2,14 @@
 
 | event | data |
 |---|---|
-| `click` | one click: `time`, `link` (`0`: the page), and as far as known `country`, `city`, `referrer`, `source`, `device`, `browser`, `trigger`, `kind` |
+| `click` | its `id`, and one click: `time`, `link` (`0`: the page), and as far as known `country`, `city`, `referrer`, `source`, `device`, `browser`, `trigger`, `kind` |
 | `minute` | `clicks`, `views`, `bots` of the last minute, since the stream began; when they change, at most once a second |
+| `gap` | `reason`: clicks before the following ones may be missing, `resume` (those since `Last-Event-ID` are no longer kept) or `lost` (Redis did not deliver them) |
 | `end` | `reason`: `slow` (the client did not keep up), `closing`, `access` (the caller lost access), `busy`, `time` |
+
+The first event, which has `retry` only, says that the stream is open: it has each click that is committed from
+then on. A client that connects again with the header `Last-Event-ID` gets the clicks since that event, if it comes
+to the same console within KEEP_S and they were not too many; or a `gap`.
 
 A comment every HEARTBEAT_S keeps proxies from closing the connection. A stream lasts MAX_S at most; the
 client then connects and authenticates again. Of many clicks in one commit, the first 50 are sent and all
@@ -16,7 +21,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 import trio
-from quart import Response
+from quart import Response, request
 
 from actors.stats.live_subscribers import LiveSubscriber, LiveSubscribers
 from api.http.auth import current_caller
@@ -36,9 +41,10 @@ _RETRY: Final = b"retry: 2000\n\n"
 
 
 class LiveEventResponse(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An event; `data` is JSON. The first event has `retry` only, in ms."""
+    """An event; `data` is JSON, `id` that of a click. The first event has `retry` only, in ms."""
 
-    event: Literal["click", "minute", "end"] | msgspec.UnsetType = msgspec.UNSET
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    event: Literal["click", "minute", "gap", "end"] | msgspec.UnsetType = msgspec.UNSET
     data: str | msgspec.UnsetType = msgspec.UNSET
     retry: int | msgspec.UnsetType = msgspec.UNSET
 
@@ -58,15 +64,22 @@ class LiveRoutes:
         id_, caller = path_id(profile_id), current_caller()
         await self._store.profile(caller, id_)
         self._subscribers.admit(caller.user_id, id_)  # so that a refusal is a problem response
-        response = Response(self._stream(caller, id_), content_type="text/event-stream")
+        last_event_id = request.headers.get("Last-Event-ID", "")
+        stream = self._stream(caller, id_, last_event_id)
+        response = Response(stream, content_type="text/event-stream")
         response.timeout = MAX_S + HEARTBEAT_S
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"
         return response
 
-    async def _stream(self, caller: Caller, profile_id: int) -> AsyncIterator[bytes]:
+    async def _stream(
+        self, caller: Caller, profile_id: int, last_event_id: str
+    ) -> AsyncIterator[bytes]:
         try:
-            with self._subscribers.subscription(caller.user_id, profile_id) as subscriber:
+            with self._subscribers.subscription(
+                caller.user_id, profile_id, last_event_id
+            ) as subscriber:
+                await self._subscribers.open(subscriber)
                 async for event in self._events(caller, subscriber):
                     yield event
         except (TooSoonError, UnavailableError):  # other subscribers came in between
@@ -86,9 +99,7 @@ class LiveRoutes:
                 await self._recheck_access(caller, subscriber)
             if now >= until:
                 subscriber.end("time")
-            events = b"".join(
-                _event("click", _click_data(click)) for click in _take_clicks(subscriber)
-            )
+            events = self._clicks_of(subscriber)
             minute = self._subscribers.minute(subscriber.profile_id)
             if minute != sent_minute and now >= tick:
                 sent_minute, tick = minute, now + TICK_S
@@ -102,6 +113,16 @@ class LiveRoutes:
                 yield events
         yield _event("end", {"reason": subscriber.ended})
 
+    def _clicks_of(self, subscriber: LiveSubscriber) -> bytes:
+        """Take what waits. Returns its events."""
+        gap, subscriber.gap = subscriber.gap, ""
+        events = [_event("gap", {"reason": gap})] if gap else []
+        while subscriber.clicks:
+            click = subscriber.clicks.popleft()
+            id_ = self._subscribers.event_id(click)
+            events.append(b"id: %b\n" % id_.encode() + _event("click", _click_data(click.click)))
+        return b"".join(events)
+
     async def _recheck_access(self, caller: Caller, subscriber: LiveSubscriber) -> None:
         try:
             await self._store.profile(caller, subscriber.profile_id)
@@ -110,12 +131,6 @@ class LiveRoutes:
             subscriber.end("access")
         except UnavailableError:
             pass  # the next check decides, or the stream ends in time
-
-
-def _take_clicks(subscriber: LiveSubscriber) -> list[LiveClick]:
-    clicks = list(subscriber.clicks)
-    subscriber.clicks.clear()
-    return clicks
 
 
 def _click_data(click: LiveClick) -> dict[str, Any]:
@@ -132,13 +147,15 @@ _READ: Final = Doc(
     summary="Stream clicks as they are committed",
     tag="Statistics",
     description="Server-sent events: `click` for each committed click, `minute` with the counts of the last "
-    "minute, `end` with a reason. A stream ends after ten minutes at the latest; then connect again. A "
-    "user may have six streams at once; further requests get 429.",
+    "minute, `gap` where clicks may be missing, `end` with a reason. A stream ends after ten minutes at the "
+    "latest; then connect again, with `Last-Event-ID` to get the clicks since that event. A user may have "
+    "six streams at once; further requests get 429.",
     responses={
         200: ResponseDoc(
             "Events, until the stream ends.",
             LiveEventResponse,
             {
+                "id": "5f3a9c01.42",
                 "event": "click",
                 "data": '{"time":"2026-05-01T10:00:00Z","link":"365072220160000011","country":"DE"}',
             },

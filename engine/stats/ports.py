@@ -136,5 +136,8 @@ class LiveChannel(Protocol):
 
     async def publish(self, updates: Sequence[LiveUpdate]) -> None: ...
 
-    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveUpdate]]:
-        """Iterate over live updates of all profiles for as long as the context is open."""
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveUpdate | None]]:
+        """Iterate over live updates of all profiles for as long as the context is open; None: some were lost.
+
+        Updates that are published after it was entered arrive.
+        """

@@ -11,6 +11,7 @@ lose some.
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 from engine.stats.live import LiveUpdate, decode, encode
@@ -21,6 +22,7 @@ from storage.redis.subscription import DropOldestQueue
 KEY: Final = "waypost:live_profiles"
 CHANNEL: Final = "waypost:live"
 MAX_WAITING: Final = 1_000
+_Queue = DropOldestQueue[LiveUpdate | None]
 
 
 class RedisLiveChannel:
@@ -53,17 +55,22 @@ class RedisLiveChannel:
                 self._server.commands.execute_command, "PUBLISH", CHANNEL, encode(update)
             )
 
-    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveUpdate]]:
-        queue: DropOldestQueue[LiveUpdate] = DropOldestQueue(MAX_WAITING)
-        return self._server.subscription.listening(CHANNEL, queue, self._take, self._disconnected)
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveUpdate | None]]:
+        queue: _Queue = DropOldestQueue(MAX_WAITING)
+        return self._server.subscription.listening(
+            CHANNEL, queue, self._take, partial(self._disconnected, queue)
+        )
 
-    def _take(self, queue: DropOldestQueue[LiveUpdate], message: bytes) -> None:
+    def _take(self, queue: _Queue, message: bytes) -> None:
         update = decode(message)
         if update is None:
             self.counts["malformed"] += 1
             return
         self.counts["received"] += 1
-        self.counts["dropped"] += queue.put(update)
+        if queue.put(update):
+            self.counts["dropped"] += 1
+            queue.put(None)
 
-    def _disconnected(self) -> None:
+    def _disconnected(self, queue: _Queue) -> None:
         self.counts["disconnected"] += 1
+        queue.put(None)

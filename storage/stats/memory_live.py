@@ -16,7 +16,7 @@ class MemoryLiveChannel:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._until: dict[int, float] = {}
-        self._listeners: set[DropOldestQueue[LiveUpdate]] = set()
+        self._listeners: set[DropOldestQueue[LiveUpdate | None]] = set()
 
     async def subscribe(self, profiles: Sequence[int]) -> None:
         await trio.lowlevel.checkpoint()
@@ -35,10 +35,15 @@ class MemoryLiveChannel:
             for queue in self._listeners:
                 queue.put(update)
 
+    def lose(self) -> None:
+        """Lose updates, as Redis does when a connection ends."""
+        for queue in self._listeners:
+            queue.put(None)
+
     @asynccontextmanager
-    async def listen(self) -> AsyncIterator[AsyncIterator[LiveUpdate]]:
+    async def listen(self) -> AsyncIterator[AsyncIterator[LiveUpdate | None]]:
         await trio.lowlevel.checkpoint()
-        queue: DropOldestQueue[LiveUpdate] = DropOldestQueue(1_000)
+        queue: DropOldestQueue[LiveUpdate | None] = DropOldestQueue(1_000)
         self._listeners.add(queue)
         try:
             yield queue

@@ -160,6 +160,8 @@ STATISTICS: Rows = [
     ("For five seconds a 304 does not check again", "api.stats.stats:SEEN_S", 5.0),
     ("Of many clicks committed at once 50 are sent", "engine.stats.live:MAX_CLICKS_PER_UPDATE", 50),
     ("A stream lasts ten minutes at most", "api.stats.live:MAX_S", 600.0),
+    ("fewer than 30 seconds have passed", "actors.stats.live_subscribers:KEEP_S", 30.0),
+    ("no more than 500 clicks", "actors.stats.live_clicks:MAX_KEPT", 500),
     ("six at once for a user", "actors.stats.live_subscribers:MAX_OF_USER", 6),
     ("50 for a profile (429)", "actors.stats.live_subscribers:MAX_OF_PROFILE", 50),
     ("200 for a console (503)", "actors.stats.live_subscribers:MAX_OF_PROCESS", 200),

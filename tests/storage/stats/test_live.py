@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 import trio
 
+from actors.stats.live_feed import LiveFeed
+from actors.stats.live_subscribers import LiveSubscribers
 from engine.stats.live import LiveClick, LiveUpdate
 from engine.stats.ports import SUBSCRIPTION_S
 from storage.redis.client import RedisServer
 from storage.stats.live import CHANNEL, RedisLiveChannel
 from storage.stats.memory_live import MemoryLiveChannel
 from tests.kit.hosted import hosted_run
+from tests.kit.shipped_batches import batch, click
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
@@ -72,3 +75,30 @@ async def test_a_malformed_message_is_skipped(redis_url: str) -> None:
             assert await anext(updates) == UPDATE
     assert live.counts["malformed"] == 1
     await server.close()
+
+
+async def test_subscribers_get_each_click_from_workers_through_redis(redis_url: str) -> None:
+    """Committed before workers notice the subscription, or once they have."""
+    workers = await RedisServer.open(redis_url, size=2)
+    console = await RedisServer.open(redis_url, size=2)
+    feed = LiveFeed(RedisLiveChannel(workers))
+    subscribers = LiveSubscribers(RedisLiveChannel(console))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(feed.run)
+        nursery.start_soon(subscribers.run)
+        await trio.sleep(0.1)
+        with subscribers.subscription(1, 9) as subscriber, trio.fail_after(10):
+            await subscribers.open(subscriber)
+            assert not feed._subscribed
+            feed.committed(0, [batch(1, [click(profile_id=9, link_id=5)])])
+            await subscriber.wait(5)
+            assert feed._subscribed == {9}
+            feed.committed(1, [batch(2, [click(profile_id=9, link_id=6)])])
+            while len(subscriber.clicks) < 2:
+                subscriber.arrived = trio.Event()
+                await subscriber.arrived.wait()
+            assert [numbered.click.link_id for numbered in subscriber.clicks] == [5, 6]
+            assert subscriber.gap == ""
+        nursery.cancel_scope.cancel()
+    await workers.close()
+    await console.close()
