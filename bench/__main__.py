@@ -36,6 +36,7 @@ BENCHMARKS = (
     Benchmark("jobs", "bench.jobs", "jobs per second, and the rescue of a dead worker's job"),
     Benchmark("stats", "bench.stats", "a dashboard's questions, on a year of 100 million clicks"),
     Benchmark("scale", "bench.scale", "what counting takes, and a model of how it grows"),
+    Benchmark("agents", "bench.agents", "kinds and devices of user agents, on lists that you have"),
     Benchmark("webhooks", "bench.webhooks", "deliveries to failing receivers, under faults"),
     Benchmark("experiments", "bench.experiments", "exactness, fairness and cost of an experiment"),
     Benchmark("rules", "bench.rules", "the cost of a link's rules at an edge"),
