@@ -6,6 +6,7 @@ import msgspec
 
 from actors.visits.link_gate import LinkGate
 from actors.visits.variants import LinkExperiments, VariantDestination
+from engine.clicks.click import VisitorClass
 from engine.clicks.record_layout import pack_ids
 from engine.visits.edge_assignment import VariantAssigner
 from engine.visits.request import Visit
@@ -66,3 +67,10 @@ class VisitRoute(msgspec.Struct, gc=False, eq=False):
         adds = self.passthrough or self.click_id
         if experiments is not None and not adds and self.gate is None:
             self.sole_assigner, self.sole_destinations = experiments.sole()
+
+
+def is_closed(route: VisitRoute, at_us: int) -> bool:
+    """Return whether the route's link is closed at a Unix time in microseconds. Takes no click of its limit."""
+    if route.gate is None:
+        return False
+    return route.gate.closed(at_us, VisitorClass.HEAD) is not None

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from actors.visits.route import VisitRoute
+from actors.visits.route import VisitRoute, is_closed
 from api.visits.responses import response_tail
 from engine.visits.classifier import HEAD_RECORDED
 from engine.visits.hit import hit_of
@@ -30,9 +30,14 @@ _SCRIPT: Final = response_tail(
 FIXED: Final = {b"/waypost.js": _SCRIPT}
 
 
-def record_hit(route: VisitRoute, visit: Visit) -> bytes:
-    """Return the record of the hit that a pixel's request, `visit`, reports. `route`: the page or link."""
+def record_hit(route: VisitRoute, visit: Visit) -> list[bytes]:
+    """Return the record of the hit that a pixel's request, `visit`, reports; none of a closed link.
+
+    `route` is that of the page or link.
+    """
+    if is_closed(route, visit.at_us):
+        return []
     hit = hit_of(visit.request)
     classification = HEAD_RECORDED if visit.request.head_only else visit.classification
     page_visit = replace(visit, request=hit.request, classification=classification)
-    return route.actor.hit(route, page_visit, is_inside=hit.is_inside)
+    return [route.actor.hit(route, page_visit, is_inside=hit.is_inside)]

@@ -34,7 +34,7 @@ class EventsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 class EventOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of an event: `recorded`, `duplicate` (its id was recorded before), or `unknown`, as the
-    profile has no link of this slug."""
+    profile has no link of this slug, or the link is closed."""
 
     id: str
     outcome: HitOutcome

@@ -375,7 +375,7 @@ class VisitorServer(VisitCounters):
         client = connection.client or self._resolve_client(connection, request)
         classification = self._classifications[request.user_agent]
         visit = Visit(request, client, classification, self._now_us, self._pseudonymiser)
-        self._records.append(record_hit(route, visit))
+        self._records += record_hit(route, visit)
         self.hits += 1
         self._respond(connection, 200, PIXEL, request.head_only, close=not request.keep_alive)
 

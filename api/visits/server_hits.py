@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from actors.visits.registry import Found, Registry
-from actors.visits.route import VisitRoute
+from actors.visits.route import VisitRoute, is_closed
 from api.visits.client_resolver import ClientResolver
 from api.visits.ports import ClickRecorder, PseudonymSource
 from engine.common.errors import UnavailableError
@@ -31,7 +31,7 @@ _LOOKUP_S: Final = 5.0
 
 SERVER_HITS: Final = Metric(
     "waypost_server_hits_total",
-    "Hits that servers reported, by outcome (recorded, duplicate, unknown: no such link)",
+    "Hits that servers reported, by outcome (recorded, duplicate, unknown: no such link, or closed)",
     ("outcome",),
 )
 
@@ -91,6 +91,7 @@ class ServerHits:
         Raises UnavailableError when none was recorded, so all may be sent again.
         """
         routes = {path: await self._route(path) for path in {hit.path for hit in hits}}
+        now_us = self._clock_us()
         # No await from here on: a hit that comes twice at once is recorded once.
         outcomes: list[HitOutcome] = []
         records: dict[bytes, bytes] = {}
@@ -98,10 +99,10 @@ class ServerHits:
             route = routes[hit.path]
             if hit.id in self._ids or hit.id in records:
                 outcomes.append("duplicate")
-            elif route is None:
+            elif route is None or is_closed(route, now_us):
                 outcomes.append("unknown")
             else:
-                records[hit.id] = self._record(hit, route)
+                records[hit.id] = self._record(hit, route, now_us)
                 outcomes.append("recorded")
         if records and not self._recorder.append(list(records.values())):
             raise UnavailableError("the journal cannot be written")
@@ -119,9 +120,8 @@ class ServerHits:
             raise UnavailableError("too many visits wait for their profiles")
         return await waiter.route()
 
-    def _record(self, hit: ServerHit, route: VisitRoute) -> bytes:
+    def _record(self, hit: ServerHit, route: VisitRoute, now_us: int) -> bytes:
         page = server_hit(hit)
-        now_us = self._clock_us()
         visit = Visit(
             page.request,
             self._clients.of_peer(hit.address),

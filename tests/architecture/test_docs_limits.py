@@ -185,6 +185,13 @@ WEBHOOKS: Rows = [
 ]
 COUNTING: Rows = [
     ("These are rules version 3", "engine.visits.classifier:RULES_VERSION", 3),
+    (
+        "the last view, within 30 minutes, that named a way",
+        "engine.visits.entrance:KEPT_US",
+        1_800_000_000,
+    ),
+    ("to the other edges about every 30 ms by Redis", "actors.visits.entrances:_LINGER_S", 0.03),
+    ("an eighth for one profile", "engine.visits.entrance:MAX_OF_PROFILE", 8),
     ("every zone's hours and days since 2000", "engine.stats.period:FIRST.year", 2_000),
     ("by quarters of an hour of UTC", "engine.clicks.rollup:TIME_BUCKET_US", 900_000_000),
 ]

@@ -1,5 +1,7 @@
 """Pages elsewhere: pixel and script at the visitors' door, recorded as visits of the door are."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from engine.clicks.click import CLASS_MASK, Click, ClickKind, VisitorClass
@@ -73,6 +75,16 @@ async def test_a_pixel_keeps_the_order_and_the_connection() -> None:
         assert kinds == [ClickKind.VIEW, ClickKind.CLICK, ClickKind.VIEW, ClickKind.CLICK]
         classes = [click.classification & CLASS_MASK for click in edge.journal.clicks]
         assert classes[2] == VisitorClass.HEAD
+
+
+async def test_a_hit_of_a_closed_link_is_not_recorded() -> None:
+    async with served_edge() as edge:
+        profile_id = await edge.profiles.add_profile("shop")
+        over = datetime(2025, 1, 1, tzinfo=UTC)
+        await edge.profiles.add_link(profile_id, "over", active_until=over)
+        visitor = await edge.visitor()
+        assert (await visitor.request(get(b"/shop/over/pixel.gif"))).status == 200
+        assert edge.journal.records == []
 
 
 async def test_bots_are_kept_apart_and_unknown_pages_are_404() -> None:
