@@ -46,6 +46,8 @@ from rich.table import Table
 from actors.visits.click_ids import ClickIds
 from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
+from actors.visits.link_gate import GateParts
+from actors.visits.password_checks import PasswordChecks
 from actors.visits.profile import ProfileActor, profile_actor
 from api.visits.responses import visit_responses
 from bench.kit.report import progress, show, write_json
@@ -398,7 +400,12 @@ def _actor(*experiments: EdgeExperiment) -> ProfileActor:
         links=(link,), page=(), experiments=experiments,
     )  # fmt: skip
     actor = profile_actor(
-        snapshot, visit_responses(secure=False), ClickIds(), Entrances(), ClickQuotas(), _no_refresh
+        snapshot,
+        visit_responses(secure=False),
+        ClickIds(),
+        Entrances(),
+        GateParts(ClickQuotas(), PasswordChecks()),
+        _no_refresh,
     )
     actor.add(snapshot.links)
     return actor

@@ -23,7 +23,8 @@ from rich.table import Table
 from actors.visits.click_ids import ClickIds
 from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
-from actors.visits.link_gate import LinkGate
+from actors.visits.link_gate import GateParts, LinkGate
+from actors.visits.password_checks import PasswordChecks
 from actors.visits.profile import ProfileActor, profile_actor
 from api.visits.responses import visit_responses
 from bench.kit.report import show, write_json
@@ -85,13 +86,13 @@ def _cost(actor: ProfileActor, visits: Sequence[tuple[VisitRequest, ClientInfo]]
     visit, gate = actor.visit, route.gate
     started = time.process_time_ns()
     for request, client in visits:
-        if gate is None or _is_open(gate):
+        if gate is None or _is_open(gate, request):
             visit(route, Visit(request, client, VisitorClass.HUMAN, AT_US, pseudonymiser))
     return (time.process_time_ns() - started) / 1000 / len(visits)
 
 
-def _is_open(gate: LinkGate) -> bool:
-    return gate.closed(AT_US, VisitorClass.HUMAN) is None
+def _is_open(gate: LinkGate, request: VisitRequest) -> bool:
+    return gate.closed(request, AT_US, VisitorClass.HUMAN) is None
 
 
 def _visits(count: int) -> list[tuple[VisitRequest, ClientInfo]]:
@@ -120,7 +121,14 @@ def _actor(options: LinkOptions | None) -> ProfileActor:
         tenant_id=1, profile_id=2, handle="lab", title="", version=1, complete=True, links=(link,), page=(),
     )  # fmt: skip
     responses = visit_responses(secure=False)
-    actor = profile_actor(snapshot, responses, ClickIds(), Entrances(), ClickQuotas(), _no_refresh)
+    actor = profile_actor(
+        snapshot,
+        responses,
+        ClickIds(),
+        Entrances(),
+        GateParts(ClickQuotas(), PasswordChecks()),
+        _no_refresh,
+    )
     actor.add(snapshot.links)
     return actor
 

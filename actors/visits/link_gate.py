@@ -6,17 +6,28 @@ A link without a gate costs a visit nothing: its route is plain.
 from typing import Any, Final, NamedTuple
 
 from actors.visits.click_quotas import ClickPermit, ClickQuotas
+from actors.visits.password_checks import PasswordChecks
 from actors.visits.responses import VisitResponses
 from actors.visits.variants import VariantDestination
 from engine.clicks.click import BOT_CLASSES, CLASS_MASK, VisitorClass
-from engine.links.options import LinkOptions
+from engine.links.options import NO_OPTIONS, LinkOptions
 from engine.links.target import add_utm
-from engine.visits.request import Visit
+from engine.visits.request import ClientInfo, Visit, VisitRequest
 from engine.visits.rule_matcher import NO_RULE, RuleMatcher
+from engine.visits.snapshot import EdgeLink
 
 _FOUND: Final = 302
+FORBIDDEN: Final = 403
 NOT_FOUND: Final = 404
+NOT_ALLOWED: Final = 405
 GONE: Final = 410
+
+
+class GateParts(NamedTuple):
+    """The parts that all gates of an edge share."""
+
+    click_quotas: ClickQuotas
+    password_checks: PasswordChecks
 
 
 class ClosedResponse(NamedTuple):
@@ -35,26 +46,35 @@ class LinkGate:
 
     __slots__ = (
         "_early",
+        "_form",
         "_from_us",
         "_matcher",
         "_over",
+        "_passwords",
         "_paused",
         "_permit",
         "_quotas",
         "_rules",
         "_until_us",
-    )  # fmt: skip
+        "_wrong",
+        "password_hash",
+    )
 
     def __init__(
         self,
-        options: LinkOptions,
-        ids: tuple[int, int],
+        link: EdgeLink,
+        tenant_id: int,
         status: int,
         responses: VisitResponses,
-        quotas: ClickQuotas,
+        parts: GateParts,
     ) -> None:
-        tenant_id, link_id = ids
-        self._quotas = quotas
+        options, link_id = link.options or NO_OPTIONS, link.id
+        self._quotas = quotas = parts.click_quotas
+        self._passwords = parts.password_checks
+        self.password_hash = link.password_hash
+        if link.password_hash is not None:
+            self._form = ClosedResponse(200, responses.password_tail(False))
+            self._wrong = ClosedResponse(FORBIDDEN, responses.password_tail(True))
         self._permit = None if options.click_limit is None else quotas.permit(tenant_id, link_id)
         self._paused = options.paused
         self._from_us = 0 if options.active_from is None else _us(options.active_from.timestamp())
@@ -80,13 +100,17 @@ class LinkGate:
             for location in locations
         )
 
-    def closed(self, at_us: int, classification: int) -> ClosedResponse | None:
+    def closed(
+        self, request: VisitRequest, at_us: int, classification: int
+    ) -> ClosedResponse | None:
         """Return the response of a closed link, None while it is open, and UNDECIDED if the visitor has to wait
         for a click of the link's limit. With a limit, a visitor who may pass takes a click of it."""
         if self._until_us is not None and at_us >= self._until_us:
             return self._over
         if self._paused or at_us < self._from_us:
             return self._early
+        if self.password_hash is not None and not request.password_is_right:
+            return self._form if request.password_is_right is None else self._wrong
         return None if self._permit is None else self._taken(self._permit, classification)
 
     def _taken(self, permit: ClickPermit, classification: int) -> ClosedResponse | None:
@@ -102,6 +126,14 @@ class LinkGate:
         """Have the visitor wait for a click of the limit. Returns False when too many wait."""
         return self._permit is not None and self._quotas.wait(self._permit, waiter, route)
 
+    def check_password(
+        self, waiter: Any, route: Any, request: VisitRequest, client: ClientInfo
+    ) -> int:
+        """Have the password of a form checked. Returns 0, or the status to refuse the request with."""
+        if self.password_hash is None:
+            return NOT_ALLOWED
+        return self._passwords.wait(waiter, route, request, client, self.password_hash)
+
     def destination(self, visit: Visit) -> VariantDestination | None:
         """Return where the first rule that the visit meets leads, None if it meets none."""
         if self._matcher is None:
@@ -110,8 +142,11 @@ class LinkGate:
         return None if number == NO_RULE else self._rules[number]
 
 
-def needs_gate(options: LinkOptions) -> bool:
-    """Return whether something of the options depends on the visit."""
+def needs_gate(link: EdgeLink) -> bool:
+    """Return whether something of the link's options depends on the visit."""
+    options = link.options
+    if link.password_hash is not None or options is None:
+        return link.password_hash is not None
     timed = options.active_from is not None or options.active_until is not None
     limited = options.click_limit is not None
     return options.paused or timed or limited or bool(options.rules)

@@ -17,9 +17,8 @@ from typing import Final
 import msgspec
 
 from actors.visits.click_ids import ClickIds
-from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
-from actors.visits.link_gate import LinkGate, decorated, needs_gate, robots
+from actors.visits.link_gate import GateParts, LinkGate, decorated, needs_gate, robots
 from actors.visits.responses import VisitResponses
 from actors.visits.route import VisitRoute
 from actors.visits.variants import (
@@ -92,7 +91,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
     _responses: VisitResponses
     _click_ids: ClickIds
     _entrances: Entrances
-    _click_quotas: ClickQuotas
+    _gate_parts: GateParts
     _refresh: "Callable[[ProfileActor, int], Awaitable[None]]"
     handle: str = ""
     title: str = ""
@@ -403,16 +402,17 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
 
     def _route(self, link: EdgeLink) -> VisitRoute | None:
         options, gate = link.options, None
+        # After a form a browser follows with GET only a 303.
+        status = link.status if link.password_hash is None else 303
         location = decorated(link.target.encode("ascii", "replace"), options)
         try:
-            tail = robots(options) + self._responses.redirect_tail(link.status, location)
-            if options is not None and needs_gate(options):
-                ids = self.tenant_id, link.id
-                gate = LinkGate(options, ids, link.status, self._responses, self._click_quotas)
+            tail = robots(options) + self._responses.redirect_tail(status, location)
+            if needs_gate(link):
+                gate = LinkGate(link, self.tenant_id, status, self._responses, self._gate_parts)
         except ValueError as error:
             logger.error("link %d: %s", link.id, error, extra={"event": "unsafe_target"})
             return None
-        route = VisitRoute(self, link.id, ClickKind.CLICK, link.status, tail)
+        route = VisitRoute(self, link.id, ClickKind.CLICK, status, tail)
         route.target = location
         route.gate, route.robots = gate, robots(options)
         route.passthrough = link.passthrough
@@ -437,12 +437,12 @@ def profile_actor(
     responses: VisitResponses,
     click_ids: ClickIds,
     entrances: Entrances,
-    click_quotas: ClickQuotas,
+    gate_parts: GateParts,
     refresh: Callable[[ProfileActor, int], Awaitable[None]],
 ) -> ProfileActor:
     """Return an actor of the profile, without routes: add() makes those."""
     ids = snapshot.tenant_id, snapshot.profile_id
-    actor = ProfileActor(*ids, responses, click_ids, entrances, click_quotas, refresh)
+    actor = ProfileActor(*ids, responses, click_ids, entrances, gate_parts, refresh)
     actor.wanted = snapshot.version
     actor.describe(snapshot)
     return actor

@@ -27,7 +27,9 @@ import trio
 from actors.visits.click_ids import ClickIds
 from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
+from actors.visits.link_gate import GateParts
 from actors.visits.mailbox import Dispatcher
+from actors.visits.password_checks import PasswordChecks
 from actors.visits.preloader import Preloader
 from actors.visits.profile import ProfileActor, profile_actor
 from actors.visits.responses import VisitResponses
@@ -96,21 +98,21 @@ class Registry:
         max_links: int,
         max_unknown: int,
         entrances: Entrances | None = None,
-        click_quotas: ClickQuotas | None = None,
+        gate_parts: GateParts | None = None,
     ) -> None:
         self.paths: dict[bytes, VisitRoute] = {}
         self.profiles: dict[int, ProfileActor] = {}
         self.dispatcher = Dispatcher()
         self.click_ids = ClickIds()
         self.entrances = entrances or Entrances()
-        self.click_quotas = click_quotas or ClickQuotas()
+        self.gate_parts = gate_parts or GateParts(ClickQuotas(), PasswordChecks())
         self.refresh_limit = REFRESH_LIMIT
         self.links = 0
         self.preloader = Preloader(source, self._room, self._admit_following)
         self._source = source
         # Shared by all actors, one bound method too: there may be a million of them.
         self._parts_of_actor = (
-            responses, self.click_ids, self.entrances, self.click_quotas, self._refresh,
+            responses, self.click_ids, self.entrances, self.gate_parts, self._refresh,
         )  # fmt: skip
         self._max_links = max_links
         self._unknown: dict[bytes, int] = {}

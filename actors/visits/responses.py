@@ -9,10 +9,12 @@ class VisitResponses(NamedTuple):
 
     `redirect_tail(status, location)` raises ValueError for a location that no header may carry;
     `page_tail((title, body))` takes HTML; `visitor_cookie(value)` returns a header field;
-    `refusal_tail(status)` is of a page that says what is wrong.
+    `refusal_tail(status)` is of a page that says what is wrong;
+    `password_tail(wrong)` is of the form that asks for a link's password.
     """
 
     redirect_tail: Callable[[int, bytes], bytes]
     page_tail: Callable[[tuple[str, str]], bytes]
     visitor_cookie: Callable[[bytes], bytes]
     refusal_tail: Callable[[int], bytes]
+    password_tail: Callable[[bool], bytes]

@@ -39,6 +39,7 @@ from engine.operations.health import Component
 from engine.operations.metrics import Sample
 from engine.operations.settings import Settings
 from engine.visits.pseudonym import KEY_BYTES
+from storage.accounts.passwords import PasswordHasher
 from storage.clicks import metrics as journal_metrics
 from storage.clicks.hit_ids import recent_hit_ids
 from storage.clicks.journal import Journal
@@ -107,6 +108,7 @@ class Edge:
         self._watch = JournalWatch(lambda: [*self._shipper.states(), *self._orphans.states()])
         snapshots = PostgresSnapshotSource(database)
         self._click_quotas = PostgresClickQuotas(database)
+        self._passwords = PasswordHasher()
         self._poller = ChangePoller(snapshots, settings.poll_interval_ms / 1000)
         self._daily_keys = self._keys_of_days()
         self._entrances = Entrances(settings.max_entrances, self._daily_keys.pseudonymiser)
@@ -170,18 +172,23 @@ class Edge:
             *self._recording(),
             *self._profiles(),
             ChildSpec(name="click-ids", start=self._learn_click_ids),
-            ChildSpec(
-                name="click-quotas",
-                start=partial(
-                    self._registry.click_quotas.run, self._click_quotas, self._server.deliver
-                ),
-            ),
+            *self._gates(),
             ChildSpec(name="daily-keys", start=self._daily_keys.run),
             *self._remembering(),
             ChildSpec(name="geo", start=partial(watch_places, self._places, self._places_changed)),
             ChildSpec(name="server", start=self._serve_visitors),
             ChildSpec(name="hits", start=self._serve_hits),
             status_child(self._spec, lambda: self.tree, self.components, self.samples),
+        ]
+
+    def _gates(self) -> list[ChildSpec]:
+        """Return the actors that open links with a limit or a password."""
+        parts, deliver = self._registry.gate_parts, self._server.deliver
+        lease = partial(parts.click_quotas.run, self._click_quotas, deliver)
+        check = partial(parts.password_checks.run, self._passwords.check, deliver)
+        return [
+            ChildSpec(name="click-quotas", start=lease),
+            ChildSpec(name="link-passwords", start=check),
         ]
 
     def _recording(self) -> list[ChildSpec]:
@@ -300,7 +307,8 @@ class Edge:
             *self._orphans.samples(),
             *self._watch.samples(),
             *self._registry.samples(),
-            *self._registry.click_quotas.samples(),
+            *self._registry.gate_parts.click_quotas.samples(),
+            *self._registry.gate_parts.password_checks.samples(),
             *self._poller.samples(),
             *self._places.samples(self._spec.name),
             *self._daily_keys.samples(),

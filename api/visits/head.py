@@ -1,8 +1,9 @@
 """Request heads of visitors, parsed from a connection's bytes by llhttp. No socket, no await.
 
-The visitor server takes GET and HEAD without a body, nothing else, so nothing is left to smuggle: a request
-that has, or might have, a body is refused and its connection closed; bytes behind it are never read as a
-request.
+The visitor server takes GET and HEAD without a body, and a POST with a form of at most 4 KiB, whose length is
+stated once; nothing else, so nothing is left to smuggle: a request that has, or might have, another body is
+refused and its connection closed. A form is the connection's last request; bytes behind it, or behind a refused
+request, are never read as a request.
 
 There are two ways to read a head. The fast one is for the usual request of a browser: one whole
 `GET /… HTTP/1.1` head in one read. llhttp checks it without header callbacks (1.4 µs) and one regular
@@ -15,8 +16,8 @@ A request has one reading. Whatever bytes come, in whatever pieces, both ways ag
 
 - where a head ends: at its first blank line. The fast way takes bytes only if this line ends them, so it takes
   no field out of a body, a trailer or the next head;
-- what is served: GET or HEAD, HTTP/1.0 or 1.1, no body announced, one well-formed Host, no folded line, a
-  target that is a path or an http(s) URL. After anything else, no byte of the connection is read as a request;
+- what is served: GET or HEAD without a body, or POST with a form, HTTP/1.0 or 1.1, one well-formed Host, no
+  folded line, a target that is a path or an http(s) URL. After anything else, no byte of the connection is read as a request;
 - path and query: the target before and after its first `?`, bytes above 127 percent-encoded;
 - User-Agent, Referer and Accept-Language: the last field of the name, without blanks around it, cut to size;
 - what the last Sec-CH-UA, Sec-CH-UA-Mobile and Sec-CH-UA-Platform say beyond the user agent stands behind it
@@ -241,6 +242,14 @@ class HeadParser:
         self._examined = False
         self._head = None
 
+    def _with_form(self, head: VisitRequest) -> VisitRequest | None:
+        """Return a POST once its form has come. It is the connection's last request."""
+        end = self._head_bytes + head.form_bytes
+        if len(self._rest) < end:
+            return None
+        head.form = self._rest[self._head_bytes : end]
+        return head
+
     def _first_head(self) -> VisitRequest | RefusedHead | None:
         rest, start = self._rest, self._searched
         end = rest.find(b"\r\n\r\n", start)
@@ -251,7 +260,12 @@ class HeadParser:
         if size > self._max_bytes:
             return RefusedHead(431)
         if end >= 0:
-            return read_head(rest[:size], behind_proxies=self._behind_proxies)
+            head = read_head(rest[:size], behind_proxies=self._behind_proxies)
+            return (
+                head
+                if isinstance(head, RefusedHead) or not head.form_bytes
+                else self._with_form(head)
+            )
         if _METHOD.match(rest) is None or _BARE_BLANK_LINE.search(rest, start):
             # Not HTTP, or line ends that no head can end with: more bytes cannot repair it.
             return RefusedHead(400)

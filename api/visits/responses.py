@@ -32,8 +32,8 @@ _PAGES: Final = {
     ),
     505: ("HTTP version not supported", "This server speaks HTTP/1.1."),
 }
-REDIRECTS: Final = (301, 302, 307, 308)
-_STATUSES: Final = (200, *REDIRECTS, *_PAGES)
+REDIRECTS: Final = (301, 302, 303, 307, 308)
+_STATUSES: Final = (200, *REDIRECTS, 403, *_PAGES)
 
 
 def html(title: str, body: str) -> bytes:
@@ -53,6 +53,10 @@ _STYLE: Final = (
     "ul{list-style:none;padding:0}li{margin:.6rem 0}"
     "a{display:block;padding:.8rem 1rem;border:1px solid #c9c9d2;border-radius:.6rem;"
     "color:inherit;text-decoration:none;overflow-wrap:anywhere}a:hover,a:focus{border-color:#3d5afe}"
+    "label,input,button{display:block;font:inherit}label{margin:.6rem 0 .3rem}"
+    "input,button{box-sizing:border-box;width:100%;padding:.7rem 1rem;border:1px solid #8a8a94;"
+    "border-radius:.6rem;background:none;color:inherit}"
+    "button{margin-top:.8rem;background:#3d5afe;border-color:#3d5afe;color:#fff;cursor:pointer}"
     "@media(prefers-color-scheme:dark){body{background:#17171b;color:#ececf1}a{border-color:#44444d}}"
 )
 # Only this style is allowed, by its hash.
@@ -107,7 +111,9 @@ def visitor_cookie(value: bytes, *, secure: bool) -> bytes:
 def visit_responses(*, secure: bool) -> VisitResponses:
     """Return the functions that write responses for profile actors. `secure`: cookies are for HTTPS only."""
     cookie = partial(visitor_cookie, secure=secure)
-    return VisitResponses(redirect_tail, profile_page_tail, cookie, REFUSALS.__getitem__)
+    return VisitResponses(
+        redirect_tail, profile_page_tail, cookie, REFUSALS.__getitem__, password_tail
+    )
 
 
 def profile_page_tail(page: tuple[str, str]) -> bytes:
@@ -119,6 +125,22 @@ def profile_page_tail(page: tuple[str, str]) -> bytes:
     if "<img " in page[1]:
         tail = tail.replace(b"img-src 'self'", b"img-src 'self' https:", 1)
     return tail
+
+
+def password_tail(wrong: bool) -> bytes:
+    """Return the form that asks for a link's password, after its status line and date."""
+    remark = "<p role=alert>This password is not the right one.</p>\n" if wrong else ""
+    body = (
+        f"<h1>This link asks for a password</h1>\n{remark}<form method=post>\n"
+        "<label for=password>Password</label>\n<input id=password name=password type=password "
+        "autocomplete=current-password maxlength=200 required autofocus>\n"
+        "<button>Open the link</button>\n</form>"
+    )
+    tail = page_tail(
+        html("Password", body), b"Cache-Control: no-store\r\nX-Robots-Tag: noindex\r\n"
+    )
+    # Browsers apply form-action to the redirect that follows, too, and that leads anywhere.
+    return tail.replace(b"form-action 'none'; ", b"")
 
 
 def _refusal(status: int) -> bytes:

@@ -21,15 +21,14 @@ from collections.abc import Callable
 from os import read  # looked up once: it runs for every request
 from typing import Final
 
-from actors.visits.link_gate import UNDECIDED, ClosedResponse
 from actors.visits.registry import Found, Registry
 from actors.visits.route import VisitRoute
 from api.visits.client_resolver import ClientResolver
 from api.visits.connection import IN, VisitorConnection
 from api.visits.connection_set import ConnectionSet
 from api.visits.connection_shares import ConnectionShares
-from api.visits.counters import VisitCounters
 from api.visits.elsewhere import FIXED, PIXEL, record_hit
+from api.visits.gated_answers import GatedAnswers
 from api.visits.head import HeadParser
 from api.visits.head_memory import HeadMemory
 from api.visits.limits import VisitRateLimiter
@@ -47,11 +46,10 @@ from engine.visits.request import ClientInfo, Visit, VisitRequest
 BATCH: Final = 64
 READ_BYTES: Final = 16 * 1024
 MAX_UNSENT_BYTES: Final = 64 * 1024  # and one response more
-WAIT_LIMIT_S: Final = 5.0
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 
-class VisitorServer(VisitCounters):
+class VisitorServer(GatedAnswers):
     """`descriptor` and `on_readable` go to the host loop's `add_reader`; call `sweep` once a second."""
 
     def __init__(
@@ -300,7 +298,7 @@ class VisitorServer(VisitCounters):
         if route is None:
             self._answer_cold(connection, request)
         else:
-            self._answer_route(connection, request, route)
+            self._answer_found(connection, request, route)
 
     def _limit(self, connection: VisitorConnection, request: VisitRequest) -> bool:
         """Refuse a request over its client's rate limit. Returns whether it was refused."""
@@ -333,9 +331,11 @@ class VisitorServer(VisitCounters):
             classification = PREFETCH_RECORDED
         client = connection.client or self._resolve_client(connection, request)
         status, gate = route.status, route.gate
-        if gate is not None and (closed := gate.closed(self._now_us, classification)) is not None:
-            self._answer_closed(connection, request, route, closed)
-            return
+        if gate is not None:
+            closed = gate.closed(request, self._now_us, classification)
+            if closed is not None:
+                self._answer_closed(connection, request, route, closed)
+                return
         tail, record = route.actor.visit(
             route, Visit(request, client, classification, self._now_us, self._pseudonymiser)
         )
@@ -350,25 +350,13 @@ class VisitorServer(VisitCounters):
             response = without_body(response)
         self._responses.append((connection, response))
 
-    def _answer_closed(
-        self,
-        connection: VisitorConnection,
-        request: VisitRequest,
-        route: VisitRoute,
-        closed: ClosedResponse,
-    ) -> None:
-        """Answer a visit to a link that leads nowhere, or let it wait for a click of the link's limit."""
-        if closed is UNDECIDED:
-            assert route.gate is not None
-            self._let_wait(connection, request, waits=route.gate.wait(connection, route))
-            return
-        self.closed += 1
-        self._respond(connection, *closed, request.head_only, close=not request.keep_alive)
-
     def _answer_found(
         self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute
     ) -> None:
         """Answer a path that was looked up: a visit of the route, or a hit that a pixel reports."""
+        if request.form_bytes and request.password_is_right is None:
+            self._answer_form(connection, request, route)
+            return
         if hit_subject(request.path) is None:
             self._answer_route(connection, request, route)
             return
@@ -395,16 +383,6 @@ class VisitorServer(VisitCounters):
             self._refuse(connection, 404, request.head_only, close=close)
         else:
             self._let_wait(connection, request, waits=self._registry.wait(path, connection))
-
-    def _let_wait(
-        self, connection: VisitorConnection, request: VisitRequest, *, waits: bool
-    ) -> None:
-        """Keep a request until deliver(), or refuse it as too many wait."""
-        if waits:
-            connection.waiting = request
-            connection.deadline = self._now + WAIT_LIMIT_S
-        else:
-            self._refuse(connection, 503, request.head_only, close=not request.keep_alive)
 
     def deliver(self, results: list[Found], available: bool) -> None:
         """Answer connections that waited: the registry's finder returns them, each with its route or None.

@@ -24,6 +24,11 @@ _RAW_TARGET: Final = re.compile(rb"[A-Z]+ +(/[^ \r\n]*) +HTTP/1\.[01]\r\n").matc
 _RAW_BYTE: Final = re.compile(rb"[\x80-\xff]")
 
 
+# A form of a page of ours, such as a link's password.
+MAX_FORM_BYTES: Final = 4096
+_FORM_TYPE: Final = re.compile(rb"application/x-www-form-urlencoded[ \t]*(?:;.*)?", re.IGNORECASE)
+
+
 class RefusedHead(msgspec.Struct, gc=False, frozen=True):
     """Bytes that the server refuses: send `status` and close."""
 
@@ -101,7 +106,8 @@ def read_head(head: bytes, *, behind_proxies: bool) -> VisitRequest | RefusedHea
         events.parser = None  # otherwise the two would be a reference cycle
     method, version = parser.get_method(), parser.get_http_version()
     head_only = method == b"HEAD"
-    status = _refusal_status(method, version, events)
+    form_bytes = _form_bytes(events.fields) if method == b"POST" else 0
+    status = _refusal_status(method, version, events, form_bytes)
     if status:
         return RefusedHead(status, head_only)
     form = _origin_form(events.url)
@@ -123,12 +129,29 @@ def read_head(head: bytes, *, behind_proxies: bool) -> VisitRequest | RefusedHea
         events.last(b"referer")[:MAX_REFERRER_BYTES],
         events.last(b"accept-language")[:MAX_LANGUAGE_BYTES],
         head_only,
-        version == "1.1" and events.keep_alive,
+        version == "1.1" and events.keep_alive and not form_bytes,
         events.prefetch,
         b", ".join(events.fields.get(b"x-forwarded-for", ())) if behind_proxies else b"",
         KNOWN_HOSTS.get(host) or parse_host(host) or b"",
         visitor_cookie(head) if b"wp_v=" in head else b"",
+        form_bytes,
     )
+
+
+def _form_bytes(fields: dict[bytes, list[bytes]]) -> int:
+    """Return the length of the form that a POST announces; 0 for what is no form, or a longer one."""
+    types, lengths = fields.get(b"content-type", ()), fields.get(b"content-length", ())
+    if (
+        len(types) != 1
+        or len(lengths) != 1
+        or b"transfer-encoding" in fields
+        or b"upgrade" in fields
+    ):
+        return 0
+    if _FORM_TYPE.fullmatch(types[0]) is None or not lengths[0].isdigit() or len(lengths[0]) > 9:
+        return 0
+    length = int(lengths[0])
+    return length if length <= MAX_FORM_BYTES else 0
 
 
 def _with_ascii_target(head: bytes) -> bytes:
@@ -148,7 +171,7 @@ def _percent_encoded(byte: re.Match[bytes]) -> bytes:
     return b"%%%02X" % byte[0][0]
 
 
-def _refusal_status(method: bytes, version: str, events: _Events) -> int:
+def _refusal_status(method: bytes, version: str, events: _Events, form_bytes: int) -> int:
     """Return the status to refuse a head with; 0 when it is acceptable so far."""
     if version not in ("1.0", "1.1"):
         return 505
@@ -157,6 +180,8 @@ def _refusal_status(method: bytes, version: str, events: _Events) -> int:
         return 400
     if hosts and _HOST.fullmatch(hosts[0]) is None:
         return 400
+    if form_bytes:
+        return 0
     if method not in (b"GET", b"HEAD"):
         return 405
     return 0 if events.complete and not _announces_body(events.fields) else 413

@@ -20,6 +20,9 @@ class VisitRequest(msgspec.Struct, gc=False):
     forwarded_for: bytes = b""  # only read behind trusted proxies
     host: bytes = b""
     cookie: bytes = b""  # the value of `wp_v`; empty when the visitor sent none
+    form_bytes: int = 0  # of a POST with a form: the length of its body
+    form: bytes = b""  # that body
+    password_is_right: bool | None = None  # None: the visitor has given none
 
 
 class ClientInfo(msgspec.Struct, gc=False, frozen=True):

@@ -17,6 +17,7 @@ class EdgeLink(msgspec.Struct, frozen=True, gc=False):
     short: bool
     click_id: bool = False
     options: LinkOptions | None = None
+    password_hash: str | None = None
 
 
 class PageLink(msgspec.Struct, frozen=True, gc=False):

@@ -34,6 +34,7 @@ def snapshot(entry: MemoryProfile, complete: bool, links: Iterable[Link]) -> Sna
             link.short,
             link.click_id,
             options_of(link),
+            link.password,
         )
         for link in sorted(links, key=lambda link: link.id)
     ]

@@ -247,6 +247,7 @@ def _edge_link(row: asyncpg.Record) -> EdgeLink:
         row["short"],
         row["click_id"],
         unpack_options(row["options"]),
+        row["password_hash"],
     )
 
 

@@ -7,6 +7,8 @@ _METHODS: Final = (b"GET",) * 12 + (
     b"HEAD",
     b"HEAD",
     b"POST",
+    b"POST",
+    b"POST",
     b"OPTIONS",
     b"get",
     b"CONNECT",
@@ -59,7 +61,10 @@ _HINTS: Final = (
     b'sec-ch-ua-platform:"Chrome OS" \t', b"sec-CH-ua-platform: Linux", b"Sec-CH-UA-Mobile: ?1 ",
     b"sec-ch-ua-mobile: ?0", b'Sec-CH-UA: "HeadlessChrome";v="1"\r\nSec-CH-UA: "Vivaldi";v="1"',
 )  # fmt: skip
+_FORM: Final = b"Content-Type: application/x-www-form-urlencoded\r\n"
 _FRAMING: Final = (
+    _FORM + b"Content-Length: %d", _FORM + b"Content-Length: %d", _FORM.lower() + b"content-length: %d",
+    _FORM + b"Content-Length: 5000", _FORM + b"Content-Length: 0%d", _FORM + b"Transfer-Encoding: chunked",
     b"Content-Length: %d", b"content-length:%d", b"Content-Length: 0", b"Content-Length: 00",
     b"Content-Length: +%d", b"Content-Length: %d, %d", b"Content-Length: %d\r\nContent-Length: %d",
     b"Transfer-Encoding: chunked", b"transfer-encoding: Chunked",
@@ -123,8 +128,11 @@ def _message(random: Random) -> bytes:
         fields.append(random.choice(_OTHERS))
     if random.random() < 0.2:
         fields += random.choices(_HINTS, k=random.randrange(1, 5))
-    body = b""
-    if random.random() < 0.2:
+    body, is_form = b"", random.random() < 0.06
+    if is_form:
+        body = b"".join(random.choices(_BLOCKS, k=random.randrange(1, 6)))
+        fields.append((_FORM + b"Content-Length: %d") % len(body))
+    elif random.random() < 0.2:
         body = b"".join(random.choices(_BLOCKS, k=random.randrange(6)))
         framing = random.choice(_FRAMING)
         fields.append(framing.replace(b"%d", b"%d" % len(body)))
@@ -134,7 +142,8 @@ def _message(random: Random) -> bytes:
     method, version = random.choice(_METHODS), random.choice(_VERSIONS)
     line = b"%b %b %b" % (method, random.choice(_TARGETS), version)
     if usual:
-        line = b"GET %b HTTP/1.1" % random.choice(_USUAL_TARGETS)
+        method = b"POST" if is_form else b"GET"
+        line = b"%b %b HTTP/1.1" % (method, random.choice(_USUAL_TARGETS))
         return b"\r\n".join((line, *fields, b"", body))
     head = b"".join([part + random.choice(_LINE_ENDS) for part in (line, *fields)])
     return head + random.choice(_BLANK_LINES) + body

@@ -36,6 +36,7 @@ class _Message:
     fields: list[Field] = field(default_factory=list)
     has_head: bool = False
     has_more: bool = False  # a body, a chunk or a trailer
+    body: bytes = b""
     ended: bool = False
     keep_alive: bool = False
 
@@ -77,6 +78,7 @@ class _Callbacks:
 
     def on_body(self, body: bytes) -> None:
         self.messages[-1].has_more = True
+        self.messages[-1].body += body
 
     def on_chunk_header(self) -> None:
         self.messages[-1].has_more = True
@@ -90,7 +92,7 @@ def read(data: bytes, *, behind_proxies: bool) -> Reading:
     """Read all requests of a connection whose client has sent `data`."""
     requests: list[VisitRequest] = []
     for message in _messages(data):
-        if not message.has_head:
+        if not message.has_head or (_is_form(message) and not message.ended):
             return Reading(requests, False)
         request = _request(message, behind_proxies)
         if request is None:
@@ -141,13 +143,9 @@ def _feed_bytes(callbacks: _Callbacks, data: bytes) -> None:
 def _request(message: _Message, behind_proxies: bool) -> VisitRequest | None:
     """Return the request that a message is; None when it must be refused."""
     hosts = message.values(b"host")
-    lengths = message.values(b"content-length")
     if (
-        message.method not in (b"GET", b"HEAD")
-        or message.version not in ("1.0", "1.1")
-        or message.has_more
-        or message.values(b"transfer-encoding")
-        or any(int(length) for length in lengths)
+        message.version not in ("1.0", "1.1")
+        or not (_is_form(message) or _has_no_body(message))
         or len(hosts) > 1
         or (message.version == "1.1" and not hosts)
     ):
@@ -173,11 +171,34 @@ def _request(message: _Message, behind_proxies: bool) -> VisitRequest | None:
         message.last(b"referer", MAX_REFERRER_BYTES),
         message.last(b"accept-language", MAX_LANGUAGE_BYTES),
         message.method == b"HEAD",
-        message.version == "1.1" and message.keep_alive,
+        message.version == "1.1" and message.keep_alive and not _is_form(message),
         any(is_prefetch(name.decode(), value.decode("latin-1")) for name, value in message.fields),
         b", ".join(message.values(b"x-forwarded-for")) if behind_proxies else b"",
         re.sub(rb":[0-9]*\Z", b"", host).lower().rstrip(b"."),
         _visitor_cookie(message.values(b"cookie")),
+        len(message.body),
+        message.body,
+    )
+
+
+def _has_no_body(message: _Message) -> bool:
+    return (
+        message.method in (b"GET", b"HEAD")
+        and not message.has_more
+        and not message.values(b"transfer-encoding")
+        and not any(int(length) for length in message.values(b"content-length"))
+    )
+
+
+def _is_form(message: _Message) -> bool:
+    types, lengths = message.values(b"content-type"), message.values(b"content-length")
+    return (
+        message.method == b"POST"
+        and len(types) == len(lengths) == 1
+        and types[0].split(b";")[0].strip().lower() == b"application/x-www-form-urlencoded"
+        and 0 < int(lengths[0]) <= 4096
+        and not message.values(b"transfer-encoding")
+        and not message.values(b"upgrade")
     )
 
 

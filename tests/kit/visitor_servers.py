@@ -22,9 +22,11 @@ from engine.clicks import journal_format
 from engine.clicks.click import Click
 from engine.operations.settings import Settings
 from engine.visits.pseudonym import Pseudonymiser
+from storage.accounts.passwords import PasswordHasher
 from storage.visits.memory_click_quotas import MemoryClickQuotas
 from storage.visits.memory_geo import MemoryPlaceLookup
 from tests.kit.delayed_profiles import DelayedProfiles
+from tests.kit.stores import FAST
 
 FAIL_S = 20
 HEAD_S, IDLE_S = 10.0, 65.0
@@ -207,7 +209,9 @@ async def served_edge(
         nursery.start_soon(partial(edge.registry.find, edge.server.deliver))
         nursery.start_soon(edge.registry.dispatcher.run_one)
         quotas = MemoryClickQuotas(edge.profiles.click_limit)
-        nursery.start_soon(edge.registry.click_quotas.run, quotas, edge.server.deliver)
+        nursery.start_soon(edge.registry.gate_parts.click_quotas.run, quotas, edge.server.deliver)
+        checks = edge.registry.gate_parts.password_checks
+        nursery.start_soon(checks.run, PasswordHasher(FAST).check, edge.server.deliver)
         loop.add_reader(edge.server.descriptor, edge.server.on_readable)
         try:
             yield edge

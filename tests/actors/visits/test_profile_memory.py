@@ -10,6 +10,8 @@ from trio.testing import MockClock
 from actors.visits.click_ids import ClickIds
 from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
+from actors.visits.link_gate import GateParts
+from actors.visits.password_checks import PasswordChecks
 from actors.visits.profile import ProfileActor, profile_actor
 from api.visits.responses import visit_responses
 from engine.experiments.experiment import EdgeExperiment, Experiment, Variant
@@ -75,7 +77,12 @@ def _actor_with_a_page_experiment() -> ProfileActor:
         experiments=(EdgeExperiment(experiment, bytes(range(32))),),
     )  # fmt: skip
     actor = profile_actor(
-        snapshot, visit_responses(secure=False), ClickIds(), Entrances(), ClickQuotas(), _no_refresh
+        snapshot,
+        visit_responses(secure=False),
+        ClickIds(),
+        Entrances(),
+        GateParts(ClickQuotas(), PasswordChecks()),
+        _no_refresh,
     )
     actor.add(snapshot.links)
     return actor

@@ -71,6 +71,11 @@ def with_length(body: bytes) -> bytes:
     return PLAIN % (b"Content-Length: %d\r\n" % len(body)) + body
 
 
+def form(length: bytes, rest: bytes, type_: bytes = b"application/x-www-form-urlencoded") -> bytes:
+    head = PLAIN % b"Content-Type: %b\r\nContent-Length: %b\r\n" % (type_, length)
+    return head.replace(b"GET", b"POST") + rest
+
+
 def chunked(rest: bytes) -> bytes:
     return PLAIN % b"Transfer-Encoding: chunked\r\n" + rest
 
@@ -91,6 +96,22 @@ CORPUS = {
     "trailers and a request": chunked(b"0\r\n" + FORGED + b"\r\n") + NEXT,
     "broken chunk": chunked(b"+5\r\nhello\r\n0\r\n\r\n"),
     "length and chunks": chunked(b"0\r\n\r\n").replace(b"Host", b"Content-Length: 3\r\nHost"),
+    "form": form(b"10", b"password=x"),
+    "form and a request": form(b"10", b"password=x" + NEXT),
+    "form that is a request": form(b"%d" % len(NEXT), NEXT + NEXT),
+    "form of blank lines": form(b"8", b"\r\n" * 4 + FORGED),
+    "form that is unfinished": form(b"10", b"pass"),
+    "form that is too long": form(b"4097", b"a" * 4097),
+    "form of the longest": form(b"4096", b"a" * 4096 + NEXT),
+    "form without bytes": form(b"0", b"" + NEXT),
+    "form of another type": form(b"1", b"a", b"text/plain"),
+    "form with parameters": form(b"1", b"a", b"Application/X-WWW-Form-urlencoded ; charset=utf-8"),
+    "form and chunks": form(b"1", b"a").replace(b"Host", b"Transfer-Encoding: chunked\r\nHost"),
+    "form with two lengths": form(b"1\r\nContent-Length: 1", b"a"),
+    "form with a signed length": form(b"+1", b"a"),
+    "form and an upgrade": form(b"1", b"a").replace(b"Host", b"Connection: upgrade\r\nUpgrade: x\r\nHost"),
+    "form of 1.0": form(b"1", b"a").replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "pipelined before a form": PLAIN % b"" + form(b"1", b"a") + NEXT,
     "pipelined": PLAIN % b"" * 3 + NEXT,
     "pipelined with empty lines": b"\r\n\r\n" + PLAIN % b"" + b"\r\n" + NEXT + b"\r\n\r\n",
     "pipelined behind a close": PLAIN % b"Connection: close\r\n" + NEXT,

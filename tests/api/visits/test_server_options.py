@@ -7,7 +7,9 @@ import pytest
 
 from engine.links.options import Utm
 from engine.links.rules import LinkRule, RuleConditions
+from storage.accounts.passwords import PasswordHasher
 from tests.kit.hosted import hosted_run
+from tests.kit.stores import FAST
 from tests.kit.visitor_servers import Response, ServedEdge, get, served_edge
 
 pytestmark = pytest.mark.trio(run=hosted_run)
@@ -124,3 +126,72 @@ async def test_a_limit_of_one_passes_one_visitor(edge: ServedEdge) -> None:
     assert [click.classification & 7 for click in edge.journal.clicks if click].count(5) == 1
     assert len(edge.journal.clicks) == 2  # one is of the HEAD, which counts for nothing
     assert (await visit(edge, b"/once")).status == 410
+
+
+def password_form(path: bytes, body: bytes, *headers: bytes) -> bytes:
+    length = b"Content-Length: %d" % len(body)
+    type_ = b"Content-Type: application/x-www-form-urlencoded"
+    return get(path, type_, length, *headers, method=b"POST") + body
+
+
+async def protected(edge: ServedEdge, **fields: object) -> None:
+    profile_id = await edge.profiles.add_profile("shop", "open")
+    hashed = await PasswordHasher(FAST).hash("open sesame")
+    await edge.profiles.add_link(profile_id, "cave", "", password=hashed, status=301, **fields)
+
+
+async def post(edge: ServedEdge, path: bytes, body: bytes, *headers: bytes) -> Response:
+    visitor = await edge.visitor()
+    response = await visitor.request(password_form(path, body, *headers))
+    assert response.closes
+    return response
+
+
+async def test_a_protected_link_asks_for_its_password(edge: ServedEdge) -> None:
+    await protected(edge)
+    asked = await visit(edge, b"/cave")
+    assert (asked.status, asked.headers["cache-control"]) == (200, "no-store")
+    assert b"<form method=post>" in asked.body
+    assert b"cave.example" not in asked.body
+    assert "form-action" not in asked.headers["content-security-policy"]
+    wrong = await post(edge, b"/cave", b"password=open+barley")
+    assert wrong.status == 403
+    assert b"not the right one" in wrong.body
+    assert edge.journal.clicks == []
+    right = await post(edge, b"/shop/cave", b"password=open%20sesame")
+    assert (right.status, right.location) == (303, "https://cave.example/")
+    assert len(edge.journal.clicks) == 1
+    for body in (b"", b"x=1", b"password=open+sesame&password=x", b"&".join([b"a"] * 50)):
+        assert (await post(edge, b"/cave", body or b"=")).status == 403
+
+
+async def test_a_form_that_nothing_asked_for_is_refused(edge: ServedEdge) -> None:
+    await protected(edge)
+    for path in (b"/open", b"/@shop", b"/shop/open"):
+        assert (await post(edge, path, b"password=x")).status == 405
+    assert (await post(edge, b"/none", b"password=x")).status == 404
+    assert edge.journal.clicks == []
+
+
+async def test_attempts_are_limited(edge: ServedEdge) -> None:
+    await protected(edge)
+    statuses = [(await post(edge, b"/cave", b"password=%d" % n)).status for n in range(11)]
+    assert statuses == [403] * 10 + [429]
+    assert (await post(edge, b"/cave", b"password=open+sesame")).status == 429
+
+
+async def test_a_password_and_a_limit_go_together(edge: ServedEdge) -> None:
+    await protected(edge, click_limit=1)
+    assert (await visit(edge, b"/cave")).status == 200
+    assert (await post(edge, b"/cave", b"password=no")).status == 403
+    assert (await post(edge, b"/cave", b"password=open+sesame")).status == 303
+    assert (await post(edge, b"/cave", b"password=open+sesame")).status == 410
+
+
+async def test_bytes_behind_a_form_are_no_request(edge: ServedEdge) -> None:
+    await protected(edge)
+    visitor = await edge.visitor()
+    await visitor.send(password_form(b"/cave", b"password=open+sesame") + get(b"/open"))
+    assert (await visitor.response()).status == 303
+    assert await visitor.is_closed()
+    assert len(edge.journal.clicks) == 1

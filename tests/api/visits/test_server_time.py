@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from api.visits import connection_set, server
+from api.visits import connection_set, gated_answers
 from tests.kit.hosted import hosted_run
 from tests.kit.visitor_servers import HEAD_S, IDLE_S, get, raw_send, served_edge, shop, unfinished
 
@@ -68,7 +68,7 @@ async def test_a_cold_response_that_takes_too_long_is_503() -> None:
         visitor = await edge.visitor()
         await visitor.send(get(b"/far/x"))
         await edge.profiles.wait_until_held()
-        edge.advance(server.WAIT_LIMIT_S - 0.1)
+        edge.advance(gated_answers.WAIT_LIMIT_S - 0.1)
         await visitor.send(get(b"/shop/a"))  # waits behind, and buys the first no time
         (connection,) = edge.server._connections.by_descriptor.values()
         await edge.until(lambda: connection.has_request)

@@ -1,0 +1,79 @@
+"""Answers to visits of links with a gate: closed ones, those with a limit, and those with a password."""
+
+from abc import abstractmethod
+from typing import Final
+
+from actors.visits.link_gate import UNDECIDED, ClosedResponse
+from actors.visits.route import VisitRoute
+from api.visits.connection import VisitorConnection
+from api.visits.counters import VisitCounters
+from engine.visits.hit import hit_subject
+from engine.visits.request import ClientInfo, VisitRequest
+
+WAIT_LIMIT_S: Final = 5.0
+
+
+class GatedAnswers(VisitCounters):
+    """The part of a visitor server that answers for gates."""
+
+    _now: float
+
+    @abstractmethod
+    def _refuse(
+        self, connection: VisitorConnection, status: int, head_only: bool, *, close: bool
+    ) -> None:
+        """Send the page of an error."""
+
+    @abstractmethod
+    def _respond(
+        self,
+        connection: VisitorConnection,
+        status: int,
+        tail: bytes,
+        head_only: bool,
+        *,
+        close: bool,
+    ) -> bool:
+        """Send what is no visit's response. Returns whether it is the connection's last."""
+
+    @abstractmethod
+    def _resolve_client(self, connection: VisitorConnection, request: VisitRequest) -> ClientInfo:
+        """Return the client of a request whose connection does not know it."""
+
+    def _answer_closed(
+        self,
+        connection: VisitorConnection,
+        request: VisitRequest,
+        route: VisitRoute,
+        closed: ClosedResponse,
+    ) -> None:
+        """Answer a visit to a link that leads nowhere, or let it wait for a click of the link's limit."""
+        if closed is UNDECIDED:
+            assert route.gate is not None
+            self._let_wait(connection, request, waits=route.gate.wait(connection, route))
+            return
+        self.closed += 1
+        self._respond(connection, *closed, request.head_only, close=not request.keep_alive)
+
+    def _answer_form(
+        self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute
+    ) -> None:
+        """Have a form's password checked, or refuse a form that nothing asked for."""
+        client = connection.client or self._resolve_client(connection, request)
+        status = 405
+        if route.gate is not None and hit_subject(request.path) is None:
+            status = route.gate.check_password(connection, route, request, client)
+        if status:
+            self._refuse(connection, status, False, close=True)
+        else:
+            self._let_wait(connection, request, waits=True)
+
+    def _let_wait(
+        self, connection: VisitorConnection, request: VisitRequest, *, waits: bool
+    ) -> None:
+        """Keep a request until deliver(), or refuse it as too many wait."""
+        if waits:
+            connection.waiting = request
+            connection.deadline = self._now + WAIT_LIMIT_S
+        else:
+            self._refuse(connection, 503, request.head_only, close=not request.keep_alive)
