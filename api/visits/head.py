@@ -17,7 +17,8 @@ A request has one reading. Whatever bytes come, in whatever pieces, both ways ag
 - where a head ends: at its first blank line. The fast way takes bytes only if this line ends them, so it takes
   no field out of a body, a trailer or the next head;
 - what is served: GET or HEAD without a body, or POST with a form, HTTP/1.0 or 1.1, one well-formed Host, no
-  folded line, a target that is a path or an http(s) URL. After anything else, no byte of the connection is read as a request;
+  folded line, a target that is a path or an http(s) URL. After anything else, no byte of the connection is
+  read as a request;
 - path and query: the target before and after its first `?`, bytes above 127 percent-encoded;
 - User-Agent, Referer and Accept-Language: the last field of the name, without blanks around it, cut to size;
 - what the last Sec-CH-UA, Sec-CH-UA-Mobile and Sec-CH-UA-Platform say beyond the user agent stands behind it
