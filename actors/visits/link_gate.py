@@ -105,13 +105,17 @@ class LinkGate:
     ) -> ClosedResponse | None:
         """Return the response of a closed link, None while it is open, and UNDECIDED if the visitor has to wait
         for a click of the link's limit. With a limit, a visitor who may pass takes a click of it."""
-        if self._until_us is not None and at_us >= self._until_us:
-            return self._over
-        if self._paused or at_us < self._from_us:
-            return self._early
+        if (closed := self.closed_at(at_us)) is not None:
+            return closed
         if self.password_hash is not None and not request.password_is_right:
             return self._form if request.password_is_right is None else self._wrong
         return None if self._permit is None else self._taken(self._permit, classification)
+
+    def closed_at(self, at_us: int) -> ClosedResponse | None:
+        """Return the response of a link that is paused or outside its time."""
+        if self._until_us is not None and at_us >= self._until_us:
+            return self._over
+        return self._early if self._paused or at_us < self._from_us else None
 
     def _taken(self, permit: ClickPermit, classification: int) -> ClosedResponse | None:
         visitor_class = classification & CLASS_MASK

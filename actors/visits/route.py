@@ -6,7 +6,6 @@ import msgspec
 
 from actors.visits.link_gate import LinkGate
 from actors.visits.variants import LinkExperiments, VariantDestination
-from engine.clicks.click import VisitorClass
 from engine.clicks.record_layout import pack_ids
 from engine.visits.edge_assignment import VariantAssigner
 from engine.visits.request import Visit
@@ -71,6 +70,4 @@ class VisitRoute(msgspec.Struct, gc=False, eq=False):
 
 def is_closed(route: VisitRoute, at_us: int) -> bool:
     """Return whether the route's link is closed at a Unix time in microseconds. Takes no click of its limit."""
-    if route.gate is None:
-        return False
-    return route.gate.closed(at_us, VisitorClass.HEAD) is not None
+    return route.gate is not None and route.gate.closed_at(at_us) is not None
