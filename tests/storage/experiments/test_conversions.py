@@ -301,6 +301,10 @@ async def test_an_order_under_two_clicks_is_one_but_for_claims_of_the_script(sho
     first = hook_order(running, 1, "1", "10")
     assert await receive(first) == ("attributed", False)
     assert await receive(hook_order(running, 2, "1", "11")) == ("attributed", True)
+    unexposed = hook_order(running, 1, "0", "5")
+    unexposed = unexposed._replace(click=unexposed.known_click._replace(experiment_id=0))
+    assert await receive(unexposed) == ("unexposed", False)
+    assert await receive(hook_order(running, 2, "0", "6")) == ("unexposed", True)
     many = [hook_order(running, n, "2", "20") for n in (3, 4)]
     assert await report(shop, running, *many) == [("attributed", False), ("attributed", True)]
     assert await receive(hook_order(running, 9, "2", "20")) == ("attributed", True)
@@ -312,7 +316,7 @@ async def test_an_order_under_two_clicks_is_one_but_for_claims_of_the_script(sho
     assert await receive(hook_order(running, 7, "3", "31")) == ("attributed", True)
     assert await receive(hook_order(running, 7, "4", "40")) == ("attributed", False)
     assert await values_of(shop, running) == [
-        ("1", "10.00", "hook"), ("2", "20.00", "api"), ("3", "30.00", "hook"),
+        ("1", "10.00", "hook"), ("0", "5.00", "hook"), ("2", "20.00", "api"), ("3", "30.00", "hook"),
         ("4", "0.01", "script"), ("4", "40.00", "hook"),
     ]  # fmt: skip
 

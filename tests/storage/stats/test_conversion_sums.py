@@ -61,7 +61,7 @@ def random_world(
         order = dice.choice(orders)
         kind = cast(RefundKind, dice.choice(REFUND_KINDS))
         at = order.at + dice.randrange(5) * HOUR
-        value = dice.choice(["3", "8"] + ["-3"] * (kind == "amount"))
+        value = dice.choice(["3", "8", "30"] + ["-3"] * (kind == "amount"))
         refunds.append(refund_of(order.draft.order_id, at, str(number), kind, value))
     return clicks, orders, refunds
 
