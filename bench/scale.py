@@ -140,6 +140,7 @@ def modelled(plan: ScaleOptions, model: Model, folds: fold_plan.FoldMeasurements
             "workers": carried.deployment.workers,
             "postgres_cores": carried.deployment.postgres_cores,
             "redis_nodes": carried.deployment.redis_nodes,
+            "log_mb_per_s": round(carried.deployment.wal_bytes_per_s / 1e6, 1),
             **_rounded(carried.outcome._asdict()),
         },
         "limits": [_rounded(limit._asdict()) for limit in limits],

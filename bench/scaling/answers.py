@@ -62,12 +62,14 @@ def carrier(model: Model, traffic: str, rate: float, edges: int, *, seconds: flo
     worker_s = model.costs.worker.of(content) / MIXED_CLICKS + prices.settle_worker_s
     postgres_s = model.costs.postgres.of(content) / MIXED_CLICKS + prices.settle_postgres_s
     workers = max(1, math.ceil(rate * worker_s / TARGET_BUSY))
-    cores = max(1, math.ceil((rate * postgres_s + idle_cores(model, traffic, edges)) / TARGET_BUSY))
+    cores = max(1, math.ceil((rate * postgres_s + idle_cores(model, edges)) / TARGET_BUSY))
+    wal = rate * model.costs.wal.of(content) / MIXED_CLICKS / TARGET_BUSY
     nodes = max(1, math.ceil(rate * 2 * prices.redis_s / TARGET_BUSY))
     for _ in range(TRIES):
         plan = Deployment(
             edges=edges, workers=workers, clicks_per_s=rate, postgres_cores=cores,
-            redis_nodes=nodes, wal_bytes_per_s=model.wal_bytes_per_s, seconds=seconds, warm_up_s=seconds / 3,
+            redis_nodes=nodes, wal_bytes_per_s=max(model.wal_bytes_per_s, wal), seconds=seconds,
+            warm_up_s=seconds / 3,
         )  # fmt: skip
         outcome = simulate(plan, prices)
         if outcome.clicks_per_s >= KEPT_UP * rate and outcome.fresh_p99_s <= FRESH_S:
@@ -94,7 +96,7 @@ def limits(model: Model, traffic: str, edges: int, postgres_cores: int) -> list[
             postgres_cores / postgres_s, "more cores; beyond them a second database",
         ),
         Limit(
-            f"its log at {model.wal_bytes_per_s / 1e6:,.0f} MB/s",
+            f"Postgres' log at {model.wal_bytes_per_s / 1e6:,.0f} MB/s",
             model.wal_bytes_per_s / wal, "a faster disk for the log; beyond it a second database",
         ),
     ]  # fmt: skip
@@ -103,9 +105,11 @@ def limits(model: Model, traffic: str, edges: int, postgres_cores: int) -> list[
     return sorted(rows, key=lambda limit: limit.clicks_per_s)
 
 
-def idle_cores(model: Model, traffic: str, edges: int) -> float:
-    """Return the cores of Postgres that polls of edges take while nothing comes, at most: a whole engine's."""
-    return edges * model.engine[traffic].idle_postgres if traffic in model.engine else 0.0
+def idle_cores(model: Model, edges: int) -> float:
+    """Return the cores of Postgres that polls of edges take, at most: an idle engine's for each."""
+    return (
+        edges * sum(run.idle_postgres for run in model.engine.values()) / max(1, len(model.engine))
+    )
 
 
 def life_wal(life: LifeCosts | None) -> float:
@@ -171,18 +175,19 @@ def sentences(
 ) -> list[str]:
     """Say it in words."""
     plan, outcome = carried.deployment, carried.outcome
-    shared = [row for row in rows if row.part.startswith(("one Postgres", "its log"))]
+    shared = [row for row in rows if row.part.startswith(("one Postgres", "Postgres' log"))]
     first = rows[0] if not shared else min(shared, key=lambda row: row.clicks_per_s)
     return [
         f"{plan.edges} edges and {plan.clicks_per_s:,.0f} clicks/s ({traffic} traffic) are "
         f"{'carried' if carried.keeps_up else 'not carried'} by {plan.workers} workers and "
-        f"{plan.redis_nodes} nodes of Redis, a core each, and one Postgres of {plan.postgres_cores} cores: "
-        f"{outcome.clicks_per_s:,.0f} clicks/s counted, visible after {outcome.fresh_p50_s:.2f} s "
-        f"(median) and {outcome.fresh_p99_s:.2f} s (p99). Edges are busy "
-        f"{outcome.edge_busy:.0%} of the time, workers {outcome.worker_busy:.0%}, Postgres' cores "
+        f"{plan.redis_nodes} nodes of Redis, a core each, and one Postgres of {plan.postgres_cores} cores "
+        f"whose log takes {plan.wal_bytes_per_s / 1e6:,.0f} MB/s (this machine's: "
+        f"{model.wal_bytes_per_s / 1e6:,.0f}): {outcome.clicks_per_s:,.0f} clicks/s counted, visible "
+        f"after {outcome.fresh_p50_s:.2f} s (median) and {outcome.fresh_p99_s:.2f} s (p99). Edges are "
+        f"busy {outcome.edge_busy:.0%} of the time, workers {outcome.worker_busy:.0%}, Postgres' cores "
         f"{outcome.postgres_busy:.0%}, its log {outcome.wal_busy:.0%}; at most {outcome.connections} "
         f"connections of folds were busy. Polls of {plan.edges} idle edges take "
-        f"{idle_cores(model, traffic, plan.edges):.1f} cores of Postgres at most.",
+        f"{idle_cores(model, plan.edges):.1f} cores of Postgres at most.",
         f"What is shared breaks first: {first.part} takes {first.clicks_per_s:,.0f} clicks/s. Help: "
         f"{first.remedy}. Edges, workers and nodes of Redis are added as they are needed.",
         f"A billion clicks cost {costs['cpu_hours']:,.1f} hours of CPU (edges {costs['edges_cpu_hours']:,.1f}, "

@@ -78,7 +78,9 @@ def _curves(curves: Curves) -> list[str]:
     for number, (mark, colour, name) in enumerate(legend):
         at = _LEFT + (0, 90, 185)[number]
         parts += [mark(at + 4, HEIGHT - 18, colour), _text(at + 14, HEIGHT - 14, name)]
-    parts.append(_text(_LEFT + _PANEL, HEIGHT - 14, "line: the law", anchor="end", colour=_LINE))
+    parts.append(
+        _text(_LEFT + _PANEL, _TOP + _DEPTH - 8, "line: the law", anchor="end", colour=_LINE)
+    )
     return parts
 
 

@@ -194,7 +194,10 @@ class Simulation:
     def run(self) -> SimulatedRun:
         env, plan = self.env, self.plan
         for stream in self.streams:
-            env.process(self._edge(stream) if plan.clicks_per_s else self._backlog(stream))
+            if plan.clicks_per_s:
+                env.process(self._edge(stream))
+            else:
+                self._fill(stream)
         for worker in self.workers:
             env.process(self._settle(worker))
         env.process(self._lease())
@@ -238,13 +241,11 @@ class Simulation:
             stream.batches.append((clicks, at))
             _set(stream)
 
-    def _backlog(self, stream: ClickQueue) -> Steps:
+    def _fill(self, stream: ClickQueue) -> None:
         """Keep the stream full, as after an outage."""
-        while True:
-            while len(stream.batches) < MAX_BATCHES:
-                stream.batches.append((self.plan.backlog_clicks / MAX_BATCHES, self.env.now))
-            _set(stream)
-            yield self.env.timeout(SLICE_S)
+        while len(stream.batches) < MAX_BATCHES:
+            stream.batches.append((self.plan.backlog_clicks / MAX_BATCHES, self.env.now))
+        _set(stream)
 
     # ---- workers --------------------------------------------------------------------------------
 
@@ -333,6 +334,8 @@ class Simulation:
                 stream.batches.popleft()
                 stream.shipped_clicks = max(0.0, stream.shipped_clicks - count)
                 self.committed.append((self.env.now, count, self.env.now - at))
+            if not self.plan.clicks_per_s:
+                self._fill(stream)
             if not stream.batches:
                 stream.arrived = self.env.event()
         worker.unsettled += clicks
