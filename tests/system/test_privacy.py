@@ -21,7 +21,7 @@ from engine.visits.pseudonym import KEY_BYTES, Pseudonymiser
 from storage.embedded import EmbeddedServers
 from storage.visits.daily_keys import TmpfsKeyStore, is_in_memory, open_key_store
 from tests.conftest import on_connection
-from tests.kit.engines import Engine
+from tests.kit.engines import Engine, eventually
 from tests.kit.midnight import wait_past_midnight
 
 pytestmark = [
@@ -52,6 +52,24 @@ def visit(engine: Engine) -> None:
             connection.request("GET", "/demo/spring?utm_source=planted", headers=headers)
             assert connection.getresponse().status == 302
             connection.close()
+    report(engine)
+
+
+def report(engine: Engine) -> None:
+    """Report a click of each visitor as a server does that shows the profile itself."""
+    events = [
+        {"id": f"{time.monotonic_ns()}-{n}", "type": "click", "slug": "spring", "address": address,
+         "user_agent": AGENT, "url": "https://front.example/?utm_source=planted"}
+        for n, address in enumerate(ADDRESSES)
+    ]  # fmt: skip
+    with engine.api() as client:
+        profile = client.get("/v1/profiles").json()["items"][0]["id"]
+
+        def outcomes() -> list[str]:
+            answer = client.post(f"/v1/profiles/{profile}/events", json={"events": events})
+            return [result["outcome"] for result in answer.json().get("results", ())]
+
+        assert eventually(outcomes) == ["recorded"] * len(ADDRESSES)
 
 
 def forms(secret: bytes) -> set[bytes]:
