@@ -164,7 +164,7 @@ class EncodedTexts:
         if agent not in self.agents:
             agent = new.agent(profile, agent)
         if referrer not in self.referrers:
-            referrer = new.referrer(profile, referrer, self.referrers)
+            referrer = new.referrer(profile, referrer)
         if language not in self.languages:
             language = new.language(profile, language)
         if items not in self.items:

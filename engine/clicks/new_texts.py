@@ -9,13 +9,12 @@ or stored:
 | text | counted instead |
 |---|---|
 | user agent | browser and system `(other)`, device `other` |
-| referrer | its origin, if that is known; otherwise `(other)` |
+| origin of the referrer | `(other)` |
 | language | the first language, as always; its region is not kept |
 | UTM parameters, host | `(other)` for each that is there |
 """
 
 from collections import Counter
-from collections.abc import Container
 from typing import Final
 
 from engine.clicks.dimension import OTHER
@@ -24,12 +23,13 @@ from engine.clicks.dimension_values import text as decoded
 from engine.clicks.record_items import HOST, UTM, item, items
 from engine.clicks.utm import NAMES
 
-NEW_TEXTS: Final = 10_000
+NEW_TEXTS: Final = 2_000
 NEW_TEXTS_PER_S: Final = 100
 MAX_PROFILES: Final = 65_536
 MAX_KNOWN: Final = 65_536
 
 OTHER_TEXT: Final = OTHER.encode()
+_ORIGIN: Final = 0  # no item has this tag
 KINDS: Final = ("user_agent", "referrer", "language", "utm", "host")
 
 
@@ -40,7 +40,9 @@ class NewTexts:
         self.now_s = 0.0
         self.replaced: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
         self._left: dict[bytes, tuple[float, float]] = {}
-        self._known: set[bytes] = set()  # items of UTM parameters and hosts
+        self._known: set[bytes] = (
+            set()
+        )  # tag and bytes of UTM parameters, hosts and origins of referrers
 
     def allows(self, profile: bytes) -> bool:
         """Return whether the profile may bring one more new text, and note it."""
@@ -62,13 +64,14 @@ class NewTexts:
         self.replaced["user_agent"] += 1
         return OTHER_TEXT
 
-    def referrer(self, profile: bytes, referrer: bytes, known: Container[bytes]) -> bytes:
-        """Return a referrer that is not `known`, or what is counted instead."""
-        if self.allows(profile):
+    def referrer(self, profile: bytes, referrer: bytes) -> bytes:
+        """Return a referrer that is not known, or what is counted instead. One of a known origin costs little,
+        and is kept."""
+        origin = b"/".join(referrer.split(b"/", 3)[:3])
+        if self._is_known(profile, _ORIGIN, origin):
             return referrer
         self.replaced["referrer"] += 1
-        origin = b"/".join(referrer.split(b"/", 3)[:3]) + b"/"
-        return origin if origin in known else OTHER_TEXT
+        return OTHER_TEXT
 
     def language(self, profile: bytes, language: bytes) -> bytes:
         """Return an Accept-Language that is not known, or what is counted instead."""
@@ -96,7 +99,7 @@ class NewTexts:
         return b"".join([item(tag, data) for tag, data in (data_by_tag | replaced).items()])
 
     def _is_known(self, profile: bytes, tag: int, data: bytes) -> bool:
-        key = item(tag, data)
+        key = bytes((tag,)) + data
         if key in self._known:
             return True
         if not self.allows(profile):
