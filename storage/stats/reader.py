@@ -33,7 +33,7 @@ from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.stats.conversion_sums import conversion_sums
 from storage.stats.crossed import crossed
-from storage.stats.reading.counts_reading import CountsReading
+from storage.stats.reading.counts_reading import CountsReading, TotalsByStatement
 from storage.stats.reading.recent import recent_answer
 
 _SQL: Final = queries.load("stats/stats")
@@ -66,12 +66,13 @@ class PostgresStatsReader:
             last_start = time.monotonic() + MAX_BATCH_S
             try:
                 answers: list[Stats] = []
+                snapshot = _SnapshotReader(connection)
                 for number, (profile_id, query) in enumerate(questions):
                     if answers and time.monotonic() > last_start:
                         raise SlowQueryError(_TOO_MANY)
                     try:
                         profile = ProfileKey(tenant_id, profile_id)
-                        answers.append(await _answer(connection, profile, query))
+                        answers.append(await snapshot.answer(profile, query))
                     except InvalidError as error:
                         raise QuestionError(number, error.errors) from None
                 if recent is None:
@@ -103,44 +104,50 @@ class PostgresStatsReader:
         return await self._database.transaction(work, read_only=True)
 
 
-async def _answer(connection: Connection, profile: ProfileKey, query: StatsQuery) -> Stats:
-    stats = await _converted(connection, profile, query)
-    if query.comparison is not None:
-        groups = tuple(dict.fromkeys(row.values for row in stats.rows))
-        compared = await _converted(
-            connection, profile, compared_query(query, query.comparison, groups)
-        )
-        stats = msgspec.structs.replace(stats, compared=compared)
-    if Dimension.LINK not in query.groups:
-        return stats
-    return msgspec.structs.replace(stats, links=await _names(connection, profile, query, stats))
+class _SnapshotReader:
+    """A reader of answers from one snapshot. Many questions of a page are about one period, so the totals of a
+    statement are read once."""
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._totals: TotalsByStatement = {}
 
-async def _converted(connection: Connection, profile: ProfileKey, query: StatsQuery) -> Stats:
-    """Return the counts, with conversions if the query has metrics of them."""
-    if not query.conversions:
-        return await _counted(connection, profile, query)
-    sums = await conversion_sums(connection, *profile, question_of(query))
-    totals = await conversion_sums(connection, *profile, question_of(query, total=True))
-    counts = counts_query(query, sums)
-    stats = await _counted(connection, profile, counts)
-    return with_conversions(counts, stats, sums, totals.get(((), 1), NO_CONVERSIONS))
+    async def answer(self, profile: ProfileKey, query: StatsQuery) -> Stats:
+        stats = await self._converted(profile, query)
+        if query.comparison is not None:
+            groups = tuple(dict.fromkeys(row.values for row in stats.rows))
+            compared = await self._converted(
+                profile, compared_query(query, query.comparison, groups)
+            )
+            stats = msgspec.structs.replace(stats, compared=compared)
+        if Dimension.LINK not in query.groups:
+            return stats
+        return msgspec.structs.replace(stats, links=await self._names(profile, query, stats))
 
+    async def _converted(self, profile: ProfileKey, query: StatsQuery) -> Stats:
+        """Return the counts, with conversions if the query has metrics of them."""
+        if not query.conversions:
+            return await self._counted(profile, query)
+        sums = await conversion_sums(self._connection, *profile, question_of(query))
+        totals = await conversion_sums(self._connection, *profile, question_of(query, total=True))
+        counts = counts_query(query, sums)
+        stats = await self._counted(profile, counts)
+        return with_conversions(counts, stats, sums, totals.get(((), 1), NO_CONVERSIONS))
 
-async def _counted(connection: Connection, profile: ProfileKey, query: StatsQuery) -> Stats:
-    if query.by_hour_of_week:
-        series = await _counted(connection, profile, hour_of_week.hourly(query))
-        return hour_of_week.folded(query, series)
-    planned = plan(query)
-    if isinstance(planned, CrossedPlan):
-        return await crossed(connection, profile, query, planned)
-    return await CountsReading(connection, profile, query, planned).stats()
+    async def _counted(self, profile: ProfileKey, query: StatsQuery) -> Stats:
+        if query.by_hour_of_week:
+            series = await self._counted(profile, hour_of_week.hourly(query))
+            return hour_of_week.folded(query, series)
+        planned = plan(query)
+        if isinstance(planned, CrossedPlan):
+            return await crossed(self._connection, profile, query, planned)
+        reading = CountsReading(self._connection, profile, query, planned, self._totals)
+        return await reading.stats()
 
-
-async def _names(
-    connection: Connection, profile: ProfileKey, query: StatsQuery, stats: Stats
-) -> dict[str, LinkName]:
-    place = query.groups.index(Dimension.LINK)
-    links = sorted({int(row.values[place]) for row in stats.rows})
-    rows = await connection.fetch(_SQL["link_names"], *profile, links)
-    return {str(link): LinkName(*names) for link, *names in rows}
+    async def _names(
+        self, profile: ProfileKey, query: StatsQuery, stats: Stats
+    ) -> dict[str, LinkName]:
+        place = query.groups.index(Dimension.LINK)
+        links = sorted({int(row.values[place]) for row in stats.rows})
+        rows = await self._connection.fetch(_SQL["link_names"], *profile, links)
+        return {str(link): LinkName(*names) for link, *names in rows}

@@ -21,17 +21,25 @@ from storage.stats.pieces import read_pieces, require_few, utc_days
 from storage.stats.reading import statements
 from storage.stats.reading.visitor_sketches import VisitorSketchReader
 
+TotalsByStatement = dict[tuple[ProfileKey, CountsStatement], Sums]
+
 
 class CountsReading:
     """The reading of one answer from stored counts, in one transaction."""
 
     def __init__(
-        self, connection: Connection, profile: ProfileKey, query: StatsQuery, planned: CountsPlan
+        self,
+        connection: Connection,
+        profile: ProfileKey,
+        query: StatsQuery,
+        planned: CountsPlan,
+        totals: TotalsByStatement,
     ) -> None:
         self._connection = connection
         self._profile = profile
         self._query = query
         self._plan = planned
+        self._known_totals = totals
         self._links: tuple[int, ...] | None = None
 
     async def stats(self) -> Stats:
@@ -75,7 +83,10 @@ class CountsReading:
     async def _totals(self, rows: tuple[StatsRow, ...]) -> MetricValues:
         if self._plan.totals is None:
             return merge.total_of_rows(rows)
-        return merge.total(self._query, await self._sums(self._plan.totals))
+        key = self._profile, merge.of_links(self._plan.totals, self._links)
+        if key not in self._known_totals:
+            self._known_totals[key] = await self._sums(self._plan.totals)
+        return merge.total(self._query, self._known_totals[key])
 
     async def _sums(self, statement: CountsStatement) -> Sums:
         """Return the sums of a statement with their visitors."""

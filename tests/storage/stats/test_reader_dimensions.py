@@ -18,7 +18,7 @@ from engine.common.errors import InvalidError, SlowQueryError
 from engine.stats import plan
 from engine.stats.parameters import group_cursor
 from engine.stats.period import interval_start_utc, zone
-from engine.stats.ports import ClickExport
+from engine.stats.ports import ClickExport, ProfileQuestion
 from engine.stats.query import StatsQuery
 from engine.stats.query_parser import parse_query
 from engine.stats.result import Stats, StatsRow, TimeInterval
@@ -452,3 +452,23 @@ def test_a_refused_crossed_query_says_what_would_work(
         InvalidError, match="its last day alone has too many; ask for one dimension"
     ):
         ask(url, [query(**SPAN | {"to": "2026-05-20"}, group="city,country")])
+
+
+def test_questions_of_one_snapshot_are_answered_as_each_alone(url: str) -> None:
+    """Totals of one period are read once for all."""
+    period = {"from": "2026-03-10", "to": "2026-05-10"}
+    questions = [
+        query(**period, group=group, **more)
+        for group in ("country", "link", "time", "browser", "variant", "hour_of_week")
+        for more in ({}, {"metrics": "clicks"}, {"f_country": "DE"}, {"filter[link]!": "5"})
+    ]
+
+    async def run() -> list[Stats]:
+        app = await Database.open(url, role="waypost_app", size=1, query_timeout_ms=5_000)
+        try:
+            together = [ProfileQuestion(2, question) for question in questions]
+            return (await PostgresStatsReader(app).answers(1, together))[0]
+        finally:
+            await app.close()
+
+    assert hosted_run(run) == ask(url, questions)
