@@ -23,7 +23,8 @@ WHERE c.relnamespace = 'waypost'::regnamespace AND c.relkind IN ('r', 'p') AND N
         SELECT FROM pg_attribute AS p WHERE p.attrelid = c.oid AND p.attname = 'profile_id'
             AND NOT p.attisdropped AND has_column_privilege(c.oid, p.attnum, 'SELECT')))
     AND a.atttypid NOT IN ('bytea'::regtype, 'bytea[]'::regtype)
-    AND a.attname NOT IN ('tenant_id', 'visitor', 'home_tenant_id', 'password_hash')
+    AND a.attname NOT IN ('tenant_id', 'visitor', 'click_visitor', 'home_tenant_id', 'password_hash',
+        'signing_secrets')
     AND has_column_privilege(c.oid, a.attnum, 'SELECT')
 GROUP BY c.relname, t.name ORDER BY c.relname <> 'profiles', archived_as;
 

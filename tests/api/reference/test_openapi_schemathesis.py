@@ -18,6 +18,7 @@ SPARED = "revokeKey"
 # Each of these has a hundred combinations of parameters, which take two minutes: on demand only.
 MANIFOLD = (
     "readStats",
+    "readStatsOfProfiles",
     "exportStats",
     "exportClicks",
     "watchClicks",

@@ -79,6 +79,8 @@ async def test_secrets_and_visitors_are_in_no_archive(open_database: OpenDatabas
     assert not columns & {
         "secret", "token_sha256", "key_sha256", "hash", "password_hash", "visitor", "sketches", "tenant_id",
     }  # fmt: skip
+    hidden = {name for name in columns if name.endswith(("secret", "secrets", "visitor"))}
+    assert hidden == set()
 
 
 @pytest.mark.slow
