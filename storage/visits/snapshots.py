@@ -29,6 +29,7 @@ from storage.postgres.database import Connection, Database
 
 SQL: Final = queries.load("visits/snapshots")
 MAX_CHANGES: Final = 10_000
+MAX_LARGE_PAGES: Final = 100
 _ROWS_PER_SLICE: Final = 2_000  # after these, the event loop may serve visitors
 
 
@@ -37,11 +38,12 @@ class PostgresSnapshotSource:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._pages = LargePages()
 
     async def find(self, paths: Sequence[bytes]) -> list[Snapshot | None]:
         async def work(connection: Connection) -> list[Snapshot | None]:
             matches = await _resolve(connection, paths)
-            snapshots = await _load(connection, list(matches.values()))
+            snapshots = await _load(connection, list(matches.values()), self._pages)
             return [
                 snapshots[matches[number]["id"]] if number in matches else None
                 for number in range(len(paths))
@@ -95,6 +97,7 @@ class PostgresSnapshotSource:
                 return [], now
             history_before, _, snapshot = cursor.partition(" ")
             if history != history_before or await connection.fetchval(SQL["is_behind"], snapshot):
+                self._pages.clear()
                 return None, now
             rows = await connection.fetch(SQL["changes"], snapshot, MAX_CHANGES + 1)
             return [ProfileChange(*row) for row in rows] if len(rows) <= MAX_CHANGES else None, now
@@ -122,7 +125,9 @@ async def _resolve(connection: Connection, paths: Sequence[bytes]) -> dict[int, 
     return {row["n"]: row for row in rows}
 
 
-async def _load(connection: Connection, matches: Sequence[asyncpg.Record]) -> dict[int, Snapshot]:
+async def _load(
+    connection: Connection, matches: Sequence[asyncpg.Record], large_pages: "LargePages"
+) -> dict[int, Snapshot]:
     """Return a snapshot of each matched profile by id. Large profiles have only the matched links."""
     profiles = {match["id"]: match for match in matches}
     if not profiles:
@@ -140,7 +145,7 @@ async def _load(connection: Connection, matches: Sequence[asyncpg.Record]) -> di
             if match["link_id"] is not None and match["id"] in large
         }
         links |= await _by_profile(connection, SQL["some_links"], sorted(link_keys))
-        pages |= await _pages(connection, [key for key in keys if key[1] in large])
+        pages |= await large_pages.read(connection, [profiles[id_] for id_ in sorted(large)])
     experiments = await _experiments(connection, keys)
     snapshots = {}
     built = 0
@@ -189,6 +194,37 @@ async def _pages(
     await connection.execute(SQL["read_in_index_order"])
     records = await _by_profile(connection, SQL["pages"], keys, MAX_PAGE_LINKS)
     return {profile_id: _page(links) for profile_id, links in records.items()}
+
+
+class LargePages:
+    """Pages of large profiles, kept by version: while visitors come to one link after the other, each look-up
+    would read the page again. Clear them in another history, which may give a version to other links."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, tuple[int, tuple[PageLink, ...]]] = {}
+
+    def clear(self) -> None:
+        self._pages.clear()
+
+    async def read(
+        self, connection: Connection, profiles: Sequence[asyncpg.Record]
+    ) -> dict[int, tuple[PageLink, ...]]:
+        """Return the page of each of these rows of `resolve` by profile id."""
+        pages = {
+            row["id"]: kept[1]
+            for row in profiles
+            if (kept := self._pages.get(row["id"])) is not None and kept[0] == row["version"]
+        }
+        missing = [row for row in profiles if row["id"] not in pages]
+        if not missing:
+            return pages
+        read = await _pages(connection, [(row["tenant_id"], row["id"]) for row in missing])
+        for row in missing:
+            page = pages[row["id"]] = read.get(row["id"], ())
+            while len(self._pages) >= MAX_LARGE_PAGES:
+                del self._pages[next(iter(self._pages))]
+            self._pages[row["id"]] = (row["version"], page)
+        return pages
 
 
 async def _experiments(

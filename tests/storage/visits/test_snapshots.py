@@ -292,3 +292,27 @@ async def test_too_many_changes_and_a_restored_database_mean_all(
     history = now.partition(" ")[0]
     assert (await stores.snapshots.changes(f"{history} 999999999:999999999:"))[0] is None
     assert (await stores.snapshots.changes(f"1/00000002/3 {now.partition(' ')[2]}"))[0] is None
+
+
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+async def test_the_page_of_a_large_profile_is_read_once_a_version(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await import_links(stores, "large", MAX_WHOLE_LINKS + 1)
+    (first,) = await stores.snapshots.find([b"/large/l00007"])
+    assert first is not None
+    with monkeypatch.context() as patch:
+        broken = {"pages": "SELECT $1::bigint[], $2::bigint[], $3::int, 1 / 0"}
+        patch.setattr(snapshots_module, "SQL", {**snapshots_module.SQL, **broken})
+        (again,) = await stores.snapshots.find([b"/large/l00008"])
+    assert again is not None
+    assert again.page == first.page
+    link = first.page[0]
+    await stores.profiles.update_link(
+        stores.caller, link.id, LinkDraft(slug=link.slug, target="https://new.example/")
+    )
+    (changed,) = await stores.snapshots.find([b"/large/l00007"])
+    assert changed is not None
+    assert changed.page[0].target == "https://new.example/"
+    await stores.snapshots.changes("other-history 1:1:")
+    assert not stores.snapshots._pages._pages  # type: ignore[attr-defined]
