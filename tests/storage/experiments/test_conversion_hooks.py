@@ -3,17 +3,19 @@
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+import asyncpg
 import msgspec
 import pytest
 
 from engine.common.errors import ConflictError, NotFoundError
 from engine.experiments.conversion_hook import HookDraft, HookFieldPaths
 from engine.experiments.ports import ConversionHookStore
+from storage.bridge import in_asyncio
 from storage.experiments.conversion_hooks import PostgresConversionHookStore
 from storage.experiments.memory_conversion_hooks import MemoryConversionHookStore
 from storage.links.memory_profiles import MemoryProfiles
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import ExperimentStores, opened
+from tests.kit.stores import ExperimentStores, opened, postgres_experiments
 from tests.storage.experiments.test_experiments import started
 
 pytestmark = pytest.mark.trio(run=hosted_run)
@@ -92,3 +94,31 @@ async def test_a_hook_changes_its_secrets_without_telling_them(shop: Shop) -> No
     for caller, hook_id in ((them, hook.id), (me, hook.id + 1)):
         with pytest.raises(NotFoundError):
             await shop.store.update_hook(caller, profile_id, hook_id, changed)
+
+
+@pytest.mark.slow
+async def test_the_log_tells_that_secrets_changed_and_not_which(database_url: str) -> None:
+    async with opened(database_url) as open_role:
+        experiments = await postgres_experiments(open_role)
+        store = PostgresConversionHookStore(await open_role("waypost_app"))
+        running = await started(experiments)
+        draft = HookDraft(label="s", shop="stripe", secrets=["a first secret"])
+        hook, _ = await store.create_hook(experiments.caller, running.profile_id, draft)
+        changed = msgspec.structs.replace(draft, secrets=["a second secret"])
+        await store.update_hook(experiments.caller, running.profile_id, hook.id, changed)
+
+        async def ask() -> list[str]:
+            connection = await asyncpg.connect(database_url)
+            try:
+                rows = await connection.fetch(
+                    "SELECT a::text FROM waypost.audit_log AS a WHERE object_type = 'conversion_hook'"
+                )
+            finally:
+                await connection.close()
+            return [row[0] for row in rows]
+
+        entries = await in_asyncio(ask)
+        assert len(entries) == 2
+        assert "conversion_hook.updated" in entries[1]
+        assert "a first" not in str(entries)
+        assert "a second" not in str(entries)
