@@ -11,6 +11,7 @@ import click
 
 from api.command.help import CONTEXT_SETTINGS, CommandGroup
 from api.command.paths import FolderPath, InputFile, OutputFile
+from api.command.remote.links import links
 from engine.common.errors import WaypostError
 from engine.jobs.job import JOB_STATES, JobFilter, JobState
 from engine.operations import logs, settings
@@ -99,6 +100,9 @@ def migrate(folder: Path | None) -> None:
             "waypost migrate needs DATABASE_URL; `waypost up` migrates the embedded database itself"
         )
     run(lambda: apply(config, folder), "stopped: run it again for the rest")
+
+
+cli.add_command(links)
 
 
 @cli.command(name="import")

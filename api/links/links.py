@@ -1,5 +1,6 @@
 """`/v1/profiles/{id}/links` and `/v1/links/{id}`: the links of a profile."""
 
+from dataclasses import replace
 from typing import Annotated, Final
 
 import msgspec
@@ -17,13 +18,14 @@ from api.http.idempotency import idempotency_of_request, response_of
 from api.http.query import parameters, path_id, refuse_parameters
 from api.http.routes import Doc, Parameter, ResponseDoc, Route, changes_of
 from api.links.announce import announce
+from api.links.default_profile import default_profile
 from api.links.link_drafts import LinkDrafts
 from api.links.link_responses import EXAMPLE, LinkResponse, LinkResponses, tag_suffix
 from engine.common.errors import FieldError, InvalidError
 from engine.common.idempotency import StoredResponse
 from engine.links.link import Link, LinkDraft
 from engine.links.ports import ProfileStore
-from engine.links.profile import ProfileChange
+from engine.links.profile import Profile, ProfileChange
 from engine.visits.ports import Announcer
 
 
@@ -45,6 +47,7 @@ class LinkRoutes:
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v1/profiles/<profile_id>/links", self.create, _CREATE),
+            Route("POST", "/v1/links", self.create_in_default, _CREATE_IN_DEFAULT),
             Route("GET", "/v1/links/<link_id>", self.read, _READ),
             Route("PATCH", "/v1/links/<link_id>", self.update, _UPDATE),
             Route("DELETE", "/v1/links/<link_id>", self.delete, _DELETE),
@@ -56,8 +59,18 @@ class LinkRoutes:
         body = await json_object()
         profile = await self._store.profile(current_caller(), id_)
         draft = self._drafts.draft(await self._drafts.with_hash(body))
+        return await self._create(profile, draft, if_exists)
+
+    async def create_in_default(self) -> Response:
+        """Create a link for a caller who names no profile."""
+        if_exists = _if_exists()
+        draft = self._drafts.draft(await self._drafts.with_hash(await json_object()))
+        profile = await default_profile(self._store, self._announcer, current_caller())
+        return await self._create(profile, draft, if_exists)
+
+    async def _create(self, profile: Profile, draft: LinkDraft, if_exists: str) -> Response:
         if if_exists == "return":
-            existing = await self._store.similar_link(current_caller(), id_, draft)
+            existing = await self._store.similar_link(current_caller(), profile.id, draft)
             if existing is not None:
                 response = self._responses.response(profile.handle, existing)
                 return json_response(response, headers={"ETag": etag(existing.version)})
@@ -71,7 +84,7 @@ class LinkRoutes:
 
         idempotent_request = await idempotency_of_request(created)
         link, change = await self._store.create_link(
-            current_caller(), id_, draft, idempotent_request
+            current_caller(), profile.id, draft, idempotent_request
         )
         await announce(self._announcer, [change])
         return response_of(created((link, change)))
@@ -159,6 +172,13 @@ _CREATE: Final = Doc(
     },
     errors=(409,),
     idempotent=True,
+)
+_CREATE_IN_DEFAULT: Final = replace(
+    _CREATE,
+    id="createLinkInDefaultProfile",
+    summary="Create a link without naming a profile",
+    description="The link goes into the caller's oldest profile. A caller without a profile gets one. "
+    "In all else it is as `POST /v1/profiles/{profile_id}/links`.",
 )
 _READ: Final = Doc(
     id="readLink",

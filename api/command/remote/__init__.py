@@ -1,0 +1,1 @@
+"""Commands that work through the console's API, as any other client does."""
