@@ -13,6 +13,7 @@ from api.command.help import CONTEXT_SETTINGS, CommandGroup
 from api.command.paths import FolderPath, InputFile, OutputFile
 from api.command.remote.links import links
 from engine.common.errors import WaypostError
+from engine.common.text_rules import printable
 from engine.jobs.job import JOB_STATES, JobFilter, JobState
 from engine.operations import logs, settings
 from engine.operations.settings import Settings
@@ -110,22 +111,39 @@ cli.add_command(links)
 @click.option("--profile", "handle", metavar="HANDLE", default="",
               help="profile of rows without a handle, and of the links of an archive; default: the handle "
               "in each row or archive")  # fmt: skip
+@click.option("--column", "columns", metavar="OURS=THEIRS", multiple=True,
+              help="the file's name for one of our columns: `target=Long URL`; default: guessed")  # fmt: skip
+@click.option("--if-exists", type=click.Choice(["update", "reject"]), default="update", show_default=True,
+              help="what becomes of a row that differs from the existing link")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="say what would be done, and change nothing")
 @DATA
-def import_(file: Path, handle: str, folder: Path) -> None:
-    """Import links from CSV, JSON lines or the archive of a profile.
+def import_(
+    file: Path, handle: str, columns: tuple[str, ...], if_exists: Any, dry_run: bool, folder: Path
+) -> None:
+    """Import links from another service's file, CSV, JSON, bookmarks or the archive of a profile.
 
-    Columns of a CSV file: handle,slug,target,title; with --profile, slug,target,title are enough. Missing
+    Columns are known by their names: slug and target, and those of other services (docs/importing.md). Missing
     profiles are created. Rejected rows go to FILE.rejects.csv, with reasons; the exit code is then 1.
     """
     from actors.operations import runtime
-    from api.command.import_links import Importer
+    from api.command.import_links import Importer, ImportOptions, valid_columns, valid_handle
 
     config = read()
     logs.configure(config.log_format, "import")
-    with Importer(config, folder, file, handle) as importer:
+    options = ImportOptions(
+        handle=valid_handle(handle) if handle else "",
+        columns=valid_columns(columns),
+        if_exists=if_exists,
+        dry_run=dry_run,
+    )
+    with Importer(config, folder, file, options) as importer:
         progress = runtime.run(importer.run)
+    if importer.unread:
+        click.echo(f"columns that were not read: {', '.join(map(printable, importer.unread))}")
     if progress.rejected:
         click.echo(f"rejected rows, with reasons: {importer.rejects.path}")
+    if dry_run:
+        click.echo("nothing was changed: this is what would be done")
     click.echo(progress.line())
     sys.exit(1 if progress.rejected else 0)
 

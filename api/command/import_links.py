@@ -1,12 +1,11 @@
 """`waypost import`: import of links from a file, in batches, with or without a running engine."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import click
 import trio
@@ -22,21 +21,17 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from actors.links.import_run import ImportProgress, ImportRun
 from actors.operations.runtime import Stop
 from api.command.step_display import LINE_INTERVAL_S
 from api.processes import owner
 from engine.accounts.access import Caller
 from engine.common.errors import StoppedError, WaypostError
 from engine.common.export import csv_lines
-from engine.links.import_rows import (
-    MAX_LINE_BYTES,
-    ArchiveParser,
-    Parse,
-    RowError,
-    parser_for,
-    validate_row,
-)
-from engine.links.ports import ImportRow
+from engine.links.imports.columns import COLUMNS
+from engine.links.imports.link_file import LinkFile
+from engine.links.imports.plan import IfExists
+from engine.links.imports.rows import RowReader
 from engine.links.profile import ProfileDraft, validate_draft
 from engine.operations.settings import Settings
 from storage.accounts.keys import first_owner
@@ -46,34 +41,6 @@ from storage.migrations import migrate
 from storage.postgres.database import Database
 from storage.redis.client import RedisServer
 from storage.visits.announcer import RedisAnnouncer
-
-BATCH_ROWS: Final = 5000
-
-
-@dataclass(slots=True)
-class ImportProgress:
-    """Counts of the rows read so far, by result."""
-
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    rejected: int = 0
-    bytes_read: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def rows(self) -> int:
-        return self.created + self.updated + self.unchanged + self.rejected
-
-    @property
-    def rows_per_s(self) -> float:
-        return self.rows / max(1e-6, time.monotonic() - self.started)
-
-    def line(self) -> str:
-        return (
-            f"{self.rows} rows: {self.created} created, {self.updated} updated, "
-            f"{self.unchanged} unchanged, {self.rejected} rejected ({self.rows_per_s:,.0f} rows/s)"
-        )
 
 
 class Rejects:
@@ -101,21 +68,6 @@ class Rejects:
             self._file.close()
 
 
-def lines(file: BinaryIO, progress: ImportProgress) -> Iterator[tuple[int, bytes | None]]:
-    """Yield (line number, line without its end); the line is None if too long. Blank lines are skipped."""
-    number = 0
-    while line := file.readline(MAX_LINE_BYTES + 2):
-        number += 1
-        progress.bytes_read += len(line)
-        if not line.endswith(b"\n") and len(line) > MAX_LINE_BYTES:
-            while line and not line.endswith(b"\n"):
-                line = file.readline(MAX_LINE_BYTES)
-                progress.bytes_read += len(line)
-            yield number, None
-        elif line.strip():
-            yield number, line.rstrip(b"\r\n")
-
-
 def valid_handle(handle: str) -> str:
     """Return the handle in lower case. Raises WaypostError for one that no profile can have."""
     draft, errors = validate_draft(ProfileDraft(handle=handle))
@@ -124,50 +76,39 @@ def valid_handle(handle: str) -> str:
     return draft.handle
 
 
-def rows(
-    file: BinaryIO,
-    progress: ImportProgress,
-    rejects: Rejects,
-    *,
-    private_hosts: bool,
-    handle: str = "",
-) -> Iterator[ImportRow]:
-    """Yield the valid rows of a file. Add the invalid ones to `rejects`. `handle`: see `parser_for`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """Wishes of an operator for an import. `handle` is the profile of rows without one, and of an archive.
+    `columns` has names of the file's columns by ours."""
 
-    Raises InvalidError for an archive of another format.
-    """
+    handle: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    if_exists: IfExists = "update"
+    dry_run: bool = False
 
-    def reject(number: int, reason: str) -> None:
-        progress.rejected += 1
-        rejects.add(number, reason)
 
-    parse: Parse | None = None
-    number = 0
-    for number, line in lines(file, progress):
-        try:
-            if line is None and isinstance(parse, ArchiveParser):
-                continue  # no link is that long
-            if line is None:
-                raise RowError(f"must not be longer than {MAX_LINE_BYTES} bytes")
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
-            if parse is None:
-                parse, is_header = parser_for(text, handle)
-                if is_header:
-                    continue
-            if (row := parse(text)) is not None:
-                yield validate_row(number, row, private_hosts=private_hosts)
-        except RowError as error:
-            reject(number, str(error))
-    if isinstance(parse, ArchiveParser) and not parse.ended:
-        reject(number, "is the last line, and the archive has no end: it was not written whole")
+def valid_columns(texts: Sequence[str]) -> dict[str, str]:
+    """Return names of a file's columns by ours, from texts such as `target=Long URL`. Raises WaypostError."""
+    columns = {}
+    for text in texts:
+        column, equals, name = text.partition("=")
+        if not equals or not name or column not in COLUMNS:
+            raise WaypostError(
+                f"--column {text[:100]!r} must be one of {', '.join(COLUMNS)}, then = and the "
+                "file's name for it"
+            )
+        columns[column] = name
+    return columns
 
 
 class Importer:
-    """Import of one file into the first tenant."""
+    """Import of one file into the first tenant. `unread` are, after run(), columns that mean nothing."""
 
-    def __init__(self, settings: Settings, folder: Path, path: Path, handle: str = "") -> None:
-        """`handle` is the profile of rows without one, and of an archive. Raises WaypostError for a bad one."""
-        self.handle = valid_handle(handle) if handle else ""
+    def __init__(
+        self, settings: Settings, folder: Path, path: Path, options: ImportOptions
+    ) -> None:
+        self.options = options
+        self.unread: list[str] = []
         self.settings = settings
         self.folder = folder
         self.path = path
@@ -237,26 +178,30 @@ class Importer:
     async def _import(
         self, caller: Caller, bulk: PostgresLinkImporter, announcer: RedisAnnouncer, stop: Stop
     ) -> ImportProgress:
-        progress = ImportProgress()
-        private = self.settings.private_targets
-        valid_rows = rows(
-            self.file, progress, self.rejects, private_hosts=private, handle=self.handle
+        source = LinkFile(self.file, self.options.columns, self.options.handle)
+        reader = RowReader(
+            self.options.handle,
+            private_hosts=self.settings.private_targets,
+            tag_separators=source.tag_separators,
+        )
+        run = ImportRun(
+            bulk,
+            announcer,
+            self.rejects.add,
+            if_exists=self.options.if_exists,
+            dry_run=self.options.dry_run,
         )
         with Display(self.size) as display:
-            while batch := list(islice(valid_rows, BATCH_ROWS)):
+
+            def before_batch(progress: ImportProgress) -> None:
                 if stop.is_set():
                     raise StoppedError(
                         f"stopped after {progress.line()}; run it again for the rest"
                     )
-                result = await bulk.import_rows(caller, batch)
-                progress.created += result.created
-                progress.updated += result.updated
-                progress.unchanged += result.unchanged
-                progress.rejected += len(result.rejected)
-                for line, reason in result.rejected:
-                    self.rejects.add(line, reason)
-                await announcer.announce(result.changes)
-                display.show(progress)
+                display.show(progress, self.file.tell())
+
+            progress = await run.run(caller, source, reader, before_batch)
+        self.unread = source.unread
         return progress
 
 
@@ -290,10 +235,10 @@ class Display:
         if self._terminal:
             self._progress.stop()
 
-    def show(self, progress: ImportProgress) -> None:
+    def show(self, progress: ImportProgress, bytes_read: int) -> None:
         if self._terminal:
             rate = f"{progress.rows_per_s:,.0f} rows/s"
-            self._progress.update(self._task, completed=progress.bytes_read, rate=rate)
+            self._progress.update(self._task, completed=bytes_read, rate=rate)
         elif time.monotonic() - self._shown_at >= LINE_INTERVAL_S:
             self._shown_at = time.monotonic()
             click.echo(progress.line(), err=True)

@@ -39,6 +39,7 @@ class LinkResponse(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
     hidden: bool
     position: int
     has_password: bool
+    opening_clicks: int
     version: Version
     created_at: datetime
     updated_at: datetime
@@ -123,6 +124,7 @@ EXAMPLE: Final = {
     "hidden": False,
     "position": 0,
     "has_password": False,
+    "opening_clicks": 0,
     "paused": False,
     "paused_reason": "",
     "active_from": None,

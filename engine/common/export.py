@@ -3,7 +3,8 @@
 A spreadsheet may run a cell as a formula if it begins with `=`, `+`, `-`, `@` (or their full-width forms), a
 tab or a line end, and visitors choose the texts of cells. So such a text gets an apostrophe in front (OWASP,
 "CSV injection"), also after leading blanks and invisible characters, which spreadsheets strip. Numbers stay
-numbers, negative ones too. Every CSV of Waypost is written here; a test checks that.
+numbers, negative ones too. A text that has such an apostrophe itself gets one more, so that unguarded() tells
+them apart. Every CSV of Waypost is written here; a test checks that.
 """
 
 import csv
@@ -29,9 +30,9 @@ CONTENT_TYPES: Final = {
 _HARMLESS: Final = frozenset(string.ascii_letters + string.digits)
 # Blanks, control characters and invisible format characters, then the start of a formula.
 _FORMULA: Final = re.compile(
-    r"[\t\r\n]|[\s\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    r"'*(?:[\t\r\n]|[\s\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     r"\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb]*"
-    r"[=+\-@＝＋－＠]"
+    r"[=+\-@＝＋－＠])"
 )
 
 
@@ -66,3 +67,8 @@ def safe_cell(value: Any) -> str:
     if isinstance(value, int | float) and math.isfinite(value):
         return str(value)
     return safe_cell(str(value))
+
+
+def unguarded(text: str) -> str:
+    """Return the text that safe_cell() made a cell of."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text

@@ -25,6 +25,7 @@ STATUSES: Final = (301, 302, 307, 308)
 MAX_TITLE_CHARS: Final = 200
 MAX_POSITION: Final = 1_000_000_000
 MAX_PASSWORD_CHARS: Final = 200
+MAX_OPENING_CLICKS: Final = 1_000_000_000_000
 
 Slug = Annotated[
     str,
@@ -101,6 +102,15 @@ Password = Annotated[
 ]
 
 
+OpeningClicks = Annotated[
+    int,
+    msgspec.Meta(
+        description="clicks that another service counted before; statistics do not have them",
+        extra_json_schema={"minimum": 0, "maximum": MAX_OPENING_CLICKS},
+    ),
+]
+
+
 class LinkDraft(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
     """A link as a request wants it. validate_draft() normalises it. Without a slug the store makes one.
 
@@ -123,6 +133,7 @@ class LinkDraft(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
     hidden: Hidden = False
     position: Position = None
     password: Password = None
+    opening_clicks: OpeningClicks = 0
 
 
 class Link(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
@@ -149,6 +160,7 @@ class Link(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
     hidden: bool = False
     position: int = 0
     password: str | None = None
+    opening_clicks: int = 0
     github: LinkSync | None = None
     health: LinkHealth | None = None
 
@@ -166,6 +178,8 @@ def validate_draft(
         errors.append(FieldError("status", "must be 301, 302, 307 or 308"))
     if draft.position is not None and abs(draft.position) > MAX_POSITION:
         errors.append(FieldError("position", f"must be at most {MAX_POSITION:,}"))
+    if not 0 <= draft.opening_clicks <= MAX_OPENING_CLICKS:
+        errors.append(FieldError("opening_clicks", f"must be 0 to {MAX_OPENING_CLICKS:,}"))
     errors += label_errors(draft.folder, draft.notes, draft.external_id)
     tags, tag_errors = normalised_tags(draft.tags)
     options, option_errors = normalised_options(draft, private_hosts)

@@ -4,8 +4,9 @@ All methods are trio-async and cancellable, and raise UnavailableError if the se
 answer within its time limit. One contract suite (tests/storage/) runs against both implementations.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Protocol
 
 from engine.accounts.access import Action, Caller
 from engine.common.drafts import Change
@@ -149,8 +150,11 @@ class ProfileStore(Protocol):
 
 
 class ImportRow(NamedTuple):
-    """A valid row of an import file. `line` is its number. An empty title leaves an existing link's title. Of
-    the files, only an archive has kinds."""
+    """A valid row of an import file. `line` is its number. An empty title leaves an existing link's title.
+
+    `fields` has values of a LinkDraft's further fields; those that are left out stay as they are. `other_line`
+    is another line of the file with the same address, 0 if there is none.
+    """
 
     line: int
     handle: str
@@ -158,6 +162,9 @@ class ImportRow(NamedTuple):
     target: str
     title: str
     kind: str = "url"
+    fields: Mapping[str, Any] = {}
+    created_at: datetime | None = None
+    other_line: int = 0
 
 
 class ImportResult(NamedTuple):
@@ -173,9 +180,17 @@ class ImportResult(NamedTuple):
 class LinkImporter(Protocol):
     """Imports of links from files."""
 
-    async def import_rows(self, caller: Caller, rows: Sequence[ImportRow]) -> ImportResult:
+    async def import_rows(
+        self,
+        caller: Caller,
+        rows: Sequence[ImportRow],
+        if_exists: Literal["update", "reject"] = "update",
+        *,
+        dry_run: bool = False,
+    ) -> ImportResult:
         """Create or update links for up to 5,000 rows in one transaction. Idempotent: to import the same rows
         again changes nothing.
 
-        Of rows with the same handle and slug the last one wins, and the others count as unchanged.
+        Of rows with the same handle and slug the first one counts, and the others are rejected. `if_exists`
+        "reject" rejects rows that differ from an existing link. A dry run changes nothing.
         """

@@ -4,17 +4,39 @@ Every import locks handles and short slugs in sorted order, so that two imports 
 than deadlock. The database layer repeats a transaction that deadlocks all the same.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from engine.accounts.access import Action, Caller, require_scope
+from engine.links.imports.plan import IfExists, ImportPlan, draft_of_row
+from engine.links.link import Link, LinkDraft
+from engine.links.options import options_of, pack_options
 from engine.links.ports import ImportResult, ImportRow
 from engine.links.profile import ProfileChange
+from storage.links.link_rows import link_of
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
 SQL: Final = queries.load("links/import_rows")
 MAX_ROWS: Final = 5_000
+# In the order of the parameters of write_links.
+_COLUMNS: Final = (
+    "slug", "target", "title", "status", "kind", "passthrough", "click_id", "external_id", "tags", "folder",
+    "notes", "hidden", "password", "opening_clicks", "options", "position", "created_at",
+)  # fmt: skip
+
+
+class _DryRunError(Exception):
+    """The end of a dry run, whose transaction is rolled back. `result` is what it would have done."""
+
+    def __init__(self, result: ImportResult) -> None:
+        super().__init__()
+        self.result = result
+
+
+class _Profile(NamedTuple):
+    id: int
+    next_version: int
 
 
 class PostgresLinkImporter:
@@ -23,64 +45,127 @@ class PostgresLinkImporter:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def import_rows(self, caller: Caller, rows: Sequence[ImportRow]) -> ImportResult:
+    async def import_rows(
+        self,
+        caller: Caller,
+        rows: Sequence[ImportRow],
+        if_exists: IfExists = "update",
+        *,
+        dry_run: bool = False,
+    ) -> ImportResult:
         if len(rows) > MAX_ROWS:
             raise ValueError(f"at most {MAX_ROWS} rows at once, not {len(rows)}")
-        handles = sorted({row.handle for row in rows})
-        last = {(row.handle, row.slug): row for row in rows}
-
-        tenant_id = caller.tenant_id
 
         async def work(connection: Connection) -> ImportResult:
-            await connection.execute(SQL["create_profiles"], tenant_id, handles)
-            locked = await connection.fetch(
-                SQL["lock_profiles"], tenant_id, handles, caller.user_id, Action.EDIT.value.roles
+            profiles = await _lock_profiles(connection, caller, rows)
+            plan = await _plan(connection, caller.tenant_id, profiles, rows, if_exists)
+            changes = await _write(connection, caller.tenant_id, profiles, plan)
+            result = ImportResult(
+                len(plan.created), len(plan.updated), plan.unchanged, plan.rejected, changes
             )
-            profiles = {row["handle"]: (row["id"], row["version"] + 1) for row in locked}
-            created, updated, changes = await _write(
-                connection, tenant_id, profiles, [r for r in last.values() if r.handle in profiles]
-            )
-            rejected = [
-                (row.line, f"handle: {row.handle!r} is taken")
-                for row in rows
-                if row.handle not in profiles
-            ]
-            unchanged = len(rows) - len(rejected) - created - updated
-            return ImportResult(created, updated, unchanged, rejected, changes)
+            if dry_run:
+                raise _DryRunError(result._replace(changes=[]))
+            return result
 
         require_scope(caller, "write")
-        return await self._database.transaction(work, caller=caller)
+        try:
+            return await self._database.transaction(work, caller=caller)
+        except _DryRunError as end:
+            return end.result
+
+
+async def _lock_profiles(
+    connection: Connection, caller: Caller, rows: Sequence[ImportRow]
+) -> dict[str, _Profile]:
+    """Return the profiles that the caller may change, by handle; those that are missing are created."""
+    handles = sorted({row.handle for row in rows})
+    await connection.execute(SQL["create_profiles"], caller.tenant_id, handles)
+    locked = await connection.fetch(
+        SQL["lock_profiles"], caller.tenant_id, handles, caller.user_id, Action.EDIT.value.roles
+    )
+    return {row["handle"]: _Profile(row["id"], row["version"] + 1) for row in locked}
+
+
+async def _plan(
+    connection: Connection,
+    tenant_id: int,
+    profiles: Mapping[str, _Profile],
+    rows: Sequence[ImportRow],
+    if_exists: IfExists,
+) -> ImportPlan:
+    plan = ImportPlan(if_exists)
+    mine = [row for row in rows if row.handle in profiles]
+    found = await connection.fetch(
+        SQL["stored_links"],
+        tenant_id,
+        [profiles[row.handle].id for row in mine],
+        [row.slug for row in mine],
+    )
+    stored = {(row["profile_id"], row["slug"]): row for row in found}
+    owners: dict[tuple[int, str], str] = {}
+    if named := [row for row in mine if row.fields.get("external_id")]:
+        owners = {
+            (row["profile_id"], row["external_id"]): row["slug"]
+            for row in await connection.fetch(
+                SQL["external_ids"],
+                tenant_id,
+                [profiles[row.handle].id for row in named],
+                [row.fields["external_id"] for row in named],
+            )
+        }
+    for row in rows:
+        if row.handle not in profiles:
+            plan.reject(row, f"handle: {row.handle!r} is taken")
+            continue
+        profile_id = profiles[row.handle].id
+        record = stored.get((profile_id, row.slug))
+        owner = owners.get((profile_id, row.fields.get("external_id", "")), "")
+        plan.add(row, None if record is None else link_of(record), owner)
+    return plan
 
 
 async def _write(
-    connection: Connection,
-    tenant_id: int,
-    profiles: dict[str, tuple[int, int]],
-    rows: Sequence[ImportRow],
-) -> tuple[int, int, list[ProfileChange]]:
-    """Write the rows that differ. Returns the links created, the links updated and the profiles' changes."""
+    connection: Connection, tenant_id: int, profiles: Mapping[str, _Profile], plan: ImportPlan
+) -> list[ProfileChange]:
+    """Write the links of a plan. Returns the profiles' changes."""
+    links: list[tuple[ImportRow, LinkDraft | Link]] = [
+        *((row, draft_of_row(row)) for row in plan.created),
+        *plan.updated,
+    ]
+    if not links:
+        return []
+    values = [_values(row, link) for row, link in links]
     written = await connection.fetch(
         SQL["write_links"],
         tenant_id,
-        [profiles[row.handle][0] for row in rows],
-        [profiles[row.handle][1] for row in rows],
-        [row.slug for row in rows],
-        [row.target for row in rows],
-        [row.title for row in rows],
-        [row.kind for row in rows],
+        [profiles[row.handle].id for row, _ in links],
+        [profiles[row.handle].next_version for row, _ in links],
+        *([each[name] for each in values] for name in _COLUMNS),
     )
-    if not written:
-        return 0, 0, []
-    created = sorted(
-        (row["slug"], row["profile_id"], row["id"]) for row in written if row["created"]
+    ids = {(row["profile_id"], row["slug"]): row["id"] for row in written}
+    claims = sorted(
+        (row.slug, profiles[row.handle].id)
+        for row in plan.created
+        if row.fields.get("short") is not False
     )
     await connection.execute(
         SQL["claim_free_shorts"],
         tenant_id,
-        [slug for slug, _, _ in created],
-        [profile_id for _, profile_id, _ in created],
-        [link_id for _, _, link_id in created],
+        [slug for slug, _ in claims],
+        [profile_id for _, profile_id in claims],
+        [ids[profile_id, slug] for slug, profile_id in claims],
     )
-    touched = sorted({row["profile_id"] for row in written})
+    touched = sorted({profile_id for profile_id, _ in ids})
     bumped = await connection.fetch(SQL["bump_profiles"], tenant_id, touched)
-    return len(created), len(written) - len(created), [ProfileChange(*row) for row in bumped]
+    return [ProfileChange(*row) for row in bumped]
+
+
+def _values(row: ImportRow, link: LinkDraft | Link) -> dict[str, Any]:
+    """Return a link's values by column."""
+    values = {name: getattr(link, name, None) for name in _COLUMNS}
+    created_at = link.created_at if isinstance(link, Link) else row.created_at
+    return values | {
+        "tags": ",".join(link.tags),
+        "options": pack_options(options_of(link)),
+        "created_at": created_at,
+    }

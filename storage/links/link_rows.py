@@ -39,7 +39,7 @@ MAX_SLUG_ATTEMPTS: Final = 20
 # In the order of the parameters of create_link and update_link.
 _COLUMNS: Final = (
     "slug", "target", "title", "status", "kind", "passthrough", "click_id", "external_id", "tags", "folder",
-    "notes", "hidden", "password",
+    "notes", "hidden", "password", "opening_clicks",
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from engine.common.errors import ConflictError, NotFoundError, WaypostError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.common.versions import require_version
+from engine.links.imports.plan import IfExists, ImportPlan, draft_of_row
 from engine.links.link import Link, LinkDraft
 from engine.links.link_query import ALL, LinkQuery, matches, sort_value
 from engine.links.name import encode_path
@@ -261,37 +262,55 @@ class MemoryProfiles(MemoryLinkState):
 
     # Imports
 
-    async def import_rows(self, caller: Caller, rows: Sequence[ImportRow]) -> ImportResult:
+    async def import_rows(
+        self,
+        caller: Caller,
+        rows: Sequence[ImportRow],
+        if_exists: IfExists = "update",
+        *,
+        dry_run: bool = False,
+    ) -> ImportResult:
         await trio.lowlevel.checkpoint()
         require_scope(caller, "write")
-        last = {(row.handle, row.slug): row for row in rows}
-        created = updated = 0
-        rejected: list[tuple[int, str]] = []
-        changes: dict[int, ProfileChange] = {}
+        plan = ImportPlan(if_exists)
         for row in rows:
-            owner = self._handles.get(row.handle)
-            if owner is not None and not self._may_import(caller, self._profiles[owner]):
-                rejected.append((row.line, f"handle: {row.handle!r} is taken"))
-            elif last[row.handle, row.slug] is row:
-                entry = self._profiles[owner] if owner else self._create_empty(caller, row.handle)
-                link = entry.links.get(row.slug)
-                if link is None:
-                    created += 1
-                elif _imported(link, row) != link:
-                    updated += 1
-                else:
-                    continue
-                if entry.profile.id not in changes:
-                    changes[entry.profile.id] = self._bump(entry)
-                if link is None:
-                    self._add(
-                        entry,
-                        LinkDraft(slug=row.slug, target=row.target, title=row.title, kind=row.kind),
-                    )
-                else:
-                    self._replace(entry, link, _imported(link, row))
-        unchanged = len(rows) - created - updated - len(rejected)
-        return ImportResult(created, updated, unchanged, rejected, list(changes.values()))
+            entry = self._profiles.get(self._handles.get(row.handle, 0))
+            if entry is not None and not self._may_import(caller, entry):
+                plan.reject(row, f"handle: {row.handle!r} is taken")
+                continue
+            links = {} if entry is None else entry.links
+            external_id = row.fields.get("external_id") or None
+            owners = (link.slug for link in links.values() if link.external_id == external_id)
+            plan.add(row, links.get(row.slug), next(owners, ""))
+        changes = {} if dry_run else self._carry_out(caller, plan)
+        return ImportResult(
+            len(plan.created),
+            len(plan.updated),
+            plan.unchanged,
+            plan.rejected,
+            list(changes.values()),
+        )
+
+    def _carry_out(self, caller: Caller, plan: ImportPlan) -> dict[int, ProfileChange]:
+        """Make the links of a plan. Returns the profiles' changes by id."""
+        changes: dict[int, ProfileChange] = {}
+
+        def changed(handle: str) -> MemoryProfile:
+            owner = self._handles.get(handle)
+            entry = self._profiles[owner] if owner else self._create_empty(caller, handle)
+            if entry.profile.id not in changes:
+                changes[entry.profile.id] = self._bump(entry)
+            return entry
+
+        for row in plan.created:
+            entry = changed(row.handle)
+            link = self._add(entry, draft_of_row(row))
+            if row.created_at is not None:
+                entry.links[link.slug] = msgspec.structs.replace(link, created_at=row.created_at)
+        for row, link in plan.updated:
+            entry = changed(row.handle)
+            self._replace(entry, entry.links[row.slug], link)
+        return changes
 
     # SnapshotSource, for edges
 
@@ -341,13 +360,6 @@ class MemoryProfiles(MemoryLinkState):
             return [], str(self._last_number)
         changes = [c for number, c in self._latest_changes.values() if number > int(cursor)]
         return (changes if len(changes) <= 10_000 else None), str(self._last_number)
-
-
-def _imported(link: Link, row: ImportRow) -> Link:
-    """Return the link with the row's target, kind and title. A row without a title keeps the link's."""
-    return msgspec.structs.replace(
-        link, target=row.target, title=row.title or link.title, kind=row.kind
-    )
 
 
 def listed(links: Iterable[Link], query: LinkQuery, after: int, now: datetime) -> list[Link]:

@@ -67,15 +67,16 @@ FROM deleted;
 -- Create a link of a profile that has just been bumped to version $3.
 INSERT INTO links
     (tenant_id, profile_id, revision, slug, target, title, status, kind, passthrough, click_id, external_id,
-    tags, folder, notes, hidden, password_hash, options, position)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::text::jsonb, coalesce($18,
+    tags, folder, notes, hidden, password_hash, opening_clicks, options, position)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18::text::jsonb, coalesce($19,
     (SELECT max(position) FROM links WHERE tenant_id = $1 AND profile_id = $2), 0))
 RETURNING id, position, created_at, updated_at;
 
 -- name: link
 -- Read one link.
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
-    l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password, l.options::text, l.position,
+    l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password,
+    l.opening_clicks, l.options::text, l.position,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
         WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,
@@ -88,7 +89,8 @@ WHERE l.tenant_id = $1 AND l.id = $2;
 -- name: list_links
 -- List a profile's links. The mark is replaced by further conditions and the order (storage/links/listing.py).
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
-    l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password, l.options::text, l.position,
+    l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password,
+    l.opening_clicks, l.options::text, l.position,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
         WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,
@@ -113,7 +115,7 @@ FOR NO KEY UPDATE;
 -- Update a link, as its next version, of a profile that has just been bumped to version $3.
 UPDATE links SET slug = $4, target = $5, title = $6, status = $7, kind = $8, passthrough = $9,
     click_id = $10, external_id = $11, tags = $12, folder = $13, notes = $14, hidden = $15, password_hash = $16,
-    options = $17::text::jsonb, position = coalesce($18, position),
+    opening_clicks = $17, options = $18::text::jsonb, position = coalesce($19, position),
     version = version + 1, revision = $3, updated_at = now()
 WHERE tenant_id = $1 AND id = $2
 RETURNING position, version, updated_at;

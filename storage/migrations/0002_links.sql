@@ -64,6 +64,7 @@ CREATE TABLE links (
     tags text[] NOT NULL DEFAULT '{}' CHECK (cardinality(tags) <= 20),
     options jsonb CHECK (pg_column_size(options) <= 65536),
     password_hash text CHECK (length(password_hash) <= 200),
+    opening_clicks bigint NOT NULL DEFAULT 0 CHECK (opening_clicks >= 0),
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
 );

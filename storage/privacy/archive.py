@@ -16,7 +16,7 @@ import trio
 
 from engine.accounts.access import Action, Caller
 from engine.limits.tenant_slots import TenantSlots
-from engine.links.import_rows import ARCHIVE_FORMAT
+from engine.links.imports.archive_records import ARCHIVE_FORMAT
 from engine.stats.packed.packed_rows import packed_rows
 from engine.stats.packed.profile_clicks import ProfileClicks
 from storage.accounts.access import ProfileAccess, enter_profile

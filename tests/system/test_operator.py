@@ -11,7 +11,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.links.import_rows import parser_for, validate_row
+from engine.links.imports.link_file import LinkFile
+from engine.links.imports.rows import RowReader
 from storage.embedded import EmbeddedServers
 from tests.architecture.metrics import declarations
 from tests.kit.answers import documents, misfits, one_of_each, readable_paths
@@ -128,9 +129,10 @@ def test_ids_are_texts_and_times_end_in_z_in_every_answer_and_file(engine: Engin
     tables = [row.get("table") for row in rows]
     assert {"activity", "clicks", "events", "experiments", "invitations", "jobs"} <= set(tables)
     # An import reads the links back as they are.
-    parse, _ = parser_for(lines[0])
-    links = [row for row in map(parse, lines[1:]) if row is not None]
-    kinds = Counter(validate_row(1, row, private_hosts=False).kind for row in links)
+    reader = RowReader("", private_hosts=False)
+    with archive.open("rb") as file:
+        records = list(LinkFile(file).records())
+    kinds = Counter(reader.row(record.line, record.values).kind for record in records)
     assert kinds == Counter(r["row"]["kind"] for r in rows if r.get("table") == "links")
     assert kinds.keys() == {"url", "mailto", "github"}
 

@@ -1,84 +1,91 @@
-"""`waypost import`: its last line, its exit code, and --profile."""
+"""`waypost import`: its last line, its exit code, its options, and what a second run changes."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from api.command.import_links import valid_handle
+from api.command.import_links import valid_columns, valid_handle
 from engine.common.errors import WaypostError
-from engine.links.import_rows import RowError, parser_for
 from tests.kit.commands import CommandLine
 
 TARGET = "https://example.com/"
+Run = Callable[..., tuple[str, int]]
 
 
-@pytest.mark.slow
-def test_the_last_line_counts_and_rejects_are_exit_code_1(
+@pytest.fixture
+def imports(
     waypost: CommandLine,
     database_url: str,
     redis_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> Run:
+    """Import a text as a file; the last line without its rate, and the exit code."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     assert waypost("migrate", "--data", str(tmp_path)).code == 0
     monkeypatch.setenv("REDIS_URL", redis_url)
     file = tmp_path / "links.csv"
 
-    def last_line(text: str, code: int) -> str:
+    def run(text: str, *options: str) -> tuple[str, int]:
         file.write_text(text)
-        ended = waypost("import", str(file), "--profile", "Ada", "--data", str(tmp_path))
-        assert ended.code == code, ended.errors
-        return re.sub(r" \([\d,]+ rows/s\)$", "", ended.output.splitlines()[-1])
+        ended = waypost("import", str(file), "--profile", "Ada", "--data", str(tmp_path), *options)
+        assert not ended.errors, ended.errors
+        return re.sub(r" \([\d,]+ rows/s\)$", "", ended.output.splitlines()[-1]), int(
+            str(ended.code)
+        )
 
+    return run
+
+
+@pytest.mark.slow
+def test_the_last_line_counts_and_rejects_are_exit_code_1(imports: Run, tmp_path: Path) -> None:
     good = f"slug,target,title\nspring,{TARGET},Spring\nfall,{TARGET},\n"
-    line = "2 rows: 2 created, 0 updated, 0 unchanged, 0 rejected"
-    assert last_line(good, 0) == line
+    created = "2 rows: 2 created, 0 updated, 0 unchanged, 0 rejected"
+    assert imports(good, "--dry-run") == (created, 0)
+    assert imports(good) == (created, 0)
     bad = good.replace("Spring", "May") + "x,javascript:alert(1),\n"
-    line = "3 rows: 0 created, 1 updated, 1 unchanged, 1 rejected"
-    assert last_line(bad, 1) == line
+    refused = "3 rows: 0 created, 0 updated, 1 unchanged, 2 rejected"
+    assert imports(bad, "--if-exists", "reject") == (refused, 1)
+    assert imports(bad) == ("3 rows: 0 created, 1 updated, 1 unchanged, 1 rejected", 1)
     assert (tmp_path / "links.csv.rejects.csv").read_text().count("\n") == 2
 
 
+def _lines(count: int, bad: int) -> list[str]:
+    """Return rows of which `bad` are of no use, and some have the address of another."""
+    lines = [f"s{n},{TARGET}{n},T{n}" for n in range(count - bad)]
+    lines += [
+        f"s{n},{TARGET}again-{n}," if n % 2 else f"b{n},javascript:alert({n})," for n in range(bad)
+    ]
+    return lines
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("header", "line"),
-    [
-        ("slug,target,title", f"a,{TARGET},"),
-        ("target,slug", f"{TARGET},a"),
-        ("handle,slug,target", f"ADA,a,{TARGET}"),
-        ("handle,slug,target", f",a,{TARGET}"),
-        ("", f"a,{TARGET}"),
-        ("", f"ada,a,{TARGET},"),
-        ("", f'{{"slug": "a", "target": "{TARGET}"}}'),
-        ("", f'{{"handle": "ada", "slug": "a", "target": "{TARGET}"}}'),
-    ],
+    ("count", "bad"), [(700, 40), pytest.param(100_000, 1_000, marks=pytest.mark.large)]
 )
-def test_rows_without_a_handle_get_the_named_one(header: str, line: str) -> None:
-    parse, is_header = parser_for(header or line, "ada")
-    assert is_header == bool(header)
-    assert parse(line) == {"handle": "ada", "slug": "a", "target": TARGET, "title": ""}
+def test_running_it_twice_changes_nothing_in_the_other_order_too(
+    imports: Run, tmp_path: Path, count: int, bad: int
+) -> None:
+    lines = _lines(count, bad)
+    head = "slug,target,title\n"
+    good = count - bad
+    first = f"{count} rows: {good} created, 0 updated, 0 unchanged, {bad} rejected"
+    again = f"{count} rows: 0 created, 0 updated, {good} unchanged, {bad} rejected"
+    assert imports(head + "\n".join(lines)) == (first, 1)
+    rejects = (tmp_path / "links.csv.rejects.csv").read_text()
+    assert rejects.count("is that of line") == bad // 2
+    assert "slug 's1' of ada is that of line 3, too" in rejects
+    assert imports(head + "\n".join(lines)) == (again, 1)
+    assert imports(head + "\n".join(reversed(lines))) == (again, 1)
 
 
-@pytest.mark.parametrize(
-    "line", [f"bob,a,{TARGET},", f'{{"handle": "bob", "slug": "a", "target": "{TARGET}"}}']
-)
-def test_a_row_of_another_profile_is_rejected(line: str) -> None:
-    parse, _ = parser_for(line, "ada")
-    with pytest.raises(RowError, match="handle must be ada or empty"):
-        parse(line)
-
-
-def test_the_links_of_an_archive_go_to_the_named_profile() -> None:
-    header = '{"waypost":"archive","format":1}'
-    profile = '{"table":"profiles","row":{"handle":"bob"}}'
-    link = f'{{"table":"links","row":{{"slug":"a","target":"{TARGET}"}}}}'
-    for handle, expected in (("ada", "ada"), ("", "bob")):
-        parse, _ = parser_for(header, handle)
-        parse(profile)
-        row = parse(link)
-        assert row is not None
-        assert row["handle"] == expected
+def test_columns_are_named_by_ours() -> None:
+    assert valid_columns(["target=Long URL", "slug=a=b"]) == {"target": "Long URL", "slug": "a=b"}
+    for text in ("target", "target=", "colour=red"):
+        with pytest.raises(WaypostError, match="--column "):
+            valid_columns([text])
 
 
 def test_a_handle_that_no_profile_can_have_is_refused() -> None:

@@ -1,12 +1,18 @@
 """Imports of many links: idempotent, without harm to existing profiles and links."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 import trio
 
 from engine.common.errors import NotFoundError
 from engine.links.link import Link, LinkDraft
+from engine.links.options import Utm
 from engine.links.ports import ImportRow
 from engine.links.profile import ProfileChange, ProfileDraft
+from engine.links.rules import LinkRule, RuleConditions
 from tests.kit.hosted import hosted_run
 from tests.kit.stores import Stores
 
@@ -84,13 +90,72 @@ async def test_a_link_of_an_archive_keeps_its_kind(stores: Stores) -> None:
     assert {slug: link.kind for slug, link in links.items()} == {"write": "mailto", "x": "url"}
 
 
-async def test_the_last_of_two_rows_wins(stores: Stores) -> None:
+async def test_the_second_of_two_rows_is_rejected_and_names_the_first(stores: Stores) -> None:
     rows = [row(1, "a", "x", "1"), row(2, "a", "y"), row(3, "a", "x", "3")]
     result = await stores.bulk.import_rows(stores.caller, rows)
-    assert result[:4] == (2, 0, 1, [])
+    rejected = [(3, "slug 'x' of a is that of line 1, too")]
+    assert result[:4] == (2, 0, 0, rejected)
     links = await links_of(stores, result.changes[0].profile_id)
-    assert links["x"].target == "https://example.com/3"
-    assert await stores.bulk.import_rows(stores.caller, rows) == (0, 0, 3, [], [])
+    assert links["x"].target == "https://example.com/1"
+    assert await stores.bulk.import_rows(stores.caller, rows) == (0, 0, 2, rejected, [])
+
+
+async def test_an_address_that_a_file_has_twice_changes_no_link(stores: Stores) -> None:
+    await stores.bulk.import_rows(stores.caller, [row(1, "a", "x", "1")])
+    other = row(1, "a", "x", "2")._replace(other_line=9)
+    result = await stores.bulk.import_rows(stores.caller, [other])
+    assert result == (0, 0, 0, [(1, "slug 'x' of a is that of line 9, too")], [])
+
+
+FIELDS: Mapping[str, Any] = {
+    "status": 308, "passthrough": True, "click_id": True, "short": False, "external_id": "7",
+    "tags": ("one", "two"), "folder": "Shop", "notes": "a\r\nb", "hidden": True, "position": 4,
+    "password": "$argon2id$x", "opening_clicks": 41, "paused": True, "paused_reason": "why",
+    "click_limit": 9, "fallback_target": "https://example.com/f", "utm": Utm(source="bio"),
+    "active_until": datetime(2027, 1, 1, tzinfo=UTC), "noindex": True,
+    "rules": (LinkRule(when=RuleConditions(device=("phone",)), target="https://example.com/p"),),
+}  # fmt: skip
+
+
+async def test_every_field_of_a_link_is_written_and_stays_where_a_row_has_none(
+    stores: Stores,
+) -> None:
+    created_at = datetime(2020, 1, 2, 3, 4, 5, 678_000, UTC)
+    full = row(1, "a", "x", title="T")._replace(fields=FIELDS, created_at=created_at)
+    result = await stores.bulk.import_rows(stores.caller, [full, row(2, "a", "plain")])
+    assert result[:4] == (2, 0, 0, [])
+    profile_id = result.changes[0].profile_id
+    link = (await links_of(stores, profile_id))["x"]
+    assert {name: getattr(link, name) for name in FIELDS} == FIELDS
+    assert link.created_at == created_at
+    assert (await stores.bulk.import_rows(stores.caller, [full]))[:3] == (0, 0, 1)
+    changed = row(1, "a", "x", "new")._replace(fields={"hidden": False})
+    assert (await stores.bulk.import_rows(stores.caller, [changed]))[:3] == (0, 1, 0)
+    link = (await links_of(stores, profile_id))["x"]
+    assert {name: getattr(link, name) for name in FIELDS} == {**FIELDS, "hidden": False}
+    assert (link.title, link.created_at) == ("T", created_at)
+
+
+async def test_an_external_id_is_that_of_one_link(stores: Stores) -> None:
+    def with_id(line: int, slug: str) -> ImportRow:
+        return row(line, "a", slug)._replace(fields={"external_id": "7"})
+
+    result = await stores.bulk.import_rows(stores.caller, [with_id(1, "x"), with_id(2, "y")])
+    assert result[:4] == (1, 0, 0, [(2, "external_id '7' is that of line 1, too")])
+    result = await stores.bulk.import_rows(stores.caller, [with_id(5, "z"), with_id(6, "x")])
+    assert result[:4] == (0, 0, 1, [(5, "external_id is that of the link 'x'")])
+
+
+async def test_a_dry_run_and_a_refused_change_change_nothing(stores: Stores) -> None:
+    rows = [row(1, "a", "x"), row(2, "b", "y")]
+    result = await stores.bulk.import_rows(stores.caller, rows, dry_run=True)
+    assert result == (2, 0, 0, [], [])
+    assert (await stores.profiles.list_profiles(stores.caller, 0, 10)).items == []
+    await stores.bulk.import_rows(stores.caller, rows)
+    changed = [row(1, "a", "x", "new"), row(2, "b", "y")]
+    result = await stores.bulk.import_rows(stores.caller, changed, "reject")
+    reason = "slug 'x' is that of an existing link with other values"
+    assert result == (0, 0, 1, [(1, reason)], [])
 
 
 async def test_the_handle_of_another_tenant_is_rejected(stores: Stores) -> None:
