@@ -22,13 +22,15 @@ _NO_EVENTS: Final[Mapping[int, SecurityEventKind]] = MappingProxyType({})
 
 
 class ResponseDoc(NamedTuple):
-    """A successful response: description, type of its body (None: no body), example, names of headers."""
+    """A successful response: description, type of its body (None: no body), example, names of headers, and
+    types of content that it may have instead, of any bytes."""
 
     description: str
     model: Any = None
     example: Any = None
     headers: tuple[str, ...] = ()
     content_type: str = "application/json"
+    binary_types: tuple[str, ...] = ()
 
 
 class Parameter(NamedTuple):

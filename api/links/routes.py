@@ -13,6 +13,7 @@ from api.links.link_list import LinkListRoutes
 from api.links.links import LinkRoutes
 from api.links.order import LinkOrderRoutes
 from api.links.profiles import ProfileRoutes
+from api.links.qr import QrRoutes
 from engine.github.repository import web_host
 from engine.links.link import validate_draft
 from engine.links.ports import ProfileStore
@@ -39,6 +40,7 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *LinkListRoutes(deps.profiles, url).routes(),
         *LinkAddressRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
         *LinkExplainRoutes(deps.profiles, shared.now).routes(),
+        *QrRoutes(deps.profiles, url).routes(),
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
         *BulkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
     ]

@@ -23,6 +23,7 @@ from actors.visits.changes import ChangePoller, follow_announcements
 from actors.visits.daily_keys import DailyKeys
 from actors.visits.entrances import Entrances
 from actors.visits.places import watch_places
+from actors.visits.qr_codes import QrCodes
 from actors.visits.registry import Found, Registry
 from api.processes.adoption import JournalAdoption
 from api.processes.descriptors import connections_within_limit
@@ -165,6 +166,7 @@ class Edge:
             self._settings,
             ClientResolver(self._places.place, self._settings.trusted_hops),
             self._daily_keys,
+            QrCodes(self._settings.visitors_url.rstrip("/")),
         )
 
     def _children(self) -> list[ChildSpec]:
@@ -182,13 +184,14 @@ class Edge:
         ]
 
     def _gates(self) -> list[ChildSpec]:
-        """Return the actors that open links with a limit or a password."""
+        """Return the actors that open links with a limit or a password, and the one that draws QR codes."""
         parts, deliver = self._registry.gate_parts, self._server.deliver
         lease = partial(parts.click_quotas.run, self._click_quotas, deliver)
         check = partial(parts.password_checks.run, self._passwords.check, deliver)
         return [
             ChildSpec(name="click-quotas", start=lease),
             ChildSpec(name="link-passwords", start=check),
+            ChildSpec(name="qr-codes", start=partial(self._server.qr_codes.run, deliver)),
         ]
 
     def _recording(self) -> list[ChildSpec]:
@@ -309,6 +312,7 @@ class Edge:
             *self._registry.samples(),
             *self._registry.gate_parts.click_quotas.samples(),
             *self._registry.gate_parts.password_checks.samples(),
+            *self._server.qr_codes.samples(),
             *self._poller.samples(),
             *self._places.samples(self._spec.name),
             *self._daily_keys.samples(),

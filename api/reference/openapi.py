@@ -313,6 +313,11 @@ def _success(doc: ResponseDoc, headers: Iterable[str], schemas: _Schemas) -> dic
         if doc.example is not None:
             content["example"] = doc.example
         response["content"] = {doc.content_type: content}
+        for binary in doc.binary_types:
+            response["content"][binary] = {
+                "schema": {"type": "string", "format": "binary"},
+                "example": "(bytes)",
+            }
     return response
 
 

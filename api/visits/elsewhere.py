@@ -13,17 +13,17 @@ from engine.visits.hit import hit_of
 from engine.visits.request import Visit
 
 # Pages of any origin may load these.
-_ANYWHERE: Final = (
+ANYWHERE: Final = (
     b"Access-Control-Allow-Origin: *\r\nCross-Origin-Resource-Policy: cross-origin\r\n"
 )
 _GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 PIXEL: Final = response_tail(
-    b"Content-Type: image/gif\r\nCache-Control: private, no-store\r\n" + _ANYWHERE, _GIF
+    b"Content-Type: image/gif\r\nCache-Control: private, no-store\r\n" + ANYWHERE, _GIF
 )
 _SCRIPT: Final = response_tail(
     b"Content-Type: text/javascript; charset=utf-8\r\nCache-Control: public, max-age=3600\r\n"
-    + _ANYWHERE,
+    + ANYWHERE,
     (resources.files(__package__) / "waypost.js").read_bytes(),
 )
 # By path. Not counted; no link may have one of these slugs (engine/links/name.py).

@@ -7,8 +7,8 @@ from actors.visits.link_gate import UNDECIDED, ClosedResponse
 from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
 from api.visits.counters import VisitCounters
-from engine.visits.hit import hit_subject
 from engine.visits.request import ClientInfo, VisitRequest
+from engine.visits.side_path import side_path
 
 WAIT_LIMIT_S: Final = 5.0
 
@@ -61,7 +61,7 @@ class GatedAnswers(VisitCounters):
         """Have a form's password checked, or refuse a form that nothing asked for."""
         client = connection.client or self._resolve_client(connection, request)
         status = 405
-        if route.gate is not None and hit_subject(request.path) is None:
+        if route.gate is not None and side_path(request.path) is None:
             status = route.gate.check_password(connection, route, request, client)
         if status:
             self._refuse(connection, status, False, close=True)

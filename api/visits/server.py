@@ -21,27 +21,28 @@ from collections.abc import Callable
 from os import read  # looked up once: it runs for every request
 from typing import Final
 
+from actors.visits.qr_codes import QrCodes
 from actors.visits.registry import Found, Registry
 from actors.visits.route import VisitRoute
 from api.visits.client_resolver import ClientResolver
 from api.visits.connection import IN, VisitorConnection
 from api.visits.connection_set import ConnectionSet
 from api.visits.connection_shares import ConnectionShares
-from api.visits.elsewhere import FIXED, PIXEL, record_hit
-from api.visits.gated_answers import GatedAnswers
+from api.visits.elsewhere import FIXED
 from api.visits.head import HeadParser
 from api.visits.head_memory import HeadMemory
 from api.visits.limits import VisitRateLimiter
 from api.visits.listener import Listener, is_exhausted, turn_away
 from api.visits.ports import ClickRecorder, PseudonymSource, VisitorLimits
 from api.visits.responses import REFUSALS, StatusLines, without_body
+from api.visits.side_answers import SideAnswers
 from api.visits.strict_head import RefusedHead
 from engine.links.name import canonical_path
 from engine.visits.classifier import HEAD_RECORDED, PREFETCH_RECORDED, ClassificationCache
 from engine.visits.daily_key import DAY_US
-from engine.visits.hit import hit_subject
 from engine.visits.pseudonym import Pseudonymiser
 from engine.visits.request import ClientInfo, Visit, VisitRequest
+from engine.visits.side_path import side_path
 
 BATCH: Final = 64
 READ_BYTES: Final = 16 * 1024
@@ -49,7 +50,7 @@ MAX_UNSENT_BYTES: Final = 64 * 1024  # and one response more
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 
-class VisitorServer(GatedAnswers):
+class VisitorServer(SideAnswers):
     """`descriptor` and `on_readable` go to the host loop's `add_reader`; call `sweep` once a second."""
 
     def __init__(
@@ -60,6 +61,7 @@ class VisitorServer(GatedAnswers):
         limits: VisitorLimits,
         clients: ClientResolver,
         pseudonyms: PseudonymSource,
+        qr_codes: QrCodes,
         *,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         monotonic: Callable[[], float] = time.monotonic,
@@ -72,6 +74,7 @@ class VisitorServer(GatedAnswers):
         self._monotonic = monotonic
         self._clients = clients
         self._pseudonyms = pseudonyms
+        self.qr_codes = qr_codes
         self._pseudonymiser: Pseudonymiser | None = None  # of the day of this wake-up
         self.visits = VisitRateLimiter(limits.visits_per_second)
         self._limited = self.visits.enabled
@@ -353,24 +356,23 @@ class VisitorServer(GatedAnswers):
     def _answer_found(
         self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute
     ) -> None:
-        """Answer a path that was looked up: a visit of the route, or a hit that a pixel reports."""
+        """Answer a path that was looked up: a visit of the route, or what stands at its address."""
         if request.form_bytes and request.password_is_right is None:
             self._answer_form(connection, request, route)
-            return
-        if hit_subject(request.path) is None:
+        elif (side := side_path(request.path)) is None:
             self._answer_route(connection, request, route)
-            return
-        client = connection.client or self._resolve_client(connection, request)
+        else:
+            self._answer_side(connection, request, route, side)
+
+    def _visit_of(self, request: VisitRequest, client: ClientInfo) -> Visit:
         classification = self._classifications[request.user_agent]
-        visit = Visit(request, client, classification, self._now_us, self._pseudonymiser)
-        self._records += record_hit(route, visit)
-        self.hits += 1
-        self._respond(connection, 200, PIXEL, request.head_only, close=not request.keep_alive)
+        return Visit(request, client, classification, self._now_us, self._pseudonymiser)
 
     def _answer_cold(self, connection: VisitorConnection, request: VisitRequest) -> None:
         """Answer a path that is no route as it is spelt, or let the request wait for the registry."""
         close = not request.keep_alive
-        path = canonical_path(hit_subject(request.path) or request.path)
+        side = side_path(request.path)
+        path = canonical_path(request.path if side is None else side.subject)
         if path is None:
             self._refuse(connection, 404, request.head_only, close=close)
             return

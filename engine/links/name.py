@@ -33,7 +33,7 @@ RESERVED: Final = frozenset(
     {
         "v1", "v2", "api", "admin", "assets", "static", "docs", "healthz", "readyz", "metrics", "login",
         "logout", "signup", "openapi.json", "favicon.ico", "robots.txt", "sitemap.xml", ".well-known",
-        "waypost.js",
+        "waypost.js", "qr",
     }
 )  # fmt: skip
 

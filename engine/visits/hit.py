@@ -40,11 +40,6 @@ class Hit(NamedTuple):
     is_inside: bool
 
 
-def hit_subject(path: bytes) -> bytes | None:
-    """Return the raw path of the page or link that a pixel's path is for; None for every other path."""
-    return path[: -len(PIXEL)] if path[-len(PIXEL) :] == PIXEL else None
-
-
 class ServerHit(msgspec.Struct, frozen=True, array_like=True):
     """A hit that a server reports, as the console hands it to an edge. `id` is hit_id(); `path` the canonical
     path of the page or link; `address` the visitor's, used and forgotten by the edge."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import trio
 
+from actors.visits.qr_codes import QrCodes
 from actors.visits.registry import Registry
 from api.visits.client_resolver import ClientResolver
 from api.visits.responses import visit_responses
@@ -154,6 +155,7 @@ class ServedEdge:
         self.server = VisitorServer(
             listener, self.registry, self.journal, limits,
             ClientResolver(self.places.place, limits.trusted_hops), self.keys,
+            QrCodes("https://go.example", lambda: self.seconds),
             clock_us=lambda: self.wall_us, monotonic=lambda: self.seconds,
         )  # fmt: skip
         self._streams: list[trio.SocketStream] = []
@@ -210,6 +212,7 @@ async def served_edge(
         nursery.start_soon(edge.registry.dispatcher.run_one)
         quotas = MemoryClickQuotas(edge.profiles.click_limit)
         nursery.start_soon(edge.registry.gate_parts.click_quotas.run, quotas, edge.server.deliver)
+        nursery.start_soon(edge.server.qr_codes.run, edge.server.deliver)
         checks = edge.registry.gate_parts.password_checks
         nursery.start_soon(checks.run, PasswordHasher(FAST).check, edge.server.deliver)
         loop.add_reader(edge.server.descriptor, edge.server.on_readable)

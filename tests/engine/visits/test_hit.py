@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.clicks.click import MAX_REFERRER_BYTES
 from engine.clicks.record_items import MAX_HOST_BYTES
-from engine.visits.hit import hit_of, hit_subject
+from engine.visits.hit import hit_of
 from engine.visits.request import VisitRequest
 
 
@@ -16,15 +16,6 @@ def pixel(query: bytes, referrer: bytes = b"") -> VisitRequest:
     return VisitRequest(
         b"/@a/pixel.gif", query, b"ua", referrer, b"de", False, True, host=b"go.example"
     )
-
-
-@pytest.mark.parametrize(
-    ("path", "subject"),
-    [(b"/@shop/pixel.gif", b"/@shop"), (b"/shop/a/pixel.gif", b"/shop/a"), (b"/pixel.gif", b""),
-     (b"/@shop", None), (b"/@shop/pixel.png", None), (b"/@shop/pixel.gif/", None)],
-)  # fmt: skip
-def test_the_subject_of_a_pixel(path: bytes, subject: bytes | None) -> None:
-    assert hit_subject(path) == subject
 
 
 PAGE = b"https%3A%2F%2FFront.Example%3A8443%2Fbio%3Futm_source%3Dig%26a%3Db%23x"
@@ -35,7 +26,8 @@ PAGE = b"https%3A%2F%2FFront.Example%3A8443%2Fbio%3Futm_source%3Dig%26a%3Db%23x"
     [
         (b"u=" + PAGE + b"&r=https%3A%2F%2Fl.instagram.com%2F", b"https://front.example/",
          b"front.example", b"utm_source=ig&a=b", b"https://l.instagram.com/", False),
-        (b"u=" + PAGE + b"&r=http://front.example/other", b"", b"front.example", b"utm_source=ig&a=b", b"", True),
+        (b"u=" + PAGE + b"&r=http://front.example/other", b"", b"front.example", b"utm_source=ig&a=b", b"",
+         True),
         # An image without a script: its Referer is the page.
         (b"", b"https://front.example/bio?utm_source=ig", b"front.example", b"utm_source=ig", b"", False),
         (b"", b"", b"", b"", b"", False),

@@ -1,0 +1,74 @@
+"""Answers to side paths of links and pages: hits of pages elsewhere, and QR codes."""
+
+from abc import abstractmethod
+from typing import Final
+
+from actors.visits.qr_codes import QrCodes
+from actors.visits.route import VisitRoute
+from api.visits.connection import VisitorConnection
+from api.visits.elsewhere import ANYWHERE, PIXEL, record_hit
+from api.visits.gated_answers import GatedAnswers
+from api.visits.responses import response_tail
+from engine.links.name import canonical_path
+from engine.links.qr import FORMATS, qr_look_of_query
+from engine.visits.request import ClientInfo, Visit, VisitRequest
+from engine.visits.side_path import SidePath
+
+_QR_FIELDS: Final = (
+    b"Cache-Control: public, max-age=3600\r\nContent-Security-Policy: default-src 'none'\r\n"
+    + ANYWHERE
+)
+
+
+class SideAnswers(GatedAnswers):
+    """The part of a visitor server that answers side paths."""
+
+    qr_codes: QrCodes
+    _records: list[bytes]
+
+    @abstractmethod
+    def _visit_of(self, request: VisitRequest, client: ClientInfo) -> Visit:
+        """Return the visit of a request at this wake-up."""
+
+    def _answer_side(
+        self,
+        connection: VisitorConnection,
+        request: VisitRequest,
+        route: VisitRoute,
+        path: SidePath,
+    ) -> None:
+        """Answer a request for something at a link's or page's address; `route` is the link's or page's."""
+        client = connection.client or self._resolve_client(connection, request)
+        if path.side == "hit":
+            self._records += record_hit(route, self._visit_of(request, client))
+            self.hits += 1
+            self._respond(connection, 200, PIXEL, request.head_only, close=not request.keep_alive)
+        elif path.side == "qr":
+            self._answer_qr(connection, request, route, path, client)
+
+    def _answer_qr(
+        self,
+        connection: VisitorConnection,
+        request: VisitRequest,
+        route: VisitRoute,
+        path: SidePath,
+        client: ClientInfo,
+    ) -> None:
+        """Send the code's image, or let the visitor wait until it is drawn."""
+        close, look = not request.keep_alive, qr_look_of_query(request.query)
+        subject = canonical_path(path.subject)
+        if look is None or subject is None:
+            self.qr_codes.results["invalid"] += 1
+            self._refuse(connection, 400, request.head_only, close=close)
+            return
+        image = self.qr_codes.image((subject, look))
+        if image is not None:
+            fields = b"Content-Type: %b\r\n" % FORMATS[look.format].encode() + _QR_FIELDS
+            tail = response_tail(fields, image)
+            self._respond(connection, 200, tail, request.head_only, close=close)
+            return
+        status = self.qr_codes.wait(connection, route, (subject, look), client)
+        if status:
+            self._refuse(connection, status, request.head_only, close=close)
+        else:
+            self._let_wait(connection, request, waits=True)
