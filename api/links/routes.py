@@ -7,6 +7,7 @@ from api.http.routes import Route
 from api.http.shared import Shared
 from api.links.addresses import LinkAddressRoutes
 from api.links.bulk import BulkRoutes
+from api.links.domains import DomainRoutes
 from api.links.explain import LinkExplainRoutes
 from api.links.link_drafts import HashPassword, LinkDrafts
 from api.links.link_list import LinkListRoutes
@@ -15,6 +16,8 @@ from api.links.order import LinkOrderRoutes
 from api.links.profiles import ProfileRoutes
 from api.links.qr import QrRoutes
 from engine.github.repository import web_host
+from engine.links.domain import host_of_url
+from engine.links.domain_ports import DomainStore
 from engine.links.link import validate_draft
 from engine.links.ports import ProfileStore
 from engine.visits.ports import Announcer
@@ -25,6 +28,7 @@ class LinkDeps:
     profiles: ProfileStore
     announcer: Announcer
     hash_password: HashPassword
+    domains: DomainStore
 
 
 def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
@@ -43,4 +47,5 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *QrRoutes(deps.profiles, url).routes(),
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
         *BulkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
+        *DomainRoutes(deps.domains, (host_of_url(url),)).routes(),
     ]

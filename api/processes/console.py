@@ -53,6 +53,7 @@ from storage.experiments.experiments import PostgresExperimentStore
 from storage.github.links import PostgresLinkSyncStore
 from storage.jobs.jobs import PostgresJobStore
 from storage.limits.shared_secret import SharedRateLimiter
+from storage.links.domains import PostgresDomainStore
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Database
 from storage.privacy.archive import PostgresArchiveSource
@@ -203,6 +204,7 @@ class ConsoleParts:
             profiles=self.profiles,
             announcer=self.announcer,
             hash_password=self.passwords.hash,
+            domains=PostgresDomainStore(self.database),
         )
 
     def privacy_deps(self) -> privacy.PrivacyDeps:

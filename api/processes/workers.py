@@ -16,6 +16,7 @@ from actors.github.sync import GithubSync
 from actors.jobs.queue_gauges import QueueGauges
 from actors.jobs.scheduler import Scheduler
 from actors.jobs.worker import RESCUE_S, Worker
+from actors.links.domain_checks import DomainChecks
 from actors.links.health_checks import LinkChecks
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
@@ -42,8 +43,10 @@ from storage.github.api import HttpGithubApi
 from storage.github.syncs import PostgresGithubRequestLease, PostgresGithubSyncQueue
 from storage.http.sender import HttpWebhookSender
 from storage.jobs.jobs import PostgresJobQueue
+from storage.links.domain_looks import PostgresDomainLookStore
 from storage.links.health import PostgresLinkHealthStore
 from storage.links.prober import HttpProber
+from storage.links.txt_records import DnsTxtRecords
 from storage.postgres.database import Database
 from storage.postgres.idempotency import IdempotencyPurge
 from storage.privacy.erasure import Eraser
@@ -94,10 +97,12 @@ class Workers:
         self._checks = LinkChecks(
             PostgresLinkHealthStore(database), self._prober, enabled=settings.check_links != "off"
         )
+        self._domains = DomainChecks(PostgresDomainLookStore(database), DnsTxtRecords())
         self._automation = ExperimentAutomation(PostgresRunningExperiments(database))
         self._copier = DimensionCopier(PostgresConversionDimensions(database))
         self.periodic_jobs = [
             *self._checks.periodic_jobs(),
+            *self._domains.periodic_jobs(),
             *self._github.periodic_jobs(),
             *self._automation.periodic_jobs(),
             *maintenance(settings, database, redis),
@@ -174,6 +179,7 @@ class Workers:
             *self._worker.samples(),
             *self._gauges.samples(),
             *self._checks.samples(),
+            *self._domains.samples(),
             *self._github.samples(),
             *self._automation.samples(),
             *self._copier.samples(),

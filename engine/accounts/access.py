@@ -52,6 +52,7 @@ class Action(Enum):
     EDIT = Requirement("change a profile or its links", _EDITORS, "write")
     READ_ACTIVITY = Requirement("read the log of changes", _EDITORS, "read")
     MANAGE_MEMBERS = Requirement("invite, change or remove members", _ADMINS, "admin")
+    MANAGE_DOMAINS = Requirement("add, change or delete domains", _ADMINS, "admin")
     MANAGE_WEBHOOKS = Requirement("see or change webhooks", _ADMINS, "admin")
     ARCHIVE = Requirement("export all data of a profile", _OWNER, "admin")
     DELETE = Requirement("delete a profile", _OWNER, "admin")

@@ -251,3 +251,75 @@ ALTER TABLE link_health ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON link_health FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
 GRANT SELECT ON link_health TO waypost_app;
 GRANT SELECT, INSERT, UPDATE ON link_health TO waypost_aggregator;
+
+-- ---- domains -------------------------------------------------------------------------------------------
+
+-- Hosts of a profile's own. Any tenant may have a host while it is not verified; once it is, that one alone.
+-- Columns that only workers write are in domain_looks, so that the audit log has members' changes and a
+-- domain's state, and no look at its record.
+CREATE TABLE domains (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT new_id(),
+    host text COLLATE "C" NOT NULL CHECK (host ~ '^[a-z0-9.-]+$' AND length(host) <= 253),
+    root_target text COLLATE "C" CHECK (root_target ~ '^[\x21-\x7e]+$' AND length(root_target) <= 2048),
+    not_found_target text COLLATE "C"
+        CHECK (not_found_target ~ '^[\x21-\x7e]+$' AND length(not_found_target) <= 2048),
+    state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'verified', 'failed')),
+    token text COLLATE "C" NOT NULL CHECK (token ~ '^[a-z0-9]{32}$'),
+    verified_at timestamptz,
+    slot smallint NOT NULL CHECK (slot BETWEEN 1 AND 20),
+    version bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE,
+    UNIQUE (tenant_id, host),
+    -- Twenty a profile: as a key, the limit holds against any number of concurrent creates.
+    UNIQUE (tenant_id, profile_id, slot)
+);
+CREATE UNIQUE INDEX domains_verified ON domains (host) WHERE state = 'verified';
+
+ALTER TABLE domains ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON domains TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY visitors ON domains FOR SELECT TO waypost_edge USING (state = 'verified');
+CREATE POLICY definer ON domains FOR SELECT TO waypost_owner USING (true);
+-- Only workers verify.
+GRANT SELECT, DELETE,
+    INSERT (tenant_id, profile_id, host, root_target, not_found_target, token, slot),
+    UPDATE (root_target, not_found_target, version, updated_at)
+    ON domains TO waypost_app;
+GRANT SELECT (profile_id, tenant_id, host, root_target, not_found_target, state) ON domains TO waypost_edge;
+GRANT SELECT, UPDATE (state, verified_at, version, updated_at)
+    ON domains TO waypost_aggregator;
+
+-- Looks at the records of domains. `next_at` NULL: only on request.
+CREATE TABLE domain_looks (
+    tenant_id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    failures smallint NOT NULL DEFAULT 0,
+    reason text NOT NULL DEFAULT '' CHECK (length(reason) <= 500),
+    checked_at timestamptz,
+    next_at timestamptz DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant_id, domain_id),
+    FOREIGN KEY (tenant_id, domain_id) REFERENCES domains ON DELETE CASCADE
+) WITH (fillfactor = 80);
+CREATE INDEX domain_looks_due ON domain_looks (next_at);
+
+ALTER TABLE domain_looks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON domain_looks TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+GRANT SELECT, INSERT (tenant_id, domain_id), UPDATE (failures, next_at) ON domain_looks TO waypost_app;
+GRANT SELECT, UPDATE ON domain_looks TO waypost_aggregator;
+
+-- Whether a host is a verified domain: of any tenant, or of the one that is set.
+CREATE FUNCTION is_verified_domain(of_host text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM waypost.domains WHERE host = of_host AND state = 'verified'
+        AND tenant_id = coalesce(waypost.current_tenant(), tenant_id))
+$$;
+REVOKE ALL ON FUNCTION is_verified_domain(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION is_verified_domain(text) TO waypost_app;

@@ -309,6 +309,23 @@ AS $$
     ORDER BY t.tenant_id <> t.home_tenant_id LIMIT 1
 $$;
 
+-- The tenant and profile of a domain, and the current user's role there; as link_access().
+CREATE FUNCTION domain_access(of_domain bigint)
+RETURNS TABLE (tenant_id bigint, profile_id bigint, role text)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT d.tenant_id, d.profile_id, m.role
+    FROM (
+        SELECT n.tenant_id, n.home_tenant_id FROM waypost.members AS n
+        WHERE n.user_id = waypost.current_user_id() GROUP BY 1, 2
+    ) AS t
+    JOIN waypost.domains AS d ON d.tenant_id = t.tenant_id AND d.id = of_domain
+    JOIN waypost.members AS m ON m.tenant_id = d.tenant_id AND m.profile_id = d.profile_id
+        AND m.user_id = waypost.current_user_id()
+    ORDER BY t.tenant_id <> t.home_tenant_id LIMIT 1
+$$;
+
 -- The profiles, of any tenant, that the current user is a member of, in the order of their ids.
 CREATE FUNCTION my_profiles(after bigint, max_rows integer)
 RETURNS TABLE (id bigint, tenant_id bigint, handle text, title text, raw_retention_days smallint,
@@ -427,9 +444,9 @@ AS $$
     WHERE i.token_sha256 = sha256
 $$;
 
-REVOKE ALL ON FUNCTION profile_access(bigint), link_access(bigint), my_profiles(bigint, integer), links_at(text, text),
-    profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
+REVOKE ALL ON FUNCTION profile_access(bigint), link_access(bigint), domain_access(bigint),
+    my_profiles(bigint, integer), links_at(text, text), profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
     response_to_acceptance(bytea, text, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION profile_access(bigint), link_access(bigint), my_profiles(bigint, integer), links_at(text, text),
-    profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
+GRANT EXECUTE ON FUNCTION profile_access(bigint), link_access(bigint), domain_access(bigint),
+    my_profiles(bigint, integer), links_at(text, text), profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
     response_to_acceptance(bytea, text, interval) TO waypost_app;

@@ -202,6 +202,7 @@ $$;
 
 SELECT audit_changes_of('profiles', 'profile', 'id', 'id');
 SELECT audit_changes_of('links', 'link', 'id', 'profile_id');
+SELECT audit_changes_of('domains', 'domain', 'id', 'profile_id');
 SELECT audit_changes_of('members', 'member', 'user_id', 'profile_id');
 SELECT audit_changes_of('invitations', 'invitation', 'id', 'profile_id');
 SELECT audit_changes_of('users', 'user', 'id', '');

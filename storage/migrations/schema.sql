@@ -203,6 +203,21 @@ CREATE FUNCTION waypost.delete_stored_responses(of_profile bigint) RETURNS bigin
     SELECT count(*) FROM deleted
 $$;
 
+CREATE FUNCTION waypost.domain_access(of_domain bigint) RETURNS TABLE(tenant_id bigint, profile_id bigint, role text)
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT d.tenant_id, d.profile_id, m.role
+    FROM (
+        SELECT n.tenant_id, n.home_tenant_id FROM waypost.members AS n
+        WHERE n.user_id = waypost.current_user_id() GROUP BY 1, 2
+    ) AS t
+    JOIN waypost.domains AS d ON d.tenant_id = t.tenant_id AND d.id = of_domain
+    JOIN waypost.members AS m ON m.tenant_id = d.tenant_id AND m.profile_id = d.profile_id
+        AND m.user_id = waypost.current_user_id()
+    ORDER BY t.tenant_id <> t.home_tenant_id LIMIT 1
+$$;
+
 CREATE FUNCTION waypost.drop_click_partitions(before date) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
@@ -346,6 +361,14 @@ CREATE FUNCTION waypost.is_counted(classification smallint) RETURNS boolean
 CREATE FUNCTION waypost.is_set_by_request(classification smallint) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((classification)::integer & 15) = ANY (ARRAY[4, 5]));
+
+CREATE FUNCTION waypost.is_verified_domain(of_host text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT EXISTS (SELECT FROM waypost.domains WHERE host = of_host AND state = 'verified'
+        AND tenant_id = coalesce(waypost.current_tenant(), tenant_id))
+$$;
 
 CREATE FUNCTION waypost.job_access(of_job bigint) RETURNS TABLE(tenant_id bigint, profile_id bigint, role text)
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
@@ -1093,6 +1116,43 @@ ALTER TABLE ONLY waypost.dimension_quarters ALTER COLUMN sketches SET STORAGE EX
 
 ALTER TABLE ONLY waypost.dimension_quarters FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.domain_looks (
+    tenant_id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    failures smallint DEFAULT 0 NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    checked_at timestamp with time zone,
+    next_at timestamp with time zone DEFAULT clock_timestamp(),
+    CONSTRAINT domain_looks_reason_check CHECK ((length(reason) <= 500))
+)
+WITH (fillfactor='80');
+
+ALTER TABLE ONLY waypost.domain_looks FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.domains (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    host text NOT NULL COLLATE pg_catalog."C",
+    root_target text COLLATE pg_catalog."C",
+    not_found_target text COLLATE pg_catalog."C",
+    state text DEFAULT 'pending'::text NOT NULL,
+    token text NOT NULL COLLATE pg_catalog."C",
+    verified_at timestamp with time zone,
+    slot smallint NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT domains_host_check CHECK (((host ~ '^[a-z0-9.-]+$'::text) AND (length(host) <= 253))),
+    CONSTRAINT domains_not_found_target_check CHECK (((not_found_target ~ '^[\x21-\x7e]+$'::text) AND (length(not_found_target) <= 2048))),
+    CONSTRAINT domains_root_target_check CHECK (((root_target ~ '^[\x21-\x7e]+$'::text) AND (length(root_target) <= 2048))),
+    CONSTRAINT domains_slot_check CHECK (((slot >= 1) AND (slot <= 20))),
+    CONSTRAINT domains_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'verified'::text, 'failed'::text]))),
+    CONSTRAINT domains_token_check CHECK ((token ~ '^[a-z0-9]{32}$'::text))
+);
+
+ALTER TABLE ONLY waypost.domains FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.erasures (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -1725,6 +1785,18 @@ ALTER TABLE ONLY waypost.dimension_months
 ALTER TABLE ONLY waypost.dimension_quarters
     ADD CONSTRAINT dimension_quarters_pkey PRIMARY KEY (tenant_id, profile_id, link_id, dimension, day, value);
 
+ALTER TABLE ONLY waypost.domain_looks
+    ADD CONSTRAINT domain_looks_pkey PRIMARY KEY (tenant_id, domain_id);
+
+ALTER TABLE ONLY waypost.domains
+    ADD CONSTRAINT domains_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY waypost.domains
+    ADD CONSTRAINT domains_tenant_id_host_key UNIQUE (tenant_id, host);
+
+ALTER TABLE ONLY waypost.domains
+    ADD CONSTRAINT domains_tenant_id_profile_id_slot_key UNIQUE (tenant_id, profile_id, slot);
+
 ALTER TABLE ONLY waypost.erasures
     ADD CONSTRAINT erasures_pkey PRIMARY KEY (tenant_id, profile_id);
 
@@ -1874,6 +1946,10 @@ CREATE INDEX deliveries_event ON waypost.deliveries USING btree (tenant_id, even
 
 CREATE INDEX deliveries_order ON waypost.deliveries USING btree (tenant_id, webhook_id, event_id) WHERE (state = 'pending'::text);
 
+CREATE INDEX domain_looks_due ON waypost.domain_looks USING btree (next_at);
+
+CREATE UNIQUE INDEX domains_verified ON waypost.domains USING btree (host) WHERE (state = 'verified'::text);
+
 CREATE INDEX events_age ON waypost.events USING btree (at);
 
 CREATE UNIQUE INDEX events_once ON waypost.events USING btree (tenant_id, profile_id, once) WHERE (once IS NOT NULL);
@@ -1958,6 +2034,8 @@ CREATE TRIGGER log_delete AFTER DELETE ON waypost.api_keys REFERENCING OLD TABLE
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.conversion_hooks REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('conversion_hook', 'id', 'profile_id');
 
+CREATE TRIGGER log_delete AFTER DELETE ON waypost.domains REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('domain', 'id', 'profile_id');
+
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.experiments REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('experiment', 'id', 'profile_id');
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.invitations REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('invitation', 'id', 'profile_id');
@@ -1977,6 +2055,8 @@ CREATE TRIGGER log_delete AFTER DELETE ON waypost.webhooks REFERENCING OLD TABLE
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.api_keys REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('key', 'id', '');
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.conversion_hooks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('conversion_hook', 'id', 'profile_id');
+
+CREATE TRIGGER log_insert AFTER INSERT ON waypost.domains REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('domain', 'id', 'profile_id');
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.erasures FOR EACH ROW EXECUTE FUNCTION waypost.log_erasure();
 
@@ -1999,6 +2079,8 @@ CREATE TRIGGER log_insert AFTER INSERT ON waypost.webhooks REFERENCING NEW TABLE
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.api_keys REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('key', 'id', '');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.conversion_hooks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('conversion_hook', 'id', 'profile_id');
+
+CREATE TRIGGER log_update AFTER UPDATE ON waypost.domains REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('domain', 'id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.experiments REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('experiment', 'id', 'profile_id');
 
@@ -2043,6 +2125,12 @@ ALTER TABLE ONLY waypost.deliveries
 
 ALTER TABLE ONLY waypost.delivery_attempts
     ADD CONSTRAINT delivery_attempts_tenant_id_webhook_id_event_id_fkey FOREIGN KEY (tenant_id, webhook_id, event_id) REFERENCES waypost.deliveries(tenant_id, webhook_id, event_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.domain_looks
+    ADD CONSTRAINT domain_looks_tenant_id_domain_id_fkey FOREIGN KEY (tenant_id, domain_id) REFERENCES waypost.domains(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.domains
+    ADD CONSTRAINT domains_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY waypost.erasures
     ADD CONSTRAINT erasures_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES waypost.tenants(id) ON DELETE CASCADE;
@@ -2155,6 +2243,8 @@ CREATE POLICY definer ON waypost.deliveries TO waypost_owner USING (true) WITH C
 
 CREATE POLICY definer ON waypost.delivery_attempts TO waypost_owner USING (true) WITH CHECK (true);
 
+CREATE POLICY definer ON waypost.domains FOR SELECT TO waypost_owner USING (true);
+
 CREATE POLICY definer ON waypost.erasures FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.events TO waypost_owner USING (true) WITH CHECK (true);
@@ -2210,6 +2300,10 @@ ALTER TABLE waypost.dimension_days ENABLE ROW LEVEL SECURITY;
 ALTER TABLE waypost.dimension_months ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.dimension_quarters ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.domain_looks ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.domains ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY edge_reads ON waypost.journals FOR SELECT TO waypost_edge USING (true);
 
@@ -2315,6 +2409,10 @@ CREATE POLICY tenant ON waypost.dimension_months FOR SELECT TO waypost_app USING
 
 CREATE POLICY tenant ON waypost.dimension_quarters FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
+CREATE POLICY tenant ON waypost.domain_looks TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.domains TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
 CREATE POLICY tenant ON waypost.erasures TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.events TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
@@ -2378,6 +2476,8 @@ ALTER TABLE waypost.tenants ENABLE ROW LEVEL SECURITY;
 ALTER TABLE waypost.user_agents ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.users ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY visitors ON waypost.domains FOR SELECT TO waypost_edge USING ((state = 'verified'::text));
 
 CREATE POLICY visitors ON waypost.experiments FOR SELECT TO waypost_edge USING (true);
 
@@ -2443,6 +2543,9 @@ GRANT ALL ON FUNCTION waypost.conversion_hook_of(sha256 bytea) TO waypost_app;
 REVOKE ALL ON FUNCTION waypost.delete_stored_responses(of_profile bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.delete_stored_responses(of_profile bigint) TO waypost_aggregator;
 
+REVOKE ALL ON FUNCTION waypost.domain_access(of_domain bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.domain_access(of_domain bigint) TO waypost_app;
+
 REVOKE ALL ON FUNCTION waypost.drop_click_partitions(before date) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.drop_click_partitions(before date) TO waypost_aggregator;
 
@@ -2465,6 +2568,9 @@ GRANT ALL ON FUNCTION waypost.index_click_partition() TO waypost_aggregator;
 
 REVOKE ALL ON FUNCTION waypost.invitation_of(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.invitation_of(sha256 bytea) TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.is_verified_domain(of_host text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.is_verified_domain(of_host text) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.job_access(of_job bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.job_access(of_job bigint) TO waypost_app;
@@ -2652,6 +2758,50 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.dimension_months TO waypost_a
 
 GRANT SELECT ON TABLE waypost.dimension_quarters TO waypost_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.dimension_quarters TO waypost_aggregator;
+
+GRANT SELECT ON TABLE waypost.domain_looks TO waypost_app;
+GRANT SELECT,UPDATE ON TABLE waypost.domain_looks TO waypost_aggregator;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.domain_looks TO waypost_app;
+
+GRANT INSERT(domain_id) ON TABLE waypost.domain_looks TO waypost_app;
+
+GRANT UPDATE(failures) ON TABLE waypost.domain_looks TO waypost_app;
+
+GRANT UPDATE(next_at) ON TABLE waypost.domain_looks TO waypost_app;
+
+GRANT SELECT,DELETE ON TABLE waypost.domains TO waypost_app;
+GRANT SELECT ON TABLE waypost.domains TO waypost_aggregator;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.domains TO waypost_app;
+GRANT SELECT(tenant_id) ON TABLE waypost.domains TO waypost_edge;
+
+GRANT INSERT(profile_id) ON TABLE waypost.domains TO waypost_app;
+GRANT SELECT(profile_id) ON TABLE waypost.domains TO waypost_edge;
+
+GRANT INSERT(host) ON TABLE waypost.domains TO waypost_app;
+GRANT SELECT(host) ON TABLE waypost.domains TO waypost_edge;
+
+GRANT INSERT(root_target),UPDATE(root_target) ON TABLE waypost.domains TO waypost_app;
+GRANT SELECT(root_target) ON TABLE waypost.domains TO waypost_edge;
+
+GRANT INSERT(not_found_target),UPDATE(not_found_target) ON TABLE waypost.domains TO waypost_app;
+GRANT SELECT(not_found_target) ON TABLE waypost.domains TO waypost_edge;
+
+GRANT SELECT(state) ON TABLE waypost.domains TO waypost_edge;
+GRANT UPDATE(state) ON TABLE waypost.domains TO waypost_aggregator;
+
+GRANT INSERT(token) ON TABLE waypost.domains TO waypost_app;
+
+GRANT UPDATE(verified_at) ON TABLE waypost.domains TO waypost_aggregator;
+
+GRANT INSERT(slot) ON TABLE waypost.domains TO waypost_app;
+
+GRANT UPDATE(version) ON TABLE waypost.domains TO waypost_app;
+GRANT UPDATE(version) ON TABLE waypost.domains TO waypost_aggregator;
+
+GRANT UPDATE(updated_at) ON TABLE waypost.domains TO waypost_app;
+GRANT UPDATE(updated_at) ON TABLE waypost.domains TO waypost_aggregator;
 
 GRANT SELECT ON TABLE waypost.erasures TO waypost_app;
 GRANT SELECT,UPDATE ON TABLE waypost.erasures TO waypost_aggregator;

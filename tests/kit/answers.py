@@ -86,6 +86,7 @@ def one_of_each(client: httpx.Client) -> dict[str, str]:
     )
     post(f"{profile}/invitations", {"email": "a@example.com", "role": "editor"})
     post(f"{profile}/conversion-hooks", {"label": "h", "fields": {"click_id": "c"}})
+    post(f"{profile}/domains", {"host": "links.example.com"}, "domain_id")
     repository = {"slug": "code", "target": "https://github.com/a/b", "kind": "github"}
     post(f"{profile}/links", repository, "link_id")
     post(f"/v1/links/{ids['link_id']}/github-sync", None, "job_id")

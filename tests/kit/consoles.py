@@ -60,6 +60,7 @@ from storage.experiments.memory_experiments import MemoryExperimentStore
 from storage.github.memory_syncs import MemoryGithubSyncs
 from storage.jobs.memory_jobs import MemoryJobs
 from storage.limits.memory_limiter import MemoryRateLimiter, MemoryRateLimitServer
+from storage.links.memory_domains import MemoryDomains
 from storage.links.memory_health import MemoryLinkHealthStore
 from storage.links.memory_profiles import MemoryProfiles
 from storage.privacy.memory_archive import MemoryArchiveSource
@@ -182,6 +183,7 @@ class Console:
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
         self.github = MemoryGithubSyncs(self.profiles, self.jobs, lambda: NOW)
         self.link_health = MemoryLinkHealthStore(self.profiles, lambda: NOW)
+        self.domains = MemoryDomains(self.profiles, lambda: NOW)
         self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
         self.erasures = MemoryErasureStore(self.profiles, lambda: NOW)
         self.app = self.create_app()
@@ -206,6 +208,7 @@ class Console:
                     profiles=self.profiles,
                     announcer=self.announcer,
                     hash_password=PasswordHasher(FAST).hash,
+                    domains=self.domains,
                 ),
                 shared,
             ),

@@ -6,7 +6,8 @@ roles that may execute it, what it reveals by design, and calls by one tenant wi
 their results.
 
 In the SQL, {t} is a tenant, {u} its user, {k} a key, {p} a profile, {l} a link, {s} a session, {i} an
-invitation, {j} a job, {w} a webhook, {e} an event: the caller's own, or the other tenant's in the calls of
+invitation, {j} a job, {w} a webhook, {e} an event, {d} a
+domain: the caller's own, or the other tenant's in the calls of
 functions.
 """
 
@@ -88,6 +89,19 @@ TABLES = {
     "aggregators": Table("", aggregator="SIUD"),
     "short_slugs": Table(
         "INSERT INTO short_slugs VALUES ('s{t}', {t}, {p}, {l})", app="SIUD", edge="S"
+    ),
+    "domains": Table(
+        "INSERT INTO domains (tenant_id, profile_id, id, host, state, token, slot) "
+        "VALUES ({t}, {p}, {d}, 't{t}.example', 'verified', md5('t{t}'), 1)",
+        app="SIUD",
+        edge="S",
+        # Verifies them.
+        aggregator="SU",
+    ),
+    "domain_looks": Table(
+        "INSERT INTO domain_looks (tenant_id, domain_id) VALUES ({t}, {d})",
+        app="SIU",
+        aggregator="SU",
     ),
     "click_quotas": Table("INSERT INTO click_quotas VALUES ({t}, {l}, 1)", app="S"),
     "removed_links": Table(
@@ -319,6 +333,16 @@ FUNCTIONS = {
         "waypost_app",
         "tenant, profile and role, to members",
         (("SELECT * FROM webhook_access({w})", []),),
+    ),
+    "domain_access(bigint)": Function(
+        "waypost_app",
+        "tenant, profile and role, to members",
+        (("SELECT * FROM domain_access({d})", []),),
+    ),
+    "is_verified_domain(text)": Function(
+        "waypost_app",
+        "whether links answer at a host, which every visitor learns",
+        (("SELECT is_verified_domain('t{t}.example')", [(False,)]),),
     ),
     "utc_text(timestamp with time zone)": Function("PUBLIC", "nothing but its argument"),
     "json_expression(text,name,oid)": Function("PUBLIC", "nothing but its arguments"),

@@ -14,6 +14,7 @@ UNIQUE_ACROSS_TENANTS = {
     "users_email": "an e-mail address has one account, and a visitor who signs up with it learns of that",
     "profiles_handle": "a handle is public: it is in the URL of the profile's page",
     "short_slugs_pkey": "a short slug is public: it is a URL of the default domain",
+    "domains_verified": "a verified host is public: its links answer there",
     "api_keys_sha256": "only who holds the 256-bit secret can collide with its hash",
     "sessions_token": "only who holds the 256-bit secret can collide with its hash",
     "conversion_hooks_token": "only who holds the 256-bit secret can collide with its hash",

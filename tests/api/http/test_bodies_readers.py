@@ -91,6 +91,7 @@ async def test_a_key_that_stands_twice_is_refused_by_every_route_with_a_body() -
         ("POST", f"/v1/profiles/{profile}/experiments"),
         ("POST", f"/v1/profiles/{profile}/webhooks"),
         ("POST", f"/v1/profiles/{profile}/conversion-hooks"),
+        ("POST", f"/v1/profiles/{profile}/domains"),
         ("POST", f"/v1/profiles/{profile}/invitations"),
         ("POST", f"/v1/profiles/{profile}/transfer"),
         ("POST", "/v1/keys"),

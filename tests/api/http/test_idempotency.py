@@ -36,6 +36,7 @@ CREATES: dict[str, Any] = {
     "/v1/webhooks/{webhook_id}/rotate-secret": {},
     "/v1/webhooks/{webhook_id}/test": {},
     "/v1/profiles/{profile_id}/conversion-hooks": {"label": "h", "fields": {"click_id": "c"}},
+    "/v1/profiles/{profile_id}/domains": {"host": "links.example.com"},
     "/v1/profiles/{profile_id}/invitations": {"email": "a@example.com", "role": "editor"},
     "/v1/keys": {"label": "k", "scopes": ["read"]},
     "/v1/conversions": {"click_id": "{click}", "name": "sale"},

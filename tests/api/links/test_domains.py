@@ -1,0 +1,64 @@
+"""Domains over the API: made, listed, changed, deleted and looked at; what is refused, and to whom."""
+
+from engine.links.domain import TxtAnswer, look_result
+from tests.kit.consoles import VISITORS, Console
+
+HOST = {"host": "Links.Example.com", "root_target": "https://example.com/"}
+
+
+async def test_a_domain_is_made_verified_changed_and_deleted() -> None:
+    console = Console()
+    profile = (await console.profile())["id"]
+    path = f"/v1/profiles/{profile}/domains"
+    made = await console.call("POST", path, HOST)
+    domain = made.json
+    assert made.status == 201
+    assert made.headers["Location"] == f"/v1/domains/{domain['id']}"
+    assert (domain["host"], domain["state"]) == ("links.example.com", "pending")
+    record = domain["txt_record"]
+    assert record["name"] == "_waypost.links.example.com"
+    assert record["value"].startswith("waypost=")
+    assert (await console.call("GET", path)).json["items"] == [domain]
+
+    due = await console.domains.claim(10)
+    await console.domains.record([look_result(each, TxtAnswer((record["value"],))) for each in due])
+    url = f"/v1/domains/{domain['id']}"
+    verified = (await console.call("GET", url)).json
+    assert (verified["state"], verified["version"]) == ("verified", 2)
+    changed = await console.call("PATCH", url, {"root_target": None}, If_Match='"2"')
+    assert (changed.status, changed.json["root_target"], changed.json["version"]) == (200, None, 3)
+    (await console.call("DELETE", url, If_Match='"2"')).problem(412)
+    looked = await console.call("POST", f"{url}/verify")
+    assert (looked.status, looked.json["state"]) == (202, "verified")
+    assert (await console.call("DELETE", url)).status == 204
+    (await console.call("GET", url)).problem(404)
+
+
+async def test_bad_hosts_and_targets_are_named() -> None:
+    console = Console()
+    path = f"/v1/profiles/{(await console.profile())['id']}/domains"
+    for host in ("", "localhost", "1.2.3.4", "a.example/x", "a.example:8080", VISITORS[8:]):
+        refused = await console.call(
+            "POST", path, {"host": host, "root_target": "ftp://a.example/"}
+        )
+        assert refused.problem(422).keys() == {"host", "root_target"}, host
+    assert (await console.call("POST", path, {})).problem(422).keys() == {"host"}
+    made = (await console.call("POST", path, {"host": "bücher.example"})).json
+    assert made["host"] == "xn--bcher-kva.example"
+    twice = await console.call("POST", path, {"host": "xn--bcher-kva.example"})
+    assert twice.problem(409).keys() == {"host"}
+    url = f"/v1/domains/{made['id']}"
+    assert (await console.call("PATCH", url, {"host": "b.example"})).problem(422).keys() == {"host"}
+
+
+async def test_strangers_are_answered_as_if_there_were_no_domain() -> None:
+    console = Console()
+    path = f"/v1/profiles/{(await console.profile())['id']}/domains"
+    url = f"/v1/domains/{(await console.call('POST', path, HOST)).json['id']}"
+    calls: tuple[tuple[str, str, dict[str, str] | None], ...] = (
+        ("GET", url, None), ("PATCH", url, {}), ("DELETE", url, None), ("POST", f"{url}/verify", None),
+        ("GET", path, None), ("POST", path, HOST),
+    )  # fmt: skip
+    for method, target, body in calls:
+        (await console.call(method, target, body, key="two")).problem(404)
+    (await console.call("GET", "/v1/domains/x")).problem(404)
