@@ -12,6 +12,7 @@ import click
 from api.command.help import CONTEXT_SETTINGS, CommandGroup
 from api.command.paths import FolderPath, InputFile, OutputFile
 from api.command.remote.links import links
+from api.command.remote.mcp import mcp
 from engine.common.errors import WaypostError
 from engine.common.text_rules import printable
 from engine.jobs.job import JOB_STATES, JobFilter, JobState
@@ -104,6 +105,7 @@ def migrate(folder: Path | None) -> None:
 
 
 cli.add_command(links)
+cli.add_command(mcp)
 
 
 @cli.command(name="import")

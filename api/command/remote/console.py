@@ -10,6 +10,7 @@ import msgspec
 from api.processes.owner import FILE, OwnerFile, with_urls
 from engine.common.errors import WaypostError
 from engine.operations import settings
+from engine.operations.settings import Settings
 from waypost_client import Profile, UnreachableError, WaypostClient, WaypostClientError
 
 
@@ -19,12 +20,7 @@ def console(folder: Path) -> Iterator[WaypostClient]:
 
     Raises WaypostError for what the console refuses, and if there is no key or no console.
     """
-    config = settings.read(os.environ)
-    if config.api_key:
-        url, key = with_urls(config).console_url, config.api_key
-    else:
-        owner = _owner(folder)
-        url, key = config.console_url or owner.console_url, owner.api_key
+    url, key = access(settings.read(os.environ), folder)
     try:
         with WaypostClient(url, key) as client:
             yield client
@@ -32,6 +28,14 @@ def console(folder: Path) -> Iterator[WaypostClient]:
         raise WaypostError(f"{error}; is the engine running?") from None
     except WaypostClientError as error:
         raise WaypostError(str(error)) from None
+
+
+def access(config: Settings, folder: Path) -> tuple[str, str]:
+    """Return the console's URL and a key of it, of the settings or the data folder. Raises WaypostError."""
+    if config.api_key:
+        return with_urls(config).console_url, config.api_key
+    owner = _owner(folder)
+    return config.console_url or owner.console_url, owner.api_key
 
 
 def profile_of(client: WaypostClient, handle: str | None) -> Profile | None:
