@@ -1,11 +1,11 @@
 """The settler: has deltas merged or counted before questions have too many of them to read.
 
 The ledger notes each delta that it commits. A day is due when it has many deltas, when their clicks would
-make it hot, and a hot day when they are as many as tables should count together. Deltas that nobody noted, of
-a process that has ended, are looked for at the start and every LOOK_S. Two settlers may work at once: the
-store keeps them apart, and whatever one has not settled yet is counted all the same, as every question adds
-the deltas. If days cannot be settled together, each is tried by itself, so that one keeps no other waiting;
-that one is tried again when it is due again.
+make it hot, and a large day when they are as many as should be counted or packed together. Deltas that nobody
+noted, of a process that has ended, are looked for at the start and every LOOK_S. Two settlers may work at
+once: the store keeps them apart, and whatever one has not settled yet is counted all the same, as every
+question adds the deltas. If days cannot be settled together, each is tried by itself, so that one keeps no
+other waiting; that one is tried again when it is due again.
 """
 
 import logging
@@ -23,8 +23,8 @@ from engine.stats.profile_day import HOT_CLICKS, MAX_DELTAS, ProfileDay
 logger = logging.getLogger("waypost.settler")
 
 TICK_S: Final = 0.5
-# Of a hot day: each time that it is counted in tables costs the same, so that many clicks share it.
-HOT_DUE_CLICKS: Final = 25_000
+# Of a hot or thin day: each time that it is settled costs much the same, so that many clicks share it.
+LARGE_DUE_CLICKS: Final = 25_000
 LOOK_S: Final = 600.0
 MAX_NOTED: Final = 100_000
 DAYS_AT_ONCE: Final = 20
@@ -45,7 +45,7 @@ class DeltaStore(Protocol):
     """Deltas, and the days that they are of."""
 
     async def settle(self, days: Sequence[ProfileDay]) -> tuple[int, set[ProfileDay]]:
-        """Settle the deltas of these days. Returns the clicks in them, and which of the days are hot."""
+        """Settle the deltas of these days. Returns the clicks in them, and those that are hot or thin."""
 
     async def busy_days(self, limit: int) -> list[ProfileDay]:
         """Return days with more deltas, or more clicks in them, than a day should have; the busiest first."""
@@ -72,7 +72,7 @@ class DeltaSettler:
         self._noted: dict[ProfileDay, _Noted] = {}
         # Those of them that are due, in the order in which they became so.
         self._due: dict[ProfileDay, None] = {}
-        self._hot: set[ProfileDay] = set()
+        self._large: set[ProfileDay] = set()
         self._look_at = 0.0
         self._failures = 0
         self._progress = Progress()
@@ -91,7 +91,7 @@ class DeltaSettler:
             noted = self._noted[day] = _Noted()
         noted.deltas += 1
         noted.clicks += clicks
-        limit = HOT_DUE_CLICKS if day in self._hot else HOT_CLICKS
+        limit = LARGE_DUE_CLICKS if day in self._large else HOT_CLICKS
         if noted.deltas >= MAX_DELTAS or noted.clicks >= limit:
             self._due[day] = None
 
@@ -123,7 +123,7 @@ class DeltaSettler:
         for day in days:
             self._due.pop(day, None)
         try:
-            clicks, hot = await self._store.settle(days)
+            clicks, large = await self._store.settle(days)
         except UnavailableError:
             self._note_again(days, noted)
             raise
@@ -140,7 +140,7 @@ class DeltaSettler:
             )
             return
         self.settled += clicks
-        self._remember(hot)
+        self._remember(large)
 
     def _note_again(self, days: Sequence[ProfileDay], noted: dict[ProfileDay, _Noted]) -> None:
         """Note again what could not be settled."""
@@ -148,10 +148,10 @@ class DeltaSettler:
         for day, earlier in noted.items():
             self._noted.setdefault(day, _Noted()).add(earlier)
 
-    def _remember(self, hot: set[ProfileDay]) -> None:
-        if len(self._hot) + len(hot) > MAX_NOTED:
-            self._hot.clear()
-        self._hot |= hot
+    def _remember(self, large: set[ProfileDay]) -> None:
+        if len(self._large) + len(large) > MAX_NOTED:
+            self._large.clear()
+        self._large |= large
 
     def stall(self) -> str:
         """Return a line if it has stood still, or an empty one."""

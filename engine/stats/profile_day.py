@@ -3,9 +3,9 @@
 from datetime import date
 from typing import Final, NamedTuple
 
-HOT_CLICKS: Final = 2_000  # of a day: more cost less in tables than packed
+HOT_CLICKS: Final = 2_000  # of a day: more cost less in tables than packed, unless they are thin
 MAX_DELTAS: Final = 64  # of a day: questions read them one by one
-# Of a hot day, in deltas: fewer are merged, as a row of its tables costs the same for one click as for many.
+# Of a large day, in deltas: fewer are merged, as a row of tables costs the same for one click as for many.
 HOT_DELTA_CLICKS: Final = 5_000
 
 

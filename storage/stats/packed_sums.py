@@ -16,7 +16,9 @@ from engine.stats.packed.profile_clicks import ProfileClicks
 from engine.stats.plan import CountsStatement
 from storage.stats.pieces import PieceRows, StoredPieces, clicks_of, pieces_of
 
-MAX_CLICKS: Final = 4_000_000  # of one question: five years of the busiest day that is not hot
+MAX_CLICKS: Final = (
+    4_000_000  # of one question: five years of days that are barely not hot, and thin ones
+)
 CLICKS_IN_LOOP: Final = 2_000  # unpacked and summed in about a millisecond
 PART_CLICKS: Final = 250_000
 KEPT_CLICKS: Final = 300_000  # kept unpacked from statement to statement, in some 100 bytes each

@@ -11,11 +11,12 @@ Guarantees:
 |---|---|
 | hot | counts in rollups and dimension counts, and a segment that is `in_tables`, for crossed questions |
 | more than HOT_CLICKS clicks | hot, with the segments that it has; but not if its month is packed: visitors of one day cannot be told apart between a table and a segment |
+| as many, but thin (engine/stats/packed/table_rows.py), today | segments, few as each takes smaller ones into itself; while the profile has no more than MAX_THIN_CLICKS such clicks, as questions read them all |
 | before today, UTC, with PACKED_FROM clicks or a segment | a segment, together with that of the day |
 | any other | one delta |
 """  # noqa: E501  # the table is read as it stands
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final, NamedTuple
@@ -24,6 +25,7 @@ from engine.operations.metrics import Metric, Sample
 from engine.stats.packed.packed_clicks import decode, encode
 from engine.stats.packed.profile_clicks import Piece, ProfileClicks
 from engine.stats.packed.repacking import count_columns, repacked, rollups_of
+from engine.stats.packed.table_rows import is_thin
 from engine.stats.profile_day import HOT_CLICKS, HOT_DELTA_CLICKS, MAX_DELTAS, ProfileDay
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
@@ -38,7 +40,10 @@ DAYS_AT_ONCE: Final = 200
 STATEMENT_TIMEOUT_S: Final = 1_200.0
 PACKED_FROM: Final = 64  # clicks: columns of fewer take more space than a delta
 CLICKS_AT_ONCE: Final = 50_000  # in a transaction, and one delta more
-MAX_PART_CLICKS: Final = 100_000  # of a hot day's segments that are put together
+MAX_PART_CLICKS: Final = 100_000  # of a large day's segments that are put together
+MAX_THIN_CLICKS: Final = (
+    300_000  # of a profile's thin days; when it has more, the next ones are hot
+)
 
 DAMAGED_DELTAS: Final = Metric(
     "waypost_damaged_deltas_total",
@@ -47,11 +52,22 @@ DAMAGED_DELTAS: Final = Metric(
 
 
 class _Settled(NamedTuple):
-    """Of one transaction: the clicks that were taken, how many of them are in no delta now, and hot days."""
+    """Of one transaction: the clicks that were taken, how many of them are in no delta now, and large days."""
 
     clicks: int
     moved: int
-    hot: set[ProfileDay]
+    large: set[ProfileDay]
+
+
+class _Sorted(NamedTuple):
+    """Days by what their deltas become."""
+
+    merged: list[ProfileDay]
+    parts: list[ProfileDay]
+    finished: list[ProfileDay]
+    hot: list[ProfileDay]
+    promoted: list[ProfileDay]
+    large: set[ProfileDay]
 
 
 class PostgresDeltaStore:
@@ -88,9 +104,9 @@ async def settle(
 ) -> tuple[int, set[ProfileDay]]:
     """Settle the deltas of these days, in as many transactions as that takes.
 
-    Returns the clicks in them, and which days are hot. With `pack_few`, finished days become segments however
-    few clicks they have. `on_damaged` is called with the number of deltas that were set aside as they cannot be
-    unpacked.
+    Returns the clicks in them, and which days are large: hot or thin. With `pack_few`, finished days become
+    segments however few clicks they have. `on_damaged` is called with the number of deltas that were set aside
+    as they cannot be unpacked.
     """
 
     async def work(connection: Connection) -> _Settled:
@@ -100,7 +116,7 @@ async def settle(
         locked = await lock_days(connection, sorted(set(days)))
         return await set_damaged_aside(connection, list(locked)) if locked else 0
 
-    clicks, hot = 0, set[ProfileDay]()
+    clicks, large = 0, set[ProfileDay]()
     while days:
         try:
             settled = await database.transaction(work)
@@ -111,10 +127,10 @@ async def settle(
             on_damaged(damaged)
             continue
         clicks += settled.clicks
-        hot |= settled.hot
+        large |= settled.large
         if settled.moved < CLICKS_AT_ONCE:
             break
-    return clicks, hot
+    return clicks, large
 
 
 async def _settle(connection: Connection, days: Sequence[ProfileDay], pack_few: bool) -> _Settled:
@@ -124,40 +140,80 @@ async def _settle(connection: Connection, days: Sequence[ProfileDay], pack_few: 
     deltas: defaultdict[ProfileDay, list[Piece]] = defaultdict(list)
     for day, data in await take_deltas(connection, list(locked)):
         deltas[day].append(Piece(day.day, decode(data)))
-    if not deltas:
-        return _Settled(0, 0, set())
+    counts = {day: sum(piece.clicks.clicks for piece in of) for day, of in deltas.items()}
+    of = await _sort(connection, locked, deltas, counts, pack_few)
+    await _merge(connection, {day: deltas[day] for day in of.merged})
+    await _pack(connection, {day: deltas[day] for day in of.finished})
+    for day in of.parts:
+        await _add_part(connection, day, deltas[day], in_tables=False)
+    await _promote(connection, of.promoted, deltas)
+    if in_tables := sorted(of.hot + of.promoted):
+        # All at once, in the order of their locks, or two jobs could deadlock.
+        await dimension_counts.lock_profiles(connection, {day.profile_id for day in in_tables})
+        for day in in_tables:
+            await _count_in_tables(connection, day, deltas[day])
+    clicks = sum(counts.values())
+    return _Settled(clicks, clicks - sum(counts[day] for day in of.merged), of.large)
+
+
+async def _sort(
+    connection: Connection,
+    locked: dict[ProfileDay, bool],
+    deltas: dict[ProfileDay, list[Piece]],
+    counts: dict[ProfileDay, int],
+    pack_few: bool,
+) -> _Sorted:
     columns = list(zip(*locked, strict=True))
-    packed = {
-        ProfileDay(*key): clicks
-        for *key, clicks in await connection.fetch(_SQL["packed_clicks"], *columns)
-    }
+    packed: dict[ProfileDay, int] = {}
+    in_segments = set[ProfileDay]()
+    for *key, clicks, segments in await connection.fetch(_SQL["packed_clicks"], *columns):
+        packed[ProfileDay(*key)] = clicks
+        if segments > 1:
+            in_segments.add(ProfileDay(*key))
     of_months = {
         ProfileDay(*key) for key in await connection.fetch(_SQL["days_of_packed_months"], *columns)
     }
     today: date = await connection.fetchval(_SQL["today"])
-    counts = {day: sum(piece.clicks.clicks for piece in of) for day, of in deltas.items()}
-    merged: list[ProfileDay] = []
-    finished: list[ProfileDay] = []
-    hot: list[ProfileDay] = []
-    promoted: list[ProfileDay] = []
+    many = {
+        day for day, clicks in counts.items()
+        if not locked[day] and clicks + packed.get(day, 0) > HOT_CLICKS and day not in of_months
+    }  # fmt: skip
+    thin = await _thin_days(connection, {day: deltas[day] for day in sorted(many)})
+    of = _Sorted([], [], [], [], [], thin | {day for day in counts if locked[day] or day in many})
     for day, clicks in counts.items():
+        few = clicks < HOT_DELTA_CLICKS
         if locked[day]:
-            (merged if day.day >= today and clicks < HOT_DELTA_CLICKS else hot).append(day)
-        elif clicks + packed.get(day, 0) > HOT_CLICKS and day not in of_months:
-            promoted.append(day)
+            (of.merged if day.day >= today and few else of.hot).append(day)
+        elif day in many - thin:
+            of.promoted.append(day)
+        elif day.day >= today:
+            (of.parts if day in thin and not few else of.merged).append(day)
         else:
-            few = clicks < PACKED_FROM and day not in packed and not pack_few
-            (merged if few or day.day >= today else finished).append(day)
-    await _merge(connection, {day: deltas[day] for day in merged})
-    await _pack(connection, {day: deltas[day] for day in finished})
-    await _promote(connection, promoted, deltas)
-    # All at once, in the order of their locks, or two jobs could deadlock.
-    await dimension_counts.lock_profiles(connection, {day.profile_id for day in hot + promoted})
-    for day in sorted(hot + promoted):
-        await _count_in_tables(connection, day, deltas[day])
-    clicks = sum(counts.values())
-    hot_days = {day for day in counts if locked[day]} | set(promoted)
-    return _Settled(clicks, clicks - sum(counts[day] for day in merged), hot_days)
+            alone = clicks < PACKED_FROM and day not in packed and not pack_few
+            (of.merged if alone else of.finished).append(day)
+    of.finished.extend(
+        day for day in in_segments if day not in counts and not locked[day] and day.day < today
+    )
+    return of
+
+
+async def _thin_days(
+    connection: Connection, deltas: dict[ProfileDay, list[Piece]]
+) -> set[ProfileDay]:
+    """Return the days that stay packed as tables would hold almost as many rows as clicks."""
+    clicks = {day: ProfileClicks(pieces) for day, pieces in deltas.items()}
+    thin = [day for day in deltas if is_thin(clicks[day])]
+    if not thin:
+        return set()
+    profiles = sorted({day[:2] for day in thin})
+    rows = await connection.fetch(_SQL["thin_clicks"], *zip(*profiles, strict=True), HOT_CLICKS)
+    packed = Counter({(tenant_id, profile_id): count for tenant_id, profile_id, count in rows})
+    days = set[ProfileDay]()
+    for day in thin:
+        packed[day[:2]] += len(clicks[day])
+        if packed[day[:2]] <= MAX_THIN_CLICKS:
+            days.add(day)
+    return days
 
 
 async def lock_days(connection: Connection, days: Sequence[ProfileDay]) -> dict[ProfileDay, bool]:
@@ -275,22 +331,24 @@ async def _count_in_tables(
     await connection.execute(_SQL["add_to_rollups"], *day[:2], *rollups_of(clicks))
     columns = count_columns(clicks, day.tenant_id, day.profile_id)
     await dimension_counts.add_blocks(connection, columns.blocks())
-    await _add_part(connection, day, pieces)
+    await _add_part(connection, day, pieces, in_tables=True)
 
 
-async def _add_part(connection: Connection, day: ProfileDay, pieces: Sequence[Piece]) -> None:
-    """Add a segment to a hot day, together with its latest ones that have no more clicks.
+async def _add_part(
+    connection: Connection, day: ProfileDay, pieces: Sequence[Piece], *, in_tables: bool
+) -> None:
+    """Add a segment to a large day, together with its latest ones that have no more clicks.
 
     So a day has few segments, and a click is packed again only as often as they double.
     """
-    parts = await connection.fetch(_SQL["parts"], *day)
+    parts = await connection.fetch(_SQL["parts"], *day, in_tables)
     first = parts[0]["part"] + 1 if parts else 0
     size = sum(piece.clicks.clicks for piece in pieces)
     for part, clicks in parts:
         if clicks > size or clicks + size > MAX_PART_CLICKS:
             break
         first, size = part, size + clicks
-    taken = await connection.fetch(_SQL["take_parts"], *day, first)
+    taken = await connection.fetch(_SQL["take_parts"], *day, in_tables, first)
     clicks = ProfileClicks([*map(piece_of, taken), *pieces])
     packed = repacked(clicks, day.day, as_segment=True)
-    await add_segments(connection, [ClickSegment(*day, first, 1, True, packed)])
+    await add_segments(connection, [ClickSegment(*day, first, 1, in_tables, packed)])

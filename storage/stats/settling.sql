@@ -35,8 +35,8 @@ DELETE FROM click_deltas WHERE ctid = ANY (ARRAY(
 RETURNING tenant_id, profile_id, day, data;
 
 -- name: packed_clicks
--- Count the clicks in segments of profiles' days that are in no table.
-SELECT s.tenant_id, s.profile_id, s.day, sum(s.clicks)::bigint AS clicks
+-- Count the clicks in segments of profiles' days that are in no table, and the segments.
+SELECT s.tenant_id, s.profile_id, s.day, sum(s.clicks)::bigint AS clicks, count(*) AS segments
 FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
 JOIN click_segments AS s USING (tenant_id, profile_id, day)
 WHERE s.days = 1 AND NOT s.in_tables
@@ -47,6 +47,14 @@ GROUP BY 1, 2, 3;
 SELECT u.* FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id, day)
 WHERE EXISTS (SELECT FROM click_segments AS s WHERE s.tenant_id = u.tenant_id AND s.profile_id = u.profile_id
     AND s.day = date_trunc('month', u.day)::date AND s.days > 1);
+
+-- name: thin_clicks
+-- Count the clicks in segments of days of profiles that are in no table and have more than $3 clicks each.
+SELECT s.tenant_id, s.profile_id, sum(s.clicks)::bigint AS clicks
+FROM unnest($1::bigint[], $2::bigint[]) AS u (tenant_id, profile_id)
+JOIN click_segments AS s USING (tenant_id, profile_id)
+WHERE s.days = 1 AND NOT s.in_tables AND s.clicks > $3
+GROUP BY 1, 2;
 
 -- name: take_segments
 -- Take the segments of profiles' days that are in no table; those of months stay.
@@ -61,13 +69,14 @@ FROM unnest($1::bigint[], $2::bigint[], $3::date[]) AS u (tenant_id, profile_id,
 WHERE p.tenant_id = u.tenant_id AND p.profile_id = u.profile_id AND p.day = u.day;
 
 -- name: parts
--- List the segments of a profile's hot day, the latest first, with their clicks.
+-- List the segments of a profile's day that are in tables, or in none ($4), the latest first, with their clicks.
 SELECT part, clicks FROM click_segments
-WHERE tenant_id = $1 AND profile_id = $2 AND day = $3 AND in_tables ORDER BY part DESC;
+WHERE tenant_id = $1 AND profile_id = $2 AND day = $3 AND days = 1 AND in_tables = $4 ORDER BY part DESC;
 
 -- name: take_parts
--- Take the segments of a profile's hot day from the part $4 on.
-DELETE FROM click_segments WHERE tenant_id = $1 AND profile_id = $2 AND day = $3 AND in_tables AND part >= $4
+-- Take these segments from the part $5 on.
+DELETE FROM click_segments
+WHERE tenant_id = $1 AND profile_id = $2 AND day = $3 AND days = 1 AND in_tables = $4 AND part >= $5
 RETURNING *;
 
 -- name: today
@@ -93,11 +102,17 @@ ORDER BY count(*) DESC LIMIT $3;
 
 -- name: finished_days
 -- List profiles' days before today, UTC, after the key ($1, $2, $3), with more than one delta, or $5 clicks or more
--- in deltas, or that are hot: at most $4.
-SELECT d.tenant_id, d.profile_id, d.day FROM click_deltas AS d
-    LEFT JOIN profile_days AS p USING (tenant_id, profile_id, day)
-WHERE d.day < (clock_timestamp() AT TIME ZONE 'UTC')::date AND (d.tenant_id, d.profile_id, d.day) > ($1, $2, $3)
-GROUP BY 1, 2, 3 HAVING count(*) > 1 OR sum(d.clicks) >= $5 OR bool_or(p.hot)
+-- in deltas, or that are hot and have one, or with more than one segment that is in no table: at most $4.
+SELECT tenant_id, profile_id, day FROM (
+    SELECT d.tenant_id, d.profile_id, d.day FROM click_deltas AS d
+        LEFT JOIN profile_days AS p USING (tenant_id, profile_id, day)
+    GROUP BY 1, 2, 3 HAVING count(*) > 1 OR sum(d.clicks) >= $5 OR bool_or(p.hot)
+    UNION
+    SELECT s.tenant_id, s.profile_id, s.day FROM click_segments AS s
+    WHERE s.days = 1 AND NOT s.in_tables
+    GROUP BY 1, 2, 3 HAVING count(*) > 1
+) AS days
+WHERE day < (clock_timestamp() AT TIME ZONE 'UTC')::date AND (tenant_id, profile_id, day) > ($1, $2, $3)
 ORDER BY 1, 2, 3 LIMIT $4;
 
 -- name: expired_days

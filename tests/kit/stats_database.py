@@ -128,7 +128,10 @@ def fold_and_settle(
     async def run(database: Database) -> None:
         await fold(database, clicks)
         days = await days_with_deltas(database)
-        with patch.object(settling, "HOT_CLICKS", hot_clicks):
+        with (
+            patch.object(settling, "HOT_CLICKS", hot_clicks),
+            patch.object(settling, "MAX_THIN_CLICKS", 0),
+        ):
             await settling.settle(database, days, pack_few=True)
         if compacted_before is not None:
             assert await compact(database, lambda done, of: None, compacted_before) > 50
@@ -138,6 +141,15 @@ def fold_and_settle(
 
     hosted_run(partial(in_asyncio, add_profile, url))
     hosted_run(partial(_with_aggregator, url, run))
+
+
+async def keep_raw_clicks(url: str, days: int) -> None:
+    """Keep raw clicks of every profile for so many days."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"UPDATE waypost.profiles SET raw_retention_days = {days}")
+    finally:
+        await connection.close()
 
 
 async def add_profile(url: str) -> None:

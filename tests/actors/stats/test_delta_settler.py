@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from actors.stats import delta_settler
-from actors.stats.delta_settler import HOT_DUE_CLICKS, LOOK_S, TICK_S, DeltaSettler
+from actors.stats.delta_settler import LARGE_DUE_CLICKS, LOOK_S, TICK_S, DeltaSettler
 from engine.common.errors import UnavailableError
 from engine.operations.progress import STALL_S
 from engine.stats.profile_day import HOT_CLICKS, MAX_DELTAS, ProfileDay
@@ -80,7 +80,7 @@ async def test_a_hot_day_is_settled_for_more_clicks_at_once(
     store.hot = {DAY}
     settler.note(DAY, HOT_CLICKS)
     await trio.sleep(2 * TICK_S)
-    settler.note(DAY, HOT_DUE_CLICKS - 1)
+    settler.note(DAY, LARGE_DUE_CLICKS - 1)
     await trio.sleep(100 * TICK_S)
     assert store.settled == [DAY]
     settler.note(DAY, 1)

@@ -73,6 +73,7 @@ class HotDays(NamedTuple):
 @pytest.fixture
 async def hot(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HotDays]:
     monkeypatch.setattr(settling, "HOT_CLICKS", 0)
+    monkeypatch.setattr(settling, "MAX_THIN_CLICKS", 0)
     monkeypatch.setattr(settling, "HOT_DELTA_CLICKS", 0)
     database = await Database.open(
         database_url, role="waypost_aggregator", size=4, query_timeout_ms=5_000

@@ -87,6 +87,7 @@ def days(
 ) -> CountedDays:
     if request.param != "hot":
         monkeypatch.setattr(settling, "HOT_CLICKS", 2_000)
+        monkeypatch.setattr(settling, "MAX_THIN_CLICKS", 0)
     return CountedDays(daily, request.param)
 
 

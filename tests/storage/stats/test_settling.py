@@ -1,10 +1,8 @@
 """Settling of deltas: whatever is merged, packed, counted in tables or compacted, every answer stays exact."""
 
 import random
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -12,13 +10,11 @@ from engine.common.errors import UnavailableError
 from engine.stats.packed.packed_clicks import decode, encode
 from engine.stats.profile_day import ProfileDay
 from storage.bridge import in_asyncio
-from storage.clicks.ledger import PostgresClickLedger
-from storage.postgres.database import Connection, Database
+from storage.postgres.database import Connection
 from storage.stats import settling
 from storage.stats.compaction import compact
 from storage.stats.daily import DailyAggregation
 from storage.stats.months import pack_months
-from storage.stats.reader import PostgresStatsReader
 from storage.stats.rebuild import DayRebuild
 from storage.stats.settling import settle
 from tests.kit.hosted import hosted_run
@@ -29,21 +25,9 @@ from tests.kit.random_questions import (
     ask,
     some_clicks,
 )
-from tests.kit.stats_database import add_profile, days_with_deltas
+from tests.kit.stats_database import days_with_deltas, keep_raw_clicks
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
-
-
-@pytest.fixture
-async def counting(database_url: str) -> AsyncIterator[Counting]:
-    await in_asyncio(add_profile, database_url)
-    aggregator = await Database.open(
-        database_url, role="waypost_aggregator", size=2, query_timeout_ms=5_000
-    )
-    app = await Database.open(database_url, role="waypost_app", size=1, query_timeout_ms=5_000)
-    yield Counting(PostgresClickLedger(aggregator), aggregator, PostgresStatsReader(app), [])
-    await aggregator.close()
-    await app.close()
 
 
 NOW = datetime(2026, 5, 10, 9, 40, tzinfo=UTC)
@@ -80,10 +64,12 @@ async def ask_and_settle(
     monkeypatch.setattr(settling, "_SQL", today)
     exact = True
     for _ in range(rounds):
+        # Days of as many clicks are hot, or thin, or one after the other.
+        monkeypatch.setattr(settling, "MAX_THIN_CLICKS", dice.choice([0, 150, 10_000]))
         await counting.fold(some_clicks(dice, dice.choice([1, 5, 60]), FIRST, 20))
         if dice.random() < 0.5:
-            # A burst makes its day hot.
-            day = FIRST + timedelta(days=dice.randrange(20))
+            # A burst makes its day a large one; it may be today.
+            day = FIRST + timedelta(days=dice.randrange(1, 21) - 0.1)
             await counting.fold(some_clicks(dice, 50, day, 0.02))
         await ask(counting, dice, FIRST, NOW, exact_visitors=exact)
         exact = await steps(counting, dice) and exact
@@ -116,6 +102,7 @@ async def test_a_month_is_packed_again_beside_a_hot_first_day(
     await counting.fold(some_clicks(dice, 60, first, 30))
     assert await pack_months(counting.aggregator, after.date(), lambda done: None) == 1
     monkeypatch.setattr(settling, "HOT_CLICKS", 9)
+    monkeypatch.setattr(settling, "MAX_THIN_CLICKS", 0)
     await counting.fold(some_clicks(dice, 30, first, 0.9))
     await settle(counting.aggregator, await days_with_deltas(counting.aggregator))
     await counting.fold(some_clicks(dice, 8, first + timedelta(days=3), 20))
@@ -136,6 +123,7 @@ async def test_visitors_of_a_packed_month_are_counted_once_when_many_clicks_come
     await counting.fold(some_clicks(dice, 9, first + timedelta(days=9), 9))
     assert await pack_months(counting.aggregator, DAYS[-1], lambda done: None) == 1
     monkeypatch.setattr(settling, "HOT_CLICKS", 9)
+    monkeypatch.setattr(settling, "MAX_THIN_CLICKS", 0)
     late = [c._replace(at_us=c.at_us + 1, link_id=c.link_id) for c in early]
     await counting.fold(late)
     _, hot = await settle(counting.aggregator, await days_with_deltas(counting.aggregator))
@@ -189,14 +177,6 @@ async def test_damaged_deltas_are_set_aside_until_their_day_is_rebuilt(
     assert await counting.aggregator.transaction(lambda c: c.fetchval(count)) == 0
 
 
-async def keep_raw_clicks(url: str, days: int) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(f"UPDATE waypost.profiles SET raw_retention_days = {days}")
-    finally:
-        await connection.close()
-
-
 async def test_pseudonyms_leave_a_month_with_the_first_of_its_raw_clicks(
     counting: Counting, database_url: str
 ) -> None:
@@ -228,6 +208,7 @@ async def test_many_deltas_are_settled_some_at_a_time(
 ) -> None:
     """And the segments of a hot day double, so that there are few."""
     monkeypatch.setattr(settling, "HOT_CLICKS", 9)
+    monkeypatch.setattr(settling, "MAX_THIN_CLICKS", 0)
     monkeypatch.setattr(settling, "CLICKS_AT_ONCE", 10)
     dice = random.Random(1)
     first = datetime(2026, 4, 1, tzinfo=UTC)
@@ -261,6 +242,7 @@ async def test_a_hot_day_is_counted_in_tables_once_that_pays(
 ) -> None:
     """Until then its deltas are merged; when the day is over, however few they are, they are counted."""
     monkeypatch.setattr(settling, "HOT_CLICKS", 40)
+    monkeypatch.setattr(settling, "MAX_THIN_CLICKS", 0)
     monkeypatch.setattr(settling, "HOT_DELTA_CLICKS", 30)
     first = datetime(2026, 5, 10, tzinfo=UTC)
     dice, day = random.Random(1), [ProfileDay(TENANT, PROFILE, first.date())]

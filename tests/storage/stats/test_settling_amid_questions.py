@@ -81,8 +81,8 @@ class Amid:
     async def _fold(self) -> None:
         dice = self._dice
         await self._counting.fold(some_clicks(dice, dice.choice([5, 60]), FIRST, 20))
-        # A burst makes its day hot.
-        day = FIRST + timedelta(days=dice.randrange(20))
+        # A burst makes its day a large one; it may be today.
+        day = FIRST + timedelta(days=dice.randrange(1, 21) - 0.1)
         await self._counting.fold(some_clicks(dice, 50, day, 0.02))
         kept = len(self._counting.clicks)
         doomed = [one._replace(profile_id=DOOMED) for one in some_clicks(dice, 80, FIRST, 20)]
@@ -161,6 +161,7 @@ async def _set_profile(url: str, exists: bool) -> None:
 @pytest.fixture
 async def counting(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counting]:
     monkeypatch.setattr(settling, "HOT_CLICKS", 40)
+    monkeypatch.setattr(settling, "MAX_THIN_CLICKS", 150)  # so that days are thin, then hot
     monkeypatch.setattr(settling, "HOT_DELTA_CLICKS", 30)
     today = {**settling._SQL, "today": f"SELECT date '{NOW:%Y-%m-%d}'"}
     monkeypatch.setattr(settling, "_SQL", today)

@@ -29,6 +29,7 @@ async def race(
 ) -> AsyncIterator[Callable[[int], Races]]:
     """Yield a function that makes races of a number of folds. Commits are late at times."""
     monkeypatch.setattr(settling, "HOT_CLICKS", 60)
+    monkeypatch.setattr(settling, "MAX_THIN_CLICKS", 0)
     dice = random.Random(1)
 
     async def late(connection: Connection, deltas: list[Delta]) -> None:

@@ -83,6 +83,7 @@ async def test_a_fold_is_seen_though_it_is_settled_at_once(
         versions = await counted.reader.versions(PROFILES)
         await counted.fold(of(BUSY), of(BUSY))
         monkeypatch.setattr(settling, "HOT_CLICKS", hot_clicks)
+        monkeypatch.setattr(settling, "MAX_THIN_CLICKS", 0)
         await settle(counted.aggregator, await days_with_deltas(counted.aggregator), pack_few=True)
         assert await counted.changed(versions) == {BUSY}
     versions = await counted.reader.versions(PROFILES)

@@ -144,6 +144,7 @@ async def test_a_total_is_whole_while_clicks_move_to_the_tables(
             return rows
 
     monkeypatch.setattr(settling, "HOT_CLICKS", 0)
+    monkeypatch.setattr(settling, "MAX_THIN_CLICKS", 0)
     monkeypatch.setattr(settling, "HOT_DELTA_CLICKS", 0)
 
     async def work(connection: Connection) -> dict[Any, int]:

@@ -79,6 +79,7 @@ async def test_active_visitors_and_latest_clicks(
 ) -> None:
     """Whether the day is in tables, packed or in deltas."""
     monkeypatch.setattr(settling, "HOT_CLICKS", hot_clicks)
+    monkeypatch.setattr(settling, "MAX_THIN_CLICKS", 0)
     assert await answer(reader, 3) == RecentAnswer(0, [])
     minutes: list[tuple[float, int, int]]
     minutes = [(1, 5, 1), (2, 6, 1), (200, 5, 9), (3_000, 5, 4), (20_000, 5, 5)]
