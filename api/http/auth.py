@@ -76,6 +76,12 @@ def request_id() -> str:
     return str(request.scope.get(REQUEST_ID, ""))
 
 
+def bearer_key(authorization: str) -> str | None:
+    """Return the API key in a value of `Authorization`, or None if it has none."""
+    match = _BEARER.fullmatch(authorization.strip())
+    return None if match is None else match[1]
+
+
 def csrf_token(token: str) -> str:
     """Return the CSRF token of a session: a keyed hash, from which the session's token cannot be found."""
     digest = hashlib.blake2b(b"csrf", key=token.encode("ascii"), digest_size=32).digest()
@@ -163,14 +169,14 @@ class Auth:
         return caller
 
     async def _by_key(self, headers: list[str]) -> Caller:
-        match = _BEARER.fullmatch(headers[0].strip()) if len(headers) == 1 else None
-        if match is None:
+        key = bearer_key(headers[0]) if len(headers) == 1 else None
+        if key is None:
             raise Unauthorized("send the header `Authorization: Bearer KEY`")
         try:
-            caller = await self._keys.authenticate(match[1])
+            caller = await self._keys.authenticate(key)
         except ExpiredError as error:
             raise Unauthorized(str(error)) from None
         if caller is None:
             raise Unauthorized("this key is unknown")
-        g.credential = match[1]
+        g.credential = key
         return caller

@@ -5,6 +5,7 @@ from typing import Final
 
 from quart import request
 
+from api.http.protocol import Scope
 from engine.visits.client_address import client_address
 
 # The same few clients send most requests, so their parsed addresses are cached.
@@ -15,3 +16,11 @@ def address(trusted_hops: int) -> str:
     """Return the client's address. `X-Forwarded-For` counts only as far as trusted proxies wrote it."""
     forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
     return _client_address(request.remote_addr or "", forwarded, trusted_hops)
+
+
+def address_of(scope: Scope, trusted_hops: int) -> str:
+    """Return address() of a request that is no request of Quart's yet."""
+    client = scope.get("client")
+    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    peer = client[0] if client else "<local>"
+    return _client_address(peer, forwarded.decode("latin1"), trusted_hops)

@@ -37,7 +37,7 @@ def read_response(value: Any, version: int, suffix: str = "") -> Response:
     """Return the object with its tag, or 304 if the caller has this version and suffix already."""
     headers = {"ETag": etag(version, suffix)}
     header = request.headers.get("If-None-Match")
-    if header is not None and _matches(header, headers["ETag"].strip('"')):
+    if header is not None and names_tag(header, headers["ETag"].strip('"')):
         return empty_response(304, headers)
     return json_response(value, headers=headers)
 
@@ -45,7 +45,7 @@ def read_response(value: Any, version: int, suffix: str = "") -> Response:
 def tag_matches(tag: str) -> bool:
     """Return whether `If-None-Match` names `tag`, an opaque text."""
     header = request.headers.get("If-None-Match")
-    return header is not None and _matches(header, tag)
+    return header is not None and names_tag(header, tag)
 
 
 async def guarded_write(
@@ -64,7 +64,7 @@ async def guarded_write(
     return await write(None if header.strip() == "*" else stored.version)
 
 
-def _matches(header: str, tag: str) -> bool:
+def names_tag(header: str, tag: str) -> bool:
     """Return whether a list of tags contains `tag`, weak or strong. A malformed list matches nothing."""
     return header.strip() == "*" or any(listed == tag for _, listed in _TAG.findall(header))
 

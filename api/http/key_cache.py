@@ -28,10 +28,10 @@ class KeyCache:
 
     async def authenticate(self, text: str) -> Caller | None:
         """Return the key's caller, or None for an unknown key. Raises ExpiredError, UnavailableError."""
-        digest = hashlib.sha256(text.encode("ascii")).digest()
-        cached = self._callers.get(digest)
-        if cached is not None and trio.current_time() < cached[1]:
-            return cached[0]
+        known = self.cached(text)
+        if known is not None:
+            return known
+        digest = _digest(text)
         started_at, revocations = trio.current_time(), self._revocations
         caller = await self._store.authenticate(text)
         self._callers.pop(digest, None)
@@ -42,9 +42,18 @@ class KeyCache:
                 self._callers.popitem(last=False)
         return caller
 
+    def cached(self, text: str) -> Caller | None:
+        """Return the key's caller if it was valid within CACHE_S."""
+        cached = self._callers.get(_digest(text))
+        return cached[0] if cached is not None and trio.current_time() < cached[1] else None
+
     def forget(self, key_id: int) -> None:
         """Drop a key. Call when it has just been revoked."""
         self._revocations += 1
         for digest, (caller, _) in list(self._callers.items()):
             if caller.key_id == key_id:
                 del self._callers[digest]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("ascii")).digest()

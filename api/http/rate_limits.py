@@ -11,7 +11,7 @@ works without Redis. A route may have a narrower one of its own (api/experiments
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 import trio
 from quart import Quart, Response, g, request
@@ -19,7 +19,9 @@ from quart import Quart, Response, g, request
 from api.http import client_address
 from api.http.auth import caller_or_none
 from api.http.guard import ConsoleMetrics
+from api.http.protocol import Scope
 from api.http.routes import is_api_path
+from engine.accounts.access import Caller
 from engine.limits.layered_limiter import LayeredRateLimiter
 from engine.limits.local_limiter import LocalRateLimiter
 from engine.limits.ports import Charge, RateLimiter
@@ -33,6 +35,9 @@ BAD_CREDENTIALS: Final = Rate("bad-credentials", units=300, period_s=PERIOD_S)
 # `/readyz` and `/metrics` ask every process of the machine.
 PUBLIC: Final = Rate("public", units=3_000, period_s=PERIOD_S)
 MAX_SUBJECTS: Final = 50_000
+_DECISIONS: Final = (
+    "waypost.rate_decisions"  # the ASGI scope has them if they are made before the app
+)
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -76,11 +81,30 @@ class ApiRateLimiter:
         app.before_request(before)
         app.after_request(after)
 
+    async def charge_read(self, scope: Scope, caller: Caller) -> list[tuple[str, str]] | None:
+        """Charge a read that is answered before the app. Returns the fields of its answer.
+
+        None: a limit denies it, and the app answers. It does not charge the request again.
+        """
+        subject = _network(client_address.address_of(scope, self._trusted_hops))
+        if not self._bad_credentials.peek(subject, now_us()).allowed:
+            return None
+        charges = self._caller_charges(caller, self._reads, subject)
+        if not charges:
+            return []
+        decisions = await self._limiter.decide(charges)
+        if not all(decision.allowed for decision in decisions):
+            scope[_DECISIONS] = decisions
+            return None
+        rates = [charge.rate for charge in charges]
+        return header_fields(list(zip(rates, decisions, strict=True)))
+
     async def _charge(self) -> None:
         charges = self._charges()
         if not charges:
             return
-        decisions = await self._limiter.decide(charges)
+        known: list[RateDecision] | None = cast(Scope, request.scope).get(_DECISIONS)
+        decisions = known or await self._limiter.decide(charges)
         self._require_allowed([charge.rate for charge in charges], decisions)
 
     def _charges(self) -> list[Charge]:
@@ -88,6 +112,9 @@ class ApiRateLimiter:
         if caller is None:
             return [Charge(NO_CREDENTIALS, address)]
         rate = self._reads if request.method in _READS else self._writes
+        return self._caller_charges(caller, rate, address)
+
+    def _caller_charges(self, caller: Caller, rate: Rate | None, address: str) -> list[Charge]:
         subject = f"user:{caller.user_id}" if caller.key_id is None else f"key:{caller.key_id}"
         pairs = ((rate, subject), (self._address, address))
         return [Charge(rate, subject) for rate, subject in pairs if rate is not None]

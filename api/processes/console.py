@@ -32,6 +32,7 @@ from api.processes.console_app import AppDeps, create_app
 from api.processes.descriptors import connections_within_limit
 from api.processes.engine_status import EngineStatus
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
+from api.stats.polls import RecentPolls
 from engine.accounts.access import Caller
 from engine.experiments.shops.shop_reports import ShopReportCounts
 from engine.operations.actor_tree import ActorStatus
@@ -133,6 +134,7 @@ class ConsoleParts:
         self.security_log = BufferedSecurityLog(self.security_events)
         self.stats = PostgresStatsReader(database, settings.stats_timeout_ms)
         self.stats_version = StatsVersionCache(self.stats.versions)
+        self.polls = RecentPolls(self.stats_version.current)
         self.live_subscribers = LiveSubscribers(RedisLiveChannel(redis))
 
     def app(self, status: EngineStatus) -> QuartTrio:
@@ -143,6 +145,7 @@ class ConsoleParts:
             limiter=self.limiter,
             security_log=self.security_log,
             metrics=self.metrics,
+            polls=self.polls,
         )
         return create_app(self.routes(status), deps, self.settings)
 
@@ -220,6 +223,7 @@ class ConsoleParts:
             profiles=self.profiles,
             stats=self.stats,
             version=self.stats_version.current,
+            polls=self.polls,
             click_export=PostgresClickExport(self.database),
             live_subscribers=self.live_subscribers,
         )
@@ -247,6 +251,7 @@ class ConsoleParts:
             self.metrics,
             self.live_subscribers,
             self.stats_version,
+            self.polls,
             self.announcer,
             self.passwords,
             self.last_used,

@@ -18,6 +18,7 @@ from api.http.rate_limits import ApiRateLimiter
 from api.http.request import ConsoleRequest
 from api.http.routes import Route
 from api.reference.routes import ReferenceRoutes
+from api.stats.polls import PollResponder, RecentPolls
 from engine.accounts.access import Caller
 from engine.accounts.ports import SessionStore
 from engine.audit.ports import SecurityLog
@@ -56,6 +57,7 @@ class AppDeps:
     limiter: RateLimiter
     security_log: SecurityLog
     metrics: ConsoleMetrics
+    polls: RecentPolls
 
 
 def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings) -> QuartTrio:
@@ -70,7 +72,8 @@ def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings
     problems.register(app)
     idempotency.register(app)
     auth = Auth(routes, deps.keys, deps.sessions, deps.note_use)
-    ApiRateLimiter(deps.limiter, settings, deps.metrics).register(app, auth.check)
+    limiter = ApiRateLimiter(deps.limiter, settings, deps.metrics)
+    limiter.register(app, auth.check)
     app.before_request(auth.require_session)
     app.after_request(record_denials(deps.security_log, routes))
     app.after_request(_head_only)
@@ -83,7 +86,8 @@ def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings
             methods=[route.method],
         )
     https = settings.console_url.startswith("https://")
-    app.asgi_app = Guard(app.asgi_app, deps.metrics, https=https)  # type: ignore[method-assign, assignment]
+    polled = PollResponder(app.asgi_app, deps.polls, deps.keys, limiter, deps.note_use)
+    app.asgi_app = Guard(polled, deps.metrics, https=https)  # type: ignore[method-assign, assignment]
     return app
 
 

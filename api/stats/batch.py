@@ -4,7 +4,7 @@ All answers come from one database snapshot, and the response has one entity tag
 `If-None-Match` is answered 304 as for a GET: the tag is of the body's questions.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -17,7 +17,8 @@ from api.http.etag import tag_matches
 from api.http.query import path_id
 from api.http.routes import Doc, ResponseDoc, Route
 from api.stats.answers import StatsResponse, answer_body
-from api.stats.stats import Pairs, cache_headers, first_day, stats_tag, version_of
+from api.stats.polls import Version, cache_headers
+from api.stats.stats import Pairs, first_day, stats_tag, version_of
 from engine.clicks.dimension import SPECS
 from engine.common.errors import FieldError, InvalidError
 from engine.links.ports import ProfileStore
@@ -96,7 +97,7 @@ class StatsBatchRoutes:
         self,
         store: ProfileStore,
         reader: StatsReader,
-        version: Callable[[Sequence[ProfileKey]], Awaitable[str | None]],
+        version: Version,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store

@@ -1,6 +1,5 @@
 """The endpoints of statistics, exports and live updates, with the ports that they need."""
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from actors.stats.live_subscribers import LiveSubscribers
@@ -9,9 +8,10 @@ from api.http.shared import Shared
 from api.stats.batch import StatsBatchRoutes
 from api.stats.export import StatsExportRoutes
 from api.stats.live import LiveRoutes
+from api.stats.polls import RecentPolls, Version
 from api.stats.stats import StatsRoutes
 from engine.links.ports import ProfileStore
-from engine.stats.ports import ClickExport, ProfileKey, StatsReader
+from engine.stats.ports import ClickExport, StatsReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +20,15 @@ class StatsDeps:
 
     profiles: ProfileStore
     stats: StatsReader
-    version: Callable[[Sequence[ProfileKey]], Awaitable[str | None]]
+    version: Version
+    polls: RecentPolls
     click_export: ClickExport
     live_subscribers: LiveSubscribers
 
 
 def routes(deps: StatsDeps, shared: Shared) -> list[Route]:
     return [
-        *StatsRoutes(deps.profiles, deps.stats, deps.version, shared.now).routes(),
+        *StatsRoutes(deps.profiles, deps.stats, deps.version, deps.polls, shared.now).routes(),
         *StatsBatchRoutes(deps.profiles, deps.stats, deps.version, shared.now).routes(),
         *LiveRoutes(deps.profiles, deps.live_subscribers).routes(),
         *StatsExportRoutes(deps.profiles, deps.stats, deps.click_export, shared.now).routes(),

@@ -7,21 +7,23 @@ counts were last committed, in UTC; all other times carry the offset of `tz`.
 
 import hashlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 import trio
 from quart import Response, request
 
-from api.http.auth import current_caller
+from api.http.auth import current_caller, session_or_none
 from api.http.bodies import empty_response, json_response, utc
 from api.http.etag import tag_matches
+from api.http.protocol import Scope
 from api.http.query import parsed_id, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from api.stats.answers import ProfileStatsResponse, StatsResponse, answer_body, counts_body
 from api.stats.parameters import QUERY
+from api.stats.polls import RecentPolls, Version, cache_headers
 from engine.accounts.access import Caller
 from engine.clicks.dimension import Dimension
 from engine.common.errors import FieldError, InvalidError
@@ -57,12 +59,14 @@ class StatsRoutes:
         self,
         store: ProfileStore,
         reader: StatsReader,
-        version: Callable[[Sequence[ProfileKey]], Awaitable[str | None]],
+        version: Version,
+        polls: RecentPolls,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._reader = reader
         self._version = version
+        self._polls = polls
         self._now = now
         self._seen = RecentAccess()
 
@@ -84,6 +88,8 @@ class StatsRoutes:
             profile = await self._store.profile(
                 current_caller(), id_
             )  # its version is that of names
+        # Nothing but the clock and the profile's counts decides the query and its answer.
+        is_poll = profile is None and session_or_none() is None
         names = profile.version if profile is not None and Dimension.LINK in query.groups else 0
         tenant_id = self._seen.tenant_of(current_caller(), id_) if profile is None else None
         if tenant_id is None:
@@ -91,16 +97,24 @@ class StatsRoutes:
             self._seen.note(current_caller(), profile)
             tenant_id = profile.tenant_id
         # The version is read first: counts may be newer than their tag, never older.
-        tag = stats_tag(
-            (id_, names, query),
-            await version_of([query], self._version, [ProfileKey(tenant_id, id_)]),
-        )
+        key = ProfileKey(tenant_id, id_)
+        version = await version_of([query], self._version, [key])
+        tag = stats_tag((id_, names, query), version)
+        if tag is not None and version is not None and is_poll:
+            self._note_poll(key, tag, version)
         if tag is not None and tag_matches(tag):
             return empty_response(304, cache_headers(tag))
         if profile is None:
             profile = await self._store.profile(current_caller(), id_)
         stats = await self._reader.stats(profile.tenant_id, id_, query)
         return json_response(answer_body(query, stats), headers=cache_headers(tag))
+
+    def _note_poll(self, profile: ProfileKey, tag: str, version: str) -> None:
+        """Note the answer to the current request, as long as its caller is known to see the profile."""
+        caller = current_caller()
+        until = self._seen.until(caller, profile.profile_id)
+        scope = cast(Scope, request.scope)
+        self._polls.note(scope, caller, profile, tag, version, now=self._now(), until=until)
 
     async def read_many(self) -> Response:
         profile_ids, pairs = _profiles_of_request()
@@ -160,6 +174,10 @@ class RecentAccess:
         if len(self._until) > MAX_RECENT:
             self._until.popitem(last=False)
 
+    def until(self, caller: Caller, profile_id: int) -> float:
+        """Return the time of trio's clock until which access is granted; 0 if it is not."""
+        return self._until.get(self._key(caller, profile_id), (0.0, 0))[0]
+
     def tenant_of(self, caller: Caller, profile_id: int) -> int | None:
         """Return the profile's tenant if access was granted within SEEN_S."""
         until, tenant_id = self._until.get(self._key(caller, profile_id), (0.0, 0))
@@ -172,7 +190,7 @@ class RecentAccess:
 
 async def version_of(
     queries: Iterable[StatsQuery],
-    version: Callable[[Sequence[ProfileKey]], Awaitable[str | None]],
+    version: Version,
     profiles: Sequence[ProfileKey],
 ) -> str | None:
     """Return the stats version of profiles; None, so that an answer has no tag, if it has conversions: they
@@ -186,17 +204,6 @@ def stats_tag(question: Any, version: str | None) -> str | None:
         return None
     text = msgspec.json.encode((question, version, RULES_VERSION))
     return hashlib.blake2b(text, digest_size=12).hexdigest()
-
-
-def cache_headers(tag: str | None) -> dict[str, str]:
-    """Return headers by which a client revalidates a response before it uses it again."""
-    if tag is None:
-        return {}
-    return {
-        "ETag": f'W/"{tag}"',
-        "Cache-Control": "private, no-cache",
-        "Vary": "Authorization, Cookie",
-    }
 
 
 def request_pairs() -> Pairs:

@@ -36,6 +36,7 @@ from api.http.routes import Route
 from api.http.serve import serve_console
 from api.http.shared import Shared
 from api.processes.console_app import AppDeps, create_app
+from api.stats.polls import RecentPolls
 from engine.accounts.access import Caller
 from engine.experiments.shops.shop_reports import ShopReportCounts
 from engine.limits.ports import RateLimiter
@@ -186,6 +187,7 @@ class Console:
         self.domains = MemoryDomains(self.profiles, lambda: NOW)
         self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
         self.erasures = MemoryErasureStore(self.profiles, lambda: NOW)
+        self.polls = RecentPolls(self.stats.known_version)
         self.app = self.create_app()
 
     def create_app(self) -> QuartTrio:
@@ -196,6 +198,7 @@ class Console:
             limiter=self.limiter,
             security_log=self.security_log,
             metrics=self.counters,
+            polls=self.polls,
         )
         return create_app(self.routes(deps.keys), deps, self.settings)
 
@@ -227,6 +230,7 @@ class Console:
             *stats.routes(
                 stats.StatsDeps(
                     profiles=self.profiles, stats=self.stats, version=self.stats.known_version,
+                    polls=self.polls,
                     click_export=MemoryClickExport(self.click_counts),
                     live_subscribers=self.watchers,
                 ), shared
