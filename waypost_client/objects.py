@@ -52,6 +52,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[dict[str, Any], ...]
     utm: dict[str, str] | None
     noindex: bool
+    preview: dict[str, str] | None
     version: int
     created_at: datetime
     updated_at: datetime
@@ -90,6 +91,7 @@ class PlainLinkFields(TypedDict, total=False):
     rules: list[dict[str, Any]]
     utm: dict[str, str] | None
     noindex: bool
+    preview: dict[str, str] | None
 
 
 class LinkFields(PlainLinkFields, total=False):

@@ -32,10 +32,11 @@ class GateParts(NamedTuple):
 
 class ClosedResponse(NamedTuple):
     """The response of a link that leads nowhere at the moment, after its status line and date. Such a visit is
-    not recorded."""
+    not recorded, unless it got the link's preview card."""
 
     status: int
     tail: bytes
+    recorded: bool = False
 
 
 UNDECIDED: Final = ClosedResponse(0, b"")
@@ -45,6 +46,7 @@ class LinkGate:
     """The options of one link, prepared. Raises ValueError for a target that no header may carry."""
 
     __slots__ = (
+        "_card",
         "_early",
         "_form",
         "_from_us",
@@ -81,6 +83,10 @@ class LinkGate:
         self._until_us = (
             None if options.active_until is None else _us(options.active_until.timestamp())
         )
+        self._card = None
+        if options.preview is not None:
+            target = decorated(link.target.encode("ascii"), options)
+            self._card = ClosedResponse(200, responses.card_tail(options.preview, target), True)
         if options.fallback_target:
             location = options.fallback_target.encode("ascii")
             fallback = ClosedResponse(_FOUND, responses.redirect_tail(_FOUND, location))
@@ -107,9 +113,20 @@ class LinkGate:
         for a click of the link's limit. With a limit, a visitor who may pass takes a click of it."""
         if (closed := self.closed_at(at_us)) is not None:
             return closed
+        if self._card is not None and classification & CLASS_MASK == VisitorClass.PREVIEW:
+            return self._card
         if self.password_hash is not None and not request.password_is_right:
             return self._form if request.password_is_right is None else self._wrong
         return None if self._permit is None else self._taken(self._permit, classification)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether only visitors who pass may know where the link leads."""
+        return self.password_hash is not None or self._permit is not None
+
+    @property
+    def has_rules(self) -> bool:
+        return self._matcher is not None
 
     def closed_at(self, at_us: int) -> ClosedResponse | None:
         """Return the response of a link that is paused or outside its time."""
@@ -153,7 +170,8 @@ def needs_gate(link: EdgeLink) -> bool:
         return link.password_hash is not None
     timed = options.active_from is not None or options.active_until is not None
     limited = options.click_limit is not None
-    return options.paused or timed or limited or bool(options.rules)
+    looks = bool(options.rules) or options.preview is not None
+    return options.paused or timed or limited or looks
 
 
 def decorated(location: bytes, options: LinkOptions | None) -> bytes:

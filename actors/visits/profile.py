@@ -395,6 +395,10 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         """Return how many links are in memory, as routes or for the page; at least 1."""
         return max(1, len(self.routes), len(self._page_links))
 
+    def link_title(self, link_id: int) -> str:
+        """Return the title of a link on the page; empty for one that is not there."""
+        return next((link.title for link in self._page_links if link.id == link_id), "")
+
     def page_route(self) -> VisitRoute:
         route = VisitRoute(self, 0, ClickKind.VIEW, 200, b"")
         route.paths = self.page_paths

@@ -21,8 +21,7 @@ MAX_CLIENTS: Final = 20_000
 
 QR_CODES: Final = Metric(
     "waypost_qr_codes_total",
-    "QR codes that visitors asked for, by result (drawn, remembered, limited, refused: too many waited, "
-    "invalid: no such look)",
+    "QR codes for visitors, by result (drawn, remembered, limited, refused, invalid: no such look)",
     ("result",),
 )
 

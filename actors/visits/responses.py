@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from engine.links.preview_card import PreviewCard
+
 
 class VisitResponses(NamedTuple):
     """Functions of api/visits/responses.py. A tail is a response after its status line and date.
@@ -10,7 +12,8 @@ class VisitResponses(NamedTuple):
     `redirect_tail(status, location)` raises ValueError for a location that no header may carry;
     `page_tail((title, body))` takes HTML; `visitor_cookie(value)` returns a header field;
     `refusal_tail(status)` is of a page that says what is wrong;
-    `password_tail(wrong)` is of the form that asks for a link's password.
+    `password_tail(wrong)` is of the form that asks for a link's password;
+    `card_tail(card, location)` is of the page that messengers get of a link with a preview card.
     """
 
     redirect_tail: Callable[[int, bytes], bytes]
@@ -18,3 +21,4 @@ class VisitResponses(NamedTuple):
     visitor_cookie: Callable[[bytes], bytes]
     refusal_tail: Callable[[int], bytes]
     password_tail: Callable[[bool], bytes]
+    card_tail: Callable[[PreviewCard, bytes], bytes]

@@ -20,6 +20,9 @@ class VisitHandler(Protocol):
     def visit(self, route: "VisitRoute", visit: Visit) -> tuple[bytes, bytes]:
         """Return (the response after its status line and date, the record to journal)."""
 
+    def link_title(self, link_id: int) -> str:
+        """Return the title of a link on the page; empty for one that is not there."""
+
     def hit(
         self, route: "VisitRoute", visit: Visit, *, is_inside: bool, hit_id: bytes = b""
     ) -> bytes:

@@ -134,6 +134,7 @@ EXAMPLE: Final = {
     "rules": [],
     "utm": None,
     "noindex": False,
+    "preview": None,
     "version": 1,
     "created_at": "2026-05-01T09:31:00Z",
     "updated_at": "2026-05-01T09:31:00Z",

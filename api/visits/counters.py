@@ -17,6 +17,8 @@ class VisitCounters:
     def __init__(self) -> None:
         self.visits_by_status = dict.fromkeys((200, *REDIRECTS), 0)
         self.hits = 0  # views and clicks of pages elsewhere
+        self.previews = 0  # visits of messengers that got a link's preview card
+        self.destinations = 0  # pages that say where a link leads
         self.closed = 0  # visits to links that led nowhere at that moment
         self.refusals_by_status: dict[int, int] = dict.fromkeys(REFUSALS, 0)
         self.accepted = 0

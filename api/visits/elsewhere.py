@@ -1,7 +1,6 @@
-"""Pages elsewhere at the visitor server: the pixel that reports their hits, and the script that asks for it."""
+"""Pages elsewhere at the visitor server: the pixel that reports their hits."""
 
 import base64
-from importlib import resources
 from typing import Final
 
 from msgspec.structs import replace
@@ -21,13 +20,6 @@ _GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEA
 PIXEL: Final = response_tail(
     b"Content-Type: image/gif\r\nCache-Control: private, no-store\r\n" + ANYWHERE, _GIF
 )
-_SCRIPT: Final = response_tail(
-    b"Content-Type: text/javascript; charset=utf-8\r\nCache-Control: public, max-age=3600\r\n"
-    + ANYWHERE,
-    (resources.files(__package__) / "waypost.js").read_bytes(),
-)
-# By path. Not counted; no link may have one of these slugs (engine/links/name.py).
-FIXED: Final = {b"/waypost.js": _SCRIPT}
 
 
 def record_hit(route: VisitRoute, visit: Visit) -> list[bytes]:

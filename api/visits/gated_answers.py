@@ -7,7 +7,7 @@ from actors.visits.link_gate import UNDECIDED, ClosedResponse
 from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
 from api.visits.counters import VisitCounters
-from engine.visits.request import ClientInfo, VisitRequest
+from engine.visits.request import ClientInfo, Visit, VisitRequest
 from engine.visits.side_path import side_path
 
 WAIT_LIMIT_S: Final = 5.0
@@ -17,6 +17,11 @@ class GatedAnswers(VisitCounters):
     """The part of a visitor server that answers for gates."""
 
     _now: float
+    _records: list[bytes]
+
+    @abstractmethod
+    def _visit_of(self, request: VisitRequest, client: ClientInfo) -> Visit:
+        """Return the visit of a request at this wake-up."""
 
     @abstractmethod
     def _refuse(
@@ -52,8 +57,16 @@ class GatedAnswers(VisitCounters):
             assert route.gate is not None
             self._let_wait(connection, request, waits=route.gate.wait(connection, route))
             return
-        self.closed += 1
-        self._respond(connection, *closed, request.head_only, close=not request.keep_alive)
+        if closed.recorded:
+            client = connection.client or self._resolve_client(connection, request)
+            _, record = route.actor.visit(route, self._visit_of(request, client))
+            self._records.append(record)
+            self.previews += 1
+        else:
+            self.closed += 1
+        self._respond(
+            connection, closed.status, closed.tail, request.head_only, close=not request.keep_alive
+        )
 
     def _answer_form(
         self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute

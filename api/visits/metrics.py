@@ -11,6 +11,12 @@ PAGES: Final = Metric("waypost_pages_total", "Visits answered with a profile's p
 HITS: Final = Metric(
     "waypost_hits_total", "Views and clicks of pages elsewhere, answered with a pixel"
 )
+PREVIEWS: Final = Metric(
+    "waypost_previews_total", "Visits of messengers answered with a link's preview card"
+)
+DESTINATIONS: Final = Metric(
+    "waypost_destinations_total", "Pages that told where a link leads; they are no clicks"
+)
 CLOSED: Final = Metric(
     "waypost_closed_links_total",
     "Visits to links that are paused, have not begun or are over; they are not counted as clicks",
@@ -59,6 +65,8 @@ def samples(server: VisitorServer) -> list[Sample]:
         REDIRECTS.sample(sum(server.visits_by_status[status] for status in REDIRECT_STATUSES)),
         PAGES.sample(server.visits_by_status[200]),
         HITS.sample(server.hits),
+        PREVIEWS.sample(server.previews),
+        DESTINATIONS.sample(server.destinations),
         CLOSED.sample(server.closed),
         *REFUSALS.by_label(server.refusals_by_status),
         CONNECTIONS.sample(server.connections),

@@ -19,7 +19,7 @@ class PseudonymSource(Protocol):
 
 
 class VisitorLimits(Protocol):
-    """Settings that bound connections and requests."""
+    """Settings of the server: what bounds connections and requests, and whom security.txt names."""
 
     @property
     def max_connections(self) -> int: ...
@@ -41,3 +41,6 @@ class VisitorLimits(Protocol):
 
     @property
     def trusted_hops(self) -> int: ...
+
+    @property
+    def security_contact(self) -> str: ...

@@ -3,11 +3,9 @@
 import base64
 import hashlib
 from email.utils import formatdate
-from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-from actors.visits.responses import VisitResponses
 from engine.links.target import is_location_safe
 
 _COMMON: Final = (
@@ -36,12 +34,12 @@ REDIRECTS: Final = (301, 302, 303, 307, 308)
 _STATUSES: Final = (200, *REDIRECTS, 403, *_PAGES)
 
 
-def html(title: str, body: str) -> bytes:
-    """Return a whole, valid page; both arguments are HTML already."""
+def html(title: str, body: str, head: str = "") -> bytes:
+    """Return a whole, valid page; all arguments are HTML already, `head` whole lines."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        f"<title>{title}</title>\n{head}<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
         "</body>\n</html>\n"
     ).encode("utf-8", "replace")
 
@@ -105,14 +103,6 @@ def visitor_cookie(value: bytes, *, secure: bool) -> bytes:
         value,
         COOKIE_AGE_S,
         b"; Secure" if secure else b"",
-    )
-
-
-def visit_responses(*, secure: bool) -> VisitResponses:
-    """Return the functions that write responses for profile actors. `secure`: cookies are for HTTPS only."""
-    cookie = partial(visitor_cookie, secure=secure)
-    return VisitResponses(
-        redirect_tail, profile_page_tail, cookie, REFUSALS.__getitem__, password_tail
     )
 
 

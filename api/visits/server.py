@@ -28,7 +28,7 @@ from api.visits.client_resolver import ClientResolver
 from api.visits.connection import IN, VisitorConnection
 from api.visits.connection_set import ConnectionSet
 from api.visits.connection_shares import ConnectionShares
-from api.visits.elsewhere import FIXED
+from api.visits.fixed_files import FixedFiles
 from api.visits.head import HeadParser
 from api.visits.head_memory import HeadMemory
 from api.visits.limits import VisitRateLimiter
@@ -81,6 +81,7 @@ class VisitorServer(SideAnswers):
         self._proxied = limits.trusted_hops > 0
         self._idle_s, self._head_s = limits.idle_timeout_ms / 1000, limits.head_timeout_ms / 1000
         self._lines = StatusLines()
+        self._files = FixedFiles(limits.security_contact)
         self._classifications = ClassificationCache()
         self.heads = HeadMemory(limits.max_head_bytes)
         shares = ConnectionShares(limits.connections_per_address, proxied=self._proxied)
@@ -379,8 +380,8 @@ class VisitorServer(SideAnswers):
         route = self._registry.paths.get(path)
         if route is not None:
             self._answer_found(connection, request, route)
-        elif path in FIXED:
-            self._respond(connection, 200, FIXED[path], request.head_only, close=close)
+        elif (file := self._files.response(path, self._now_us)) is not None:
+            self._respond(connection, 200, file, request.head_only, close=close)
         elif self._registry.is_unknown(path):
             self._refuse(connection, 404, request.head_only, close=close)
         else:

@@ -1,6 +1,5 @@
-"""Answers to side paths of links and pages: hits of pages elsewhere, and QR codes."""
+"""Answers to side paths of links and pages: hits of pages elsewhere, QR codes, and where a link leads."""
 
-from abc import abstractmethod
 from typing import Final
 
 from actors.visits.qr_codes import QrCodes
@@ -8,10 +7,11 @@ from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
 from api.visits.elsewhere import ANYWHERE, PIXEL, record_hit
 from api.visits.gated_answers import GatedAnswers
+from api.visits.look_pages import destination_tail
 from api.visits.responses import response_tail
 from engine.links.name import canonical_path
 from engine.links.qr import FORMATS, qr_look_of_query
-from engine.visits.request import ClientInfo, Visit, VisitRequest
+from engine.visits.request import ClientInfo, VisitRequest
 from engine.visits.side_path import SidePath
 
 _QR_FIELDS: Final = (
@@ -24,11 +24,7 @@ class SideAnswers(GatedAnswers):
     """The part of a visitor server that answers side paths."""
 
     qr_codes: QrCodes
-    _records: list[bytes]
-
-    @abstractmethod
-    def _visit_of(self, request: VisitRequest, client: ClientInfo) -> Visit:
-        """Return the visit of a request at this wake-up."""
+    _now_us: int
 
     def _answer_side(
         self,
@@ -45,6 +41,25 @@ class SideAnswers(GatedAnswers):
             self._respond(connection, 200, PIXEL, request.head_only, close=not request.keep_alive)
         elif path.side == "qr":
             self._answer_qr(connection, request, route, path, client)
+        else:
+            self._answer_destination(connection, request, route)
+
+    def _answer_destination(
+        self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute
+    ) -> None:
+        """Say where a link leads, unless it is closed or lets only some visitors pass."""
+        close, gate = not request.keep_alive, route.gate
+        if not route.link_id:
+            self._refuse(connection, 404, request.head_only, close=close)
+            return
+        if gate is not None and (closed := gate.closed_at(self._now_us)) is not None:
+            self._answer_closed(connection, request, route, closed)
+            return
+        location = None if gate is not None and gate.is_secret else route.target
+        varies = route.experiments is not None or (gate is not None and gate.has_rules)
+        tail = destination_tail(route.actor.link_title(route.link_id), location, varies=varies)
+        self.destinations += 1
+        self._respond(connection, 200, tail, request.head_only, close=close)
 
     def _answer_qr(
         self,

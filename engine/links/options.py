@@ -8,6 +8,7 @@ import msgspec
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
 from engine.links import target
+from engine.links.preview_card import PreviewCard, normalised_card
 from engine.links.rules import MAX_RULES, LinkRule, normalised_rules
 
 MAX_REASON_CHARS: Final = 200
@@ -75,6 +76,10 @@ class LinkOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     noindex: Annotated[
         bool, msgspec.Meta(description="ask search engines not to list the link")
     ] = False
+    preview: Annotated[
+        PreviewCard | None,
+        msgspec.Meta(description="what messengers get instead of the redirect, to show it"),
+    ] = None
 
 
 NO_OPTIONS: Final = LinkOptions()
@@ -116,7 +121,8 @@ def normalised_options(
         errors.append(FieldError("click_limit", f"must be 1 to {MAX_CLICK_LIMIT:,}, or null"))
     errors += _time_errors(draft)
     changed["rules"], rule_errors = normalised_rules(draft.rules, private_hosts)
-    errors += rule_errors
+    changed["preview"], card_errors = normalised_card(draft.preview, private_hosts)
+    errors += rule_errors + card_errors
     if draft.utm is not None:
         for name in Utm.__struct_fields__:
             errors += text_errors(getattr(draft.utm, name), f"utm.{name}", MAX_UTM_CHARS)

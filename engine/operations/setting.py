@@ -4,12 +4,14 @@ Parsers take the text of an environment variable and return the value. They rais
 text continues the variable's name: "must be …".
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import field, fields
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 PREFIX: Final = "WAYPOST_"
+_CONTACT: Final = re.compile(r"(?:https://[!-~]+|mailto:[!-~]+@[!-~]+)")
 MAX_URL_CHARS: Final = 200
 MAX_TOKEN_CHARS: Final = 255
 _DECLARATION: Final = "declaration"
@@ -110,6 +112,15 @@ def url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def contact_url(text: str) -> str:
+    """Parse an https or mailto URL of printable ASCII, or nothing."""
+    if text and _CONTACT.fullmatch(text) is None:
+        raise ValueError(
+            "must be a URL such as mailto:security@example.com or https://example.com/"
+        )
+    return text
 
 
 def base_url(text: str) -> str:

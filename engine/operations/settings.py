@@ -13,6 +13,7 @@ from engine.operations.server_url import parse_database_url, parse_redis_url
 from engine.operations.setting import (
     PREFIX,
     base_url,
+    contact_url,
     declared_settings,
     host,
     milliseconds,
@@ -65,6 +66,8 @@ class Settings:
         "proxies in front; the client is the N-th address from the right of X-Forwarded-For; 0: the peer")
 
     # Visitors
+    security_contact: str = setting("", contact_url,
+        "https or mailto URL for reports of weaknesses, in /.well-known/security.txt; empty: there is none")
     visits_per_second: int = setting(200, whole(0, 10_000),
         "requests per second allowed from one client address, per edge; 0: no limit. Loopback is never limited")
     max_connections: int = setting(10_000, whole(1, 1_000_000),

@@ -21,10 +21,12 @@ from engine.links.link import LinkDraft
 from engine.links.name import canonical_name
 from engine.links.options import Utm
 from engine.links.ports import ImportRow
+from engine.links.preview_card import PreviewCard
 from engine.links.profile import ProfileDraft
 from engine.links.rules import LinkRule
 
 _decode_rules: Final = msgspec.json.Decoder(tuple[LinkRule, ...]).decode
+_decode_card: Final = msgspec.json.Decoder(PreviewCard).decode
 # As PasswordHasher writes it: a hash with other costs would let a file choose what a visit takes.
 _HASH: Final = re.compile(
     r"\$argon2id\$v=19\$m=([1-9]\d{0,5}),t=([1-9]\d?),p=[1-8]\$[A-Za-z0-9+/]{11,64}\$[A-Za-z0-9+/]{21,128}"
@@ -50,6 +52,13 @@ def _rules(text: str) -> tuple[LinkRule, ...]:
         raise ValueError(f"must be a list of rules in JSON: {error}") from None
 
 
+def _preview(text: str) -> PreviewCard:
+    try:
+        return _decode_card(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ValueError(f"must be a preview card in JSON: {error}") from None
+
+
 def _hash(text: str) -> str:
     match = _HASH.fullmatch(text)
     if not match or int(match[1]) > MAX_HASH_MEMORY_KIB or int(match[2]) > MAX_HASH_PASSES:
@@ -71,6 +80,7 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
     **dict.fromkeys(("active_from", "active_until", "created_at"), time_of),
     "click_limit": _limit,
     "rules": _rules,
+    "preview": _preview,
     "password_hash": _hash,
     "password": _password,
 }

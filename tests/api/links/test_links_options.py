@@ -13,6 +13,7 @@ OPTIONS: dict[str, Any] = {
     "position": 7, "paused": True, "paused_reason": "sold out", "active_from": "2026-05-01T10:00:00Z",
     "active_until": "2026-06-01T10:00:00Z", "click_limit": 100, "fallback_target": "https://example.com/over",
     "utm": {"source": "bio", "medium": "social"}, "noindex": True,
+    "preview": {"title": "Spring", "text": "All of it", "image": "https://example.com/spring.png"},
 }  # fmt: skip
 
 

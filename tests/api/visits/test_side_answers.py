@@ -1,12 +1,15 @@
-"""What stands at the address of a link or page: QR codes."""
+"""What stands at the address of a link or page: QR codes, cards, and where it leads."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from actors.visits.qr_codes import DRAWN_FOR_CLIENT, MAX_IMAGES, MAX_WAITING
+from engine.clicks.click import CLASS_MASK, VisitorClass
 from engine.clicks.record_items import TRIGGER, Trigger, items
+from engine.links.preview_card import PreviewCard
 from engine.links.qr import QrLook, qr_image
+from engine.links.rules import LinkRule, RuleConditions
 from tests.kit.hosted import hosted_run
 from tests.kit.visitor_servers import Response, ServedEdge, get, served_edge
 
@@ -81,3 +84,43 @@ async def test_too_many_who_wait_are_refused(edge: ServedEdge) -> None:
     assert codes.results["refused"] == 1
     codes._waiting.clear()
     assert (await fetch(edge, b"/a/qr")).status == 200
+
+
+async def test_plus_says_where_a_link_leads_and_counts_nothing(edge: ServedEdge) -> None:
+    profile_id = await edge.profiles.add_profile("b")
+    evil = "https://x.example/?q=%22%3E&a=1&b='"
+    rules = (LinkRule(when=RuleConditions(device=("phone",)), target="https://p.example/"),)
+    await edge.profiles.add_link(profile_id, "evil", evil, title="A <b>title</b>")
+    await edge.profiles.add_link(profile_id, "ruled", rules=rules)
+    await edge.profiles.add_link(profile_id, "limited", click_limit=1)
+    await edge.profiles.add_link(profile_id, "closed", paused=True)
+    page = await fetch(edge, b"/evil+")
+    assert page.status == 200
+    assert b"A &lt;b&gt;title&lt;/b&gt;" in page.body
+    assert b'href="https://x.example/?q=%22%3E&amp;a=1&amp;b=&#x27;"' in page.body
+    assert page.headers["x-robots-tag"] == "noindex"
+    assert b"Some visitors are led elsewhere" in (await fetch(edge, b"/b/ruled+")).body
+    assert b"limited.example" not in (await fetch(edge, b"/limited+")).body
+    assert (await fetch(edge, b"/closed+")).status == 404
+    assert (await fetch(edge, b"/@b+")).status == 404
+    assert (await fetch(edge, b"/none+")).status == 404
+    assert (edge.journal.records, edge.server.destinations) == ([], 3)
+
+
+async def test_messengers_get_a_card_and_people_the_redirect(edge: ServedEdge) -> None:
+    profile_id = await edge.profiles.add_profile("b")
+    card = PreviewCard(title='"Spring" <1>', text="All of it", image="https://b.example/i.png")
+    await edge.profiles.add_link(profile_id, "card", preview=card, click_limit=1)
+    await edge.profiles.add_link(profile_id, "off", preview=card, paused=True)
+    messenger = b"User-Agent: WhatsApp/2.23.20.0"
+    visitor = await edge.visitor()
+    shown = await visitor.request(get(b"/card", messenger))
+    assert (shown.status, shown.location) == (200, "")
+    assert b'<meta property="og:title" content="&quot;Spring&quot; &lt;1&gt;">' in shown.body
+    assert b'<meta property="og:image" content="https://b.example/i.png">' in shown.body
+    assert (await visitor.request(get(b"/off", messenger))).status == 404
+    people = await visitor.request(get(b"/card", b"User-Agent: curl/8.5"))
+    assert (people.status, people.location) == (302, "https://card.example/")
+    classes = [click.classification & CLASS_MASK for click in edge.journal.clicks]
+    assert classes == [VisitorClass.PREVIEW, VisitorClass.TOOL]
+    assert (edge.server.previews, edge.server.closed) == (1, 1)

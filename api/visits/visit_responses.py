@@ -1,0 +1,21 @@
+"""The functions that write responses for profile actors."""
+
+from functools import partial
+
+from actors.visits.responses import VisitResponses
+from api.visits.look_pages import card_tail
+from api.visits.responses import (
+    REFUSALS,
+    password_tail,
+    profile_page_tail,
+    redirect_tail,
+    visitor_cookie,
+)
+
+
+def visit_responses(*, secure: bool) -> VisitResponses:
+    """Return the functions that write responses for profile actors. `secure`: cookies are for HTTPS only."""
+    cookie = partial(visitor_cookie, secure=secure)
+    return VisitResponses(
+        redirect_tail, profile_page_tail, cookie, REFUSALS.__getitem__, password_tail, card_tail
+    )
