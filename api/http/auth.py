@@ -1,7 +1,8 @@
-"""Authentication of API requests, by API key or session cookie.
+"""Authentication of API requests, by API key, session cookie or token of a share.
 
 `Authorization: Bearer KEY` names a user, their tenant and the key's scopes; a session's cookie names a user,
-with all scopes. A request with both is the key's. Each route declares what it demands (api/http/routes.py).
+with all scopes. A request with both is the key's. The token of a share stands for no user: it opens the routes
+that declare so, which read within the share's bounds. Each route declares what it demands (api/http/routes.py).
 
 A browser sends the cookie with requests that other sites cause, too. So a change by cookie must also carry
 the session's CSRF token, which other sites cannot read. Each request looks its session up.
@@ -18,16 +19,18 @@ from typing import Final, NamedTuple
 from quart import Response, g, request
 from werkzeug.exceptions import Unauthorized
 
-from api.http.key_cache import KeyCache
+from api.http.key_cache import KeyCache, ShareCache
 from api.http.problems import REQUEST_ID
 from api.http.routes import Access, Route, is_api_path
 from engine.accounts.access import Caller
 from engine.accounts.ports import SessionStore
 from engine.common.errors import ExpiredError, ForbiddenError
+from engine.stats.dashboards.share import ResolvedShare
 
 COOKIE: Final = "waypost_session"
 CSRF_HEADER: Final = "X-CSRF-Token"
 _BEARER: Final = re.compile(r"bearer +([!-~]{1,256})", re.IGNORECASE | re.ASCII)
+SHARE_PREFIX: Final = "wpr_"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -49,6 +52,20 @@ def caller_or_none() -> Caller | None:
     """Return the caller of the current request, or None if it came without credentials."""
     caller: Caller | None = g.get("caller")
     return caller
+
+
+def share_or_none() -> ResolvedShare | None:
+    """Return the share by whose token the current request came, or None."""
+    share: ResolvedShare | None = g.get("share")
+    return share
+
+
+def require_share() -> ResolvedShare:
+    """Return the share of the current request. Raises ForbiddenError if it came with a key or a session."""
+    share = share_or_none()
+    if share is None:
+        raise ForbiddenError("this takes the token of a share, not a key or a session")
+    return share
 
 
 def session_or_none() -> CurrentSession | None:
@@ -105,11 +122,13 @@ class Auth:
         self,
         routes: Iterable[Route],
         keys: KeyCache,
+        shares: ShareCache,
         sessions: SessionStore,
         note_use: Callable[[Caller, int], None],
     ) -> None:
         self._access = {(route.method, route.rule): route.access for route in routes}
         self._keys = keys
+        self._shares = shares
         self._sessions = sessions
         self._note_use = note_use
 
@@ -122,7 +141,11 @@ class Auth:
         token = request.cookies.get(COOKIE)
         caller: Caller | None = None
         if authorization:
-            caller = await self._by_key(authorization)
+            bearer = _bearer(authorization)
+            if bearer.startswith(SHARE_PREFIX):
+                await self._by_share(bearer)
+                return
+            caller = await self._by_key(bearer)
         elif token:
             caller = await self._by_cookie(token)
             if caller is None and access != "optional":
@@ -134,12 +157,18 @@ class Auth:
             self._note_use(caller, session.id if session else 0)
             g.caller = caller._replace(request_id=request_id())
 
-    async def require_session(self) -> None:
-        """Raise ForbiddenError if the route takes a session only and the request came with a key.
+    async def require_access(self) -> None:
+        """Raise ForbiddenError if the route takes a session only and the request came with a key, or if it
+        takes no share and the request came with the token of one.
 
         Call after the request has been charged to its rate limit.
         """
-        if self._access_of_request() == "session":
+        access = self._access_of_request()
+        if share_or_none() is not None and access != "shared":
+            raise ForbiddenError(
+                "the token of a share reads /v1/shares/current, and stats and stats/batch of its profile"
+            )
+        if access == "session":
             current_session()
 
     def _access_of_request(self) -> Access:
@@ -168,10 +197,16 @@ class Auth:
         g.credential = token
         return caller
 
-    async def _by_key(self, headers: list[str]) -> Caller:
-        key = bearer_key(headers[0]) if len(headers) == 1 else None
-        if key is None:
-            raise Unauthorized("send the header `Authorization: Bearer KEY`")
+    async def _by_share(self, token: str) -> None:
+        try:
+            share = await self._shares.authenticate(token)
+        except ExpiredError as error:
+            raise Unauthorized(str(error)) from None
+        if share is None:
+            raise Unauthorized("this share is unknown or was revoked")
+        g.share = share
+
+    async def _by_key(self, key: str) -> Caller:
         try:
             caller = await self._keys.authenticate(key)
         except ExpiredError as error:
@@ -180,3 +215,11 @@ class Auth:
             raise Unauthorized("this key is unknown")
         g.credential = key
         return caller
+
+
+def _bearer(headers: list[str]) -> str:
+    """Return the credential of the `Authorization` headers. Raises Unauthorized."""
+    key = bearer_key(headers[0]) if len(headers) == 1 else None
+    if key is None:
+        raise Unauthorized("send the header `Authorization: Bearer KEY`")
+    return key

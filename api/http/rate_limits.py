@@ -1,9 +1,9 @@
 """Rate limits of the console. No path is without one; docs/limits.md lists them.
 
-Under `/v1` they are per API key or user, for reads and for changes, and per client address. All consoles share
-them in Redis, and each decides on credit in between; while Redis does not answer, each console decides alone
-(engine/limits/layered_limiter.py). Each console counts bad credentials by itself, per address, and refuses an
-address over this limit before it looks credentials up.
+Under `/v1` they are per API key or user, for reads and for changes, per share, and per client address. All
+consoles share them in Redis, and each decides on credit in between; while Redis does not answer, each console
+decides alone (engine/limits/layered_limiter.py). Each console counts bad credentials by itself, per address,
+and refuses an address over this limit before it looks credentials up.
 
 All other paths, unknown ones too, have one limit per address in each console's memory, so that monitoring
 works without Redis. A route may have a narrower one of its own (api/experiments/conversion_ingest.py).
@@ -17,7 +17,7 @@ import trio
 from quart import Quart, Response, g, request
 
 from api.http import client_address
-from api.http.auth import caller_or_none
+from api.http.auth import caller_or_none, share_or_none
 from api.http.guard import ConsoleMetrics
 from api.http.protocol import Scope
 from api.http.routes import is_api_path
@@ -30,6 +30,7 @@ from engine.operations.settings import Settings
 from engine.visits.client_address import network_of
 
 PERIOD_S: Final = 60
+SHARED: Final = Rate("share", units=1_200, period_s=PERIOD_S)  # of one share, whoever has its token
 NO_CREDENTIALS: Final = Rate("no-credentials", units=60, period_s=PERIOD_S)
 BAD_CREDENTIALS: Final = Rate("bad-credentials", units=300, period_s=PERIOD_S)
 # `/readyz` and `/metrics` ask every process of the machine.
@@ -108,7 +109,9 @@ class ApiRateLimiter:
         self._require_allowed([charge.rate for charge in charges], decisions)
 
     def _charges(self) -> list[Charge]:
-        caller, address = caller_or_none(), self._subject()
+        caller, share, address = caller_or_none(), share_or_none(), self._subject()
+        if share is not None:
+            return self._with_address(SHARED, f"share:{share.share.id}", address)
         if caller is None:
             return [Charge(NO_CREDENTIALS, address)]
         rate = self._reads if request.method in _READS else self._writes
@@ -116,6 +119,9 @@ class ApiRateLimiter:
 
     def _caller_charges(self, caller: Caller, rate: Rate | None, address: str) -> list[Charge]:
         subject = f"user:{caller.user_id}" if caller.key_id is None else f"key:{caller.key_id}"
+        return self._with_address(rate, subject, address)
+
+    def _with_address(self, rate: Rate | None, subject: str, address: str) -> list[Charge]:
         pairs = ((rate, subject), (self._address, address))
         return [Charge(rate, subject) for rate, subject in pairs if rate is not None]
 

@@ -15,9 +15,9 @@ from quart import Response
 
 from engine.audit.security_event import SecurityEventKind
 
-# Access to a route: with a key or a session; with a session only; with or without credentials; or public,
-# where credentials are not even read.
-Access = Literal["key", "session", "optional", "public"]
+# Access to a route: with a key or a session; also with the token of a share; with a session only; with or
+# without credentials; or public, where credentials are not even read.
+Access = Literal["key", "shared", "session", "optional", "public"]
 _NO_EVENTS: Final[Mapping[int, SecurityEventKind]] = MappingProxyType({})
 
 

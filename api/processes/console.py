@@ -24,7 +24,7 @@ from actors.stats.live_subscribers import LiveSubscribers
 from actors.stats.stats_version import StatsVersionCache
 from api.accounts.login_throttle import RateLimitedLogins
 from api.http.guard import ConsoleMetrics
-from api.http.key_cache import KeyCache
+from api.http.key_cache import KeyCache, ShareCache
 from api.http.routes import Route
 from api.http.serve import limits_of, serve_console
 from api.http.shared import Shared
@@ -60,6 +60,7 @@ from storage.postgres.database import Database
 from storage.privacy.archive import PostgresArchiveSource
 from storage.privacy.erasure import PostgresErasureStore
 from storage.redis.client import RedisServer
+from storage.stats.dashboards.shares import PostgresShareStore
 from storage.stats.export import PostgresClickExport
 from storage.stats.live import RedisLiveChannel
 from storage.stats.reader import PostgresStatsReader
@@ -128,6 +129,8 @@ class ConsoleParts:
         self.sessions = PostgresSessionStore(database)
         self.key_store = PostgresApiKeyStore(database)
         self.key_cache = KeyCache(self.key_store)
+        self.shares = PostgresShareStore(database)
+        self.share_cache = ShareCache(self.shares)
         self.last_used = LastUsed(self.key_store)
         self.security_events = PostgresSecurityStore(database)
         self.shop_reports = ShopReportCounts()
@@ -140,6 +143,7 @@ class ConsoleParts:
     def app(self, status: EngineStatus) -> QuartTrio:
         deps = AppDeps(
             keys=self.key_cache,
+            shares=self.share_cache,
             sessions=self.sessions,
             note_use=self.last_used.note,
             limiter=self.limiter,
@@ -226,6 +230,8 @@ class ConsoleParts:
             polls=self.polls,
             click_export=PostgresClickExport(self.database),
             live_subscribers=self.live_subscribers,
+            shares=self.shares,
+            forget_share=self.share_cache.forget,
         )
 
     async def is_operator(self, caller: Caller) -> bool:

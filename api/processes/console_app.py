@@ -12,7 +12,7 @@ from api.audit.security_events import record_denials
 from api.http import idempotency, problems
 from api.http.auth import Auth
 from api.http.guard import ConsoleMetrics, Guard
-from api.http.key_cache import KeyCache
+from api.http.key_cache import KeyCache, ShareCache
 from api.http.protocol import MALFORMED_BODY, MALFORMED_BODY_DETAIL
 from api.http.rate_limits import ApiRateLimiter
 from api.http.request import ConsoleRequest
@@ -52,6 +52,7 @@ class AppDeps:
     """
 
     keys: KeyCache
+    shares: ShareCache
     sessions: SessionStore
     note_use: Callable[[Caller, int], None]
     limiter: RateLimiter
@@ -71,10 +72,10 @@ def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings
     app.url_map.merge_slashes = False  # `//v1` is another path, and no redirect to this one
     problems.register(app)
     idempotency.register(app)
-    auth = Auth(routes, deps.keys, deps.sessions, deps.note_use)
+    auth = Auth(routes, deps.keys, deps.shares, deps.sessions, deps.note_use)
     limiter = ApiRateLimiter(deps.limiter, settings, deps.metrics)
     limiter.register(app, auth.check)
-    app.before_request(auth.require_session)
+    app.before_request(auth.require_access)
     app.after_request(record_denials(deps.security_log, routes))
     app.after_request(_head_only)
     app.after_request(_malformed_first)

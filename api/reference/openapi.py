@@ -26,6 +26,7 @@ _LIST: Final = re.compile(r"ListResponse_(\w+?)(?:Response)?_")
 _ID: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,18}$"}
 _SECURITY: Final[Mapping[Access, list[dict[str, list[str]]]]] = {
     "key": [{"key": []}, {"session": []}],
+    "shared": [{"key": []}, {"session": []}, {"share": []}],
     "session": [{"session": []}],
     "optional": [{"key": []}, {"session": []}, {}],
     "public": [],
@@ -153,6 +154,11 @@ _SECURITY_SCHEMES: Final = {
         "type": "http",
         "scheme": "bearer",
         "description": "An API key: `Authorization: Bearer wp_…`.",
+    },
+    "share": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The token of a share: `Authorization: Bearer wpr_…`. It reads, within its bounds.",
     },
     "session": {
         "type": "apiKey",
@@ -292,7 +298,7 @@ def statuses(route: Route, doc: Doc) -> set[int]:
         problems |= {422, 503}
         if route.access != "public":
             problems.add(403)
-        if route.access in ("key", "session"):
+        if route.access in ("key", "shared", "session"):
             problems.add(401)
     if _VARIABLE.search(route.rule):
         problems.add(404)

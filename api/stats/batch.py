@@ -11,17 +11,18 @@ from typing import Annotated, Any, Final
 import msgspec
 from quart import Response
 
-from api.http.auth import current_caller
 from api.http.bodies import draft_of, empty_response, json_object, json_response, utc
 from api.http.etag import tag_matches
 from api.http.query import path_id
 from api.http.routes import Doc, ResponseDoc, Route
 from api.stats.answers import StatsResponse, answer_body
 from api.stats.polls import Version, cache_headers
+from api.stats.readable import current_share, readable_profile, require_shared, shared_pairs
 from api.stats.stats import Pairs, first_day, stats_tag, version_of
 from engine.clicks.dimension import SPECS
-from engine.common.errors import FieldError, InvalidError
+from engine.common.errors import FieldError, ForbiddenError, InvalidError
 from engine.links.ports import ProfileStore
+from engine.stats.dashboards.share import require_now
 from engine.stats.parameters.filter_values import joined_values
 from engine.stats.ports import (
     LatestClick,
@@ -106,17 +107,24 @@ class StatsBatchRoutes:
         self._now = now
 
     def routes(self) -> list[Route]:
-        return [Route("POST", "/v1/profiles/<profile_id>/stats/batch", self.read, _BATCH)]
+        return [
+            Route(
+                "POST", "/v1/profiles/<profile_id>/stats/batch", self.read, _BATCH, access="shared"
+            )
+        ]
 
     async def read(self, profile_id: str) -> Response:
         id_, now = path_id(profile_id), utc(self._now())
         body = draft_of(BatchBody, await json_object(), _checked, {})
-        profile = await self._store.profile(current_caller(), id_)
-        all_pairs = [_pairs(question) for question in body.questions]
+        profile = await readable_profile(self._store, id_)
+        _require_shared_activity(body, now)
+        all_pairs = [shared_pairs(_pairs(question), now) for question in body.questions]
         first = await first_day(
             self._reader, [pair for pairs in all_pairs for pair in pairs], [profile]
         )
         queries = _parsed(all_pairs, lambda pairs: parse_query(pairs, now, first))
+        for query in queries:
+            require_shared(query, now)
         recent = _recent(body, id_, now)
         # Visitors become inactive without a commit, so a minute ends what the tag says of them.
         minute = now.replace(second=0, microsecond=0) if body.visitors_now else None
@@ -167,6 +175,15 @@ def _parsed(all_pairs: list[Pairs], parse: Callable[[Pairs], StatsQuery]) -> lis
     if errors:
         raise InvalidError(errors)
     return queries
+
+
+def _require_shared_activity(body: BatchBody, now: datetime) -> None:
+    """Raise ForbiddenError if the request came by a share that does not allow what happens now."""
+    share = current_share()
+    if share is not None and body.latest_clicks:
+        raise ForbiddenError("latest_clicks: a share has counts, no single clicks")
+    if share is not None and body.visitors_now:
+        require_now(share, now)
 
 
 def _recent(body: BatchBody, profile_id: int, now: datetime) -> RecentQuestion | None:

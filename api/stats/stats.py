@@ -15,7 +15,7 @@ import msgspec
 import trio
 from quart import Response, request
 
-from api.http.auth import current_caller, session_or_none
+from api.http.auth import caller_or_none, current_caller, session_or_none, share_or_none
 from api.http.bodies import empty_response, json_response, utc
 from api.http.etag import tag_matches
 from api.http.protocol import Scope
@@ -24,6 +24,7 @@ from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from api.stats.answers import ProfileStatsResponse, StatsResponse, answer_body, counts_body
 from api.stats.parameters import QUERY
 from api.stats.polls import RecentPolls, Version, cache_headers
+from api.stats.readable import readable_profile, require_shared, shared_pairs
 from engine.accounts.access import Caller
 from engine.clicks.dimension import Dimension
 from engine.common.errors import FieldError, InvalidError
@@ -72,29 +73,28 @@ class StatsRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/v1/profiles/<profile_id>/stats", self.read, _READ),
+            Route("GET", "/v1/profiles/<profile_id>/stats", self.read, _READ, access="shared"),
             Route("GET", "/v1/stats", self.read_many, _READ_MANY),
         ]
 
     async def read(self, profile_id: str) -> Response:
-        id_, pairs = path_id(profile_id), request_pairs()
+        id_, now = path_id(profile_id), utc(self._now())
+        pairs = shared_pairs(request_pairs(), now)
         profile = None
-        if needs_first_day(pairs):
-            profile = await self._store.profile(current_caller(), id_)
-        query = parse_query(
-            pairs, utc(self._now()), await first_day(self._reader, pairs, [profile])
-        )
+        if share_or_none() is not None or needs_first_day(pairs):
+            profile = await readable_profile(self._store, id_)
+        query = parse_query(pairs, now, await first_day(self._reader, pairs, [profile]))
+        require_shared(query, now)
         if Dimension.LINK in query.groups and profile is None:
-            profile = await self._store.profile(
-                current_caller(), id_
-            )  # its version is that of names
+            profile = await readable_profile(self._store, id_)  # its version is that of names
         # Nothing but the clock and the profile's counts decides the query and its answer.
         is_poll = profile is None and session_or_none() is None
         names = profile.version if profile is not None and Dimension.LINK in query.groups else 0
         tenant_id = self._seen.tenant_of(current_caller(), id_) if profile is None else None
         if tenant_id is None:
-            profile = profile or await self._store.profile(current_caller(), id_)
-            self._seen.note(current_caller(), profile)
+            profile = profile or await readable_profile(self._store, id_)
+            if (caller := caller_or_none()) is not None:
+                self._seen.note(caller, profile)
             tenant_id = profile.tenant_id
         # The version is read first: counts may be newer than their tag, never older.
         key = ProfileKey(tenant_id, id_)
@@ -105,7 +105,7 @@ class StatsRoutes:
         if tag is not None and tag_matches(tag):
             return empty_response(304, cache_headers(tag))
         if profile is None:
-            profile = await self._store.profile(current_caller(), id_)
+            profile = await readable_profile(self._store, id_)
         stats = await self._reader.stats(profile.tenant_id, id_, query)
         return json_response(answer_body(query, stats), headers=cache_headers(tag))
 

@@ -10,7 +10,8 @@ from typing import Final, Literal
 MAX_CHARS: Final = 200
 PREFIX_CHARS: Final = 8  # of a `wp_…` key: shows 30 of its 256 bits
 
-Prefix = Literal["wp_", "wps_", "wpi_", "wph_"]  # an API key, a session, an invitation, a hook
+# An API key, a session, an invitation, a hook, a share (which only reads).
+Prefix = Literal["wp_", "wps_", "wpi_", "wph_", "wpr_"]
 
 
 def new(prefix: Prefix) -> str:

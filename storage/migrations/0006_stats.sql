@@ -241,3 +241,54 @@ CREATE POLICY tenant ON dimension_quarters FOR SELECT TO waypost_app USING (tena
 GRANT SELECT ON dimension_counts, dimension_days, dimension_months, dimension_quarters TO waypost_app;
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON dimension_counts, dimension_days, dimension_months, dimension_quarters TO waypost_aggregator;
+
+-- ---- shares ----------------------------------------------------------------------------------------------
+
+-- A read-only token for some metrics and dimensions of a profile's stats in [starts_at, ends_at).
+CREATE TABLE shares (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT new_id(),
+    label text NOT NULL CHECK (length(label) <= 200),
+    metrics text[] NOT NULL CHECK (cardinality(metrics) BETWEEN 1 AND 50),
+    dimensions text[] NOT NULL CHECK (cardinality(dimensions) <= 100),
+    starts_at timestamptz,
+    ends_at timestamptz,
+    origins text[] NOT NULL DEFAULT '{}' CHECK (cardinality(origins) <= 10),
+    prefix text NOT NULL,
+    token_sha256 bytea NOT NULL CHECK (length(token_sha256) = 32),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX shares_token ON shares (token_sha256);
+CREATE INDEX shares_profile ON shares (tenant_id, profile_id, id);
+
+ALTER TABLE shares ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON shares TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY definer ON shares FOR SELECT TO waypost_owner USING (true);
+GRANT SELECT, DELETE,
+    INSERT (tenant_id, profile_id, label, metrics, dimensions, starts_at, ends_at, origins, prefix, token_sha256,
+        expires_at)
+    ON shares TO waypost_app;
+SELECT audit_changes_of('shares', 'share', 'id', 'profile_id');
+
+-- A share and its profile, to a caller that has its token. `expired` tells an expired token from an unknown one.
+CREATE FUNCTION share_of(sha256 bytea)
+RETURNS TABLE (id bigint, profile_id bigint, prefix text, label text, metrics text[], dimensions text[],
+    starts_at timestamptz, ends_at timestamptz, origins text[], created_at timestamptz, expires_at timestamptz,
+    expired boolean, tenant_id bigint, handle text, title text, raw_retention_days smallint, version bigint,
+    profile_created_at timestamptz, profile_updated_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT s.id, s.profile_id, s.prefix, s.label, s.metrics, s.dimensions, s.starts_at, s.ends_at, s.origins,
+        s.created_at, s.expires_at, coalesce(s.expires_at <= clock_timestamp(), false), p.tenant_id, p.handle,
+        p.title, p.raw_retention_days, p.version, p.created_at, p.updated_at
+    FROM waypost.shares AS s JOIN waypost.profiles AS p ON p.tenant_id = s.tenant_id AND p.id = s.profile_id
+    WHERE s.token_sha256 = sha256 AND s.tenant_id = coalesce(waypost.current_tenant(), s.tenant_id)
+$$;
+REVOKE ALL ON FUNCTION share_of(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION share_of(bytea) TO waypost_app;

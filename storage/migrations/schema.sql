@@ -675,6 +675,17 @@ CREATE FUNCTION waypost.session_user_of(sha256 bytea) RETURNS TABLE(tenant_id bi
         AND s.tenant_id = coalesce(waypost.current_tenant(), s.tenant_id)
 $$;
 
+CREATE FUNCTION waypost.share_of(sha256 bytea) RETURNS TABLE(id bigint, profile_id bigint, prefix text, label text, metrics text[], dimensions text[], starts_at timestamp with time zone, ends_at timestamp with time zone, origins text[], created_at timestamp with time zone, expires_at timestamp with time zone, expired boolean, tenant_id bigint, handle text, title text, raw_retention_days smallint, version bigint, profile_created_at timestamp with time zone, profile_updated_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT s.id, s.profile_id, s.prefix, s.label, s.metrics, s.dimensions, s.starts_at, s.ends_at, s.origins,
+        s.created_at, s.expires_at, coalesce(s.expires_at <= clock_timestamp(), false), p.tenant_id, p.handle,
+        p.title, p.raw_retention_days, p.version, p.created_at, p.updated_at
+    FROM waypost.shares AS s JOIN waypost.profiles AS p ON p.tenant_id = s.tenant_id AND p.id = s.profile_id
+    WHERE s.token_sha256 = sha256 AND s.tenant_id = coalesce(waypost.current_tenant(), s.tenant_id)
+$$;
+
 CREATE FUNCTION waypost.shared_secret(secret_name text) RETURNS bytea
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1630,6 +1641,29 @@ CREATE TABLE waypost.shared_secrets (
 
 ALTER TABLE ONLY waypost.shared_secrets FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.shares (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    label text NOT NULL,
+    metrics text[] NOT NULL,
+    dimensions text[] NOT NULL,
+    starts_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    origins text[] DEFAULT '{}'::text[] NOT NULL,
+    prefix text NOT NULL,
+    token_sha256 bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    CONSTRAINT shares_dimensions_check CHECK ((cardinality(dimensions) <= 100)),
+    CONSTRAINT shares_label_check CHECK ((length(label) <= 200)),
+    CONSTRAINT shares_metrics_check CHECK (((cardinality(metrics) >= 1) AND (cardinality(metrics) <= 50))),
+    CONSTRAINT shares_origins_check CHECK ((cardinality(origins) <= 10)),
+    CONSTRAINT shares_token_sha256_check CHECK ((length(token_sha256) = 32))
+);
+
+ALTER TABLE ONLY waypost.shares FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.short_slugs (
     slug text NOT NULL COLLATE pg_catalog."C",
     tenant_id bigint NOT NULL,
@@ -1881,6 +1915,9 @@ ALTER TABLE ONLY waypost.sessions
 ALTER TABLE ONLY waypost.shared_secrets
     ADD CONSTRAINT shared_secrets_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY waypost.shares
+    ADD CONSTRAINT shares_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY waypost.short_slugs
     ADD CONSTRAINT short_slugs_pkey PRIMARY KEY (slug);
 
@@ -2014,6 +2051,10 @@ CREATE UNIQUE INDEX sessions_token ON waypost.sessions USING btree (token_sha256
 
 CREATE INDEX sessions_user ON waypost.sessions USING btree (tenant_id, user_id);
 
+CREATE INDEX shares_profile ON waypost.shares USING btree (tenant_id, profile_id, id);
+
+CREATE UNIQUE INDEX shares_token ON waypost.shares USING btree (token_sha256);
+
 CREATE UNIQUE INDEX short_slugs_link ON waypost.short_slugs USING btree (tenant_id, link_id);
 
 CREATE UNIQUE INDEX users_email ON waypost.users USING btree (lower(email));
@@ -2046,6 +2087,8 @@ CREATE TRIGGER log_delete AFTER DELETE ON waypost.members REFERENCING OLD TABLE 
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.profiles REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('profile', 'id', 'id');
 
+CREATE TRIGGER log_delete AFTER DELETE ON waypost.shares REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('share', 'id', 'profile_id');
+
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.short_slugs REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_short_slugs();
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.users REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('user', 'id', '');
@@ -2070,6 +2113,8 @@ CREATE TRIGGER log_insert AFTER INSERT ON waypost.members REFERENCING NEW TABLE 
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.profiles REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('profile', 'id', 'id');
 
+CREATE TRIGGER log_insert AFTER INSERT ON waypost.shares REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('share', 'id', 'profile_id');
+
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.short_slugs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_short_slugs();
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.users REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('user', 'id', '');
@@ -2091,6 +2136,8 @@ CREATE TRIGGER log_update AFTER UPDATE ON waypost.links REFERENCING OLD TABLE AS
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.members REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('member', 'user_id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.profiles REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('profile', 'id', 'id');
+
+CREATE TRIGGER log_update AFTER UPDATE ON waypost.shares REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('share', 'id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.users REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('user', 'id', '');
 
@@ -2186,6 +2233,9 @@ ALTER TABLE ONLY waypost.removed_links
 ALTER TABLE ONLY waypost.sessions
     ADD CONSTRAINT sessions_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES waypost.users(tenant_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY waypost.shares
+    ADD CONSTRAINT shares_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY waypost.short_slugs
     ADD CONSTRAINT short_slugs_tenant_id_link_id_fkey FOREIGN KEY (tenant_id, link_id) REFERENCES waypost.links(tenant_id, id) ON DELETE CASCADE;
 
@@ -2268,6 +2318,8 @@ CREATE POLICY definer ON waypost.profiles FOR SELECT TO waypost_owner USING (tru
 CREATE POLICY definer ON waypost.sessions TO waypost_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY definer ON waypost.shared_secrets TO waypost_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY definer ON waypost.shares FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.short_slugs FOR SELECT TO waypost_owner USING (true);
 
@@ -2377,6 +2429,8 @@ ALTER TABLE waypost.sessions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.shared_secrets ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.shares ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.short_slugs ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY tenant ON waypost.api_keys TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
@@ -2458,6 +2512,8 @@ CREATE POLICY tenant ON waypost.rollups FOR SELECT TO waypost_app USING ((tenant
 CREATE POLICY tenant ON waypost.security_events FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.sessions TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.shares TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.short_slugs TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
@@ -2628,6 +2684,9 @@ GRANT ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, 
 
 REVOKE ALL ON FUNCTION waypost.session_user_of(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.session_user_of(sha256 bytea) TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.share_of(sha256 bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.share_of(sha256 bytea) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.shared_secret(secret_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.shared_secret(secret_name text) TO waypost_app;
@@ -3107,6 +3166,30 @@ GRANT SELECT(tenant_id) ON TABLE waypost.sessions TO waypost_aggregator;
 GRANT SELECT(id) ON TABLE waypost.sessions TO waypost_aggregator;
 
 GRANT SELECT(expires_at) ON TABLE waypost.sessions TO waypost_aggregator;
+
+GRANT SELECT,DELETE ON TABLE waypost.shares TO waypost_app;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.shares TO waypost_app;
+
+GRANT INSERT(profile_id) ON TABLE waypost.shares TO waypost_app;
+
+GRANT INSERT(label) ON TABLE waypost.shares TO waypost_app;
+
+GRANT INSERT(metrics) ON TABLE waypost.shares TO waypost_app;
+
+GRANT INSERT(dimensions) ON TABLE waypost.shares TO waypost_app;
+
+GRANT INSERT(starts_at) ON TABLE waypost.shares TO waypost_app;
+
+GRANT INSERT(ends_at) ON TABLE waypost.shares TO waypost_app;
+
+GRANT INSERT(origins) ON TABLE waypost.shares TO waypost_app;
+
+GRANT INSERT(prefix) ON TABLE waypost.shares TO waypost_app;
+
+GRANT INSERT(token_sha256) ON TABLE waypost.shares TO waypost_app;
+
+GRANT INSERT(expires_at) ON TABLE waypost.shares TO waypost_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.short_slugs TO waypost_app;
 GRANT SELECT ON TABLE waypost.short_slugs TO waypost_edge;

@@ -85,6 +85,7 @@ def one_of_each(client: httpx.Client) -> dict[str, str]:
         "key_id",
     )
     post(f"{profile}/invitations", {"email": "a@example.com", "role": "editor"})
+    post(f"{profile}/shares", {"label": "s", "metrics": ["clicks"]}, "share_id")
     post(f"{profile}/conversion-hooks", {"label": "h", "fields": {"click_id": "c"}})
     post(f"{profile}/domains", {"host": "links.example.com"}, "domain_id")
     repository = {"slug": "code", "target": "https://github.com/a/b", "kind": "github"}

@@ -30,7 +30,7 @@ from actors.stats.live_subscribers import LiveSubscribers
 from api.accounts.login_throttle import RateLimitedLogins
 from api.http.connection import ConsoleLimits
 from api.http.guard import ASGIApp, ConsoleMetrics
-from api.http.key_cache import KeyCache
+from api.http.key_cache import KeyCache, ShareCache
 from api.http.problems import CONTENT_TYPE
 from api.http.routes import Route
 from api.http.serve import serve_console
@@ -66,6 +66,7 @@ from storage.links.memory_health import MemoryLinkHealthStore
 from storage.links.memory_profiles import MemoryProfiles
 from storage.privacy.memory_archive import MemoryArchiveSource
 from storage.privacy.memory_erasure import MemoryErasureStore
+from storage.stats.dashboards.memory_shares import MemoryShareStore
 from storage.stats.memory_click_tables import MemoryClickTables
 from storage.stats.memory_live import MemoryLiveChannel
 from storage.stats.memory_stats import MemoryClickExport
@@ -180,6 +181,8 @@ class Console:
         self.experiments = MemoryExperimentStore(self.profiles, self.counts, lambda: NOW)
         self.conversions = MemoryConversionStore(self.profiles, self.experiments, lambda: NOW)
         self.conversion_hooks = MemoryConversionHookStore(self.profiles, lambda: NOW)
+        self.shares = MemoryShareStore(self.profiles, lambda: NOW)
+        self.share_cache = ShareCache(self.shares)
         self.shop_reports = ShopReportCounts()
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
         self.github = MemoryGithubSyncs(self.profiles, self.jobs, lambda: NOW)
@@ -193,6 +196,7 @@ class Console:
     def create_app(self) -> QuartTrio:
         deps = AppDeps(
             keys=KeyCache(self.keys),
+            shares=self.share_cache,
             sessions=self.accounts,
             note_use=lambda *use: self.used.append(use),
             limiter=self.limiter,
@@ -233,6 +237,7 @@ class Console:
                     polls=self.polls,
                     click_export=MemoryClickExport(self.click_counts),
                     live_subscribers=self.watchers,
+                    shares=self.shares, forget_share=self.share_cache.forget,
                 ), shared
             ),
             *visits.routes(

@@ -214,6 +214,11 @@ TABLES = {
         "VALUES ({t}, {p}, 'shop', 'sale', '{{}}', sha256('hook{t}'))",
         app="SIUD",
     ),
+    "shares": Table(
+        "INSERT INTO shares (tenant_id, profile_id, label, metrics, dimensions, prefix, token_sha256) "
+        "VALUES ({t}, {p}, 'client', '{{clicks}}', '{{}}', 'wpr_', sha256('share{t}'))",
+        app="SID",
+    ),
     "clicks": Table(
         "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, classification) "
         "SELECT {t}, {p}, {l}, now() + d * interval '1 day', 1, gen_random_uuid(), 0, 0 "
@@ -361,6 +366,11 @@ FUNCTIONS = {
         "waypost_app",
         "whose hook it is, to who has its token and has set no other tenant",
         (("SELECT * FROM conversion_hook_of(sha256('hook{t}'))", []),),
+    ),
+    "share_of(bytea)": Function(
+        "waypost_app",
+        "a share and its profile, to who has its token and has set no other tenant",
+        (("SELECT * FROM share_of(sha256('share{t}'))", []),),
     ),
     "stats_versions(bigint[],bigint[])": Function(
         "waypost_app",

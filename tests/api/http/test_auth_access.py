@@ -9,6 +9,7 @@ from tests.kit.consoles import Console
 
 SCHEMES: dict[str, list[dict[str, list[str]]]] = {
     "key": [{"key": []}, {"session": []}],
+    "shared": [{"key": []}, {"session": []}, {"share": []}],
     "session": [{"session": []}],
     "optional": [{"key": []}, {"session": []}, {}],
     "public": [],
@@ -26,7 +27,7 @@ async def test_a_request_without_credentials_is_refused_where_the_route_demands_
     for route, path in routes_of(console):
         response = await console.call(route.method, path, key="")
         refused = response.status == 401
-        assert refused == (route.access in ("key", "session")), (route.method, path)
+        assert refused == (route.access in ("key", "shared", "session")), (route.method, path)
 
 
 async def test_a_key_is_refused_where_the_route_demands_a_session() -> None:

@@ -28,6 +28,7 @@ TEXTS: list[tuple[str, str, Any, str]] = [
     ("POST", "/v1/profiles/{profile}/webhooks", HOOK | {"description": "{}"}, "description"),
     ("POST", "/v1/profiles/{profile}/conversion-hooks", {"label": "{}", "fields": {"click_id": "c"}},
      "label"),
+    ("POST", "/v1/profiles/{profile}/shares", {"label": "{}", "metrics": ["clicks"]}, "label"),
     ("POST", "/v1/keys", {"label": "{}", "scopes": ["read"]}, "label"),
     ("PATCH", "/v1/user", {"name": "{}"}, "name"),
 ]  # fmt: skip
@@ -92,6 +93,7 @@ async def test_a_key_that_stands_twice_is_refused_by_every_route_with_a_body() -
         ("POST", f"/v1/profiles/{profile}/webhooks"),
         ("POST", f"/v1/profiles/{profile}/conversion-hooks"),
         ("POST", f"/v1/profiles/{profile}/domains"),
+        ("POST", f"/v1/profiles/{profile}/shares"),
         ("POST", f"/v1/profiles/{profile}/invitations"),
         ("POST", f"/v1/profiles/{profile}/transfer"),
         ("POST", "/v1/keys"),
