@@ -42,9 +42,12 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     notes: str
     hidden: bool
     position: int
+    opening_clicks: int
     has_password: bool
     paused: bool
     paused_reason: str
+    quarantined: bool
+    quarantine_reason: str
     active_from: datetime | None
     active_until: datetime | None
     click_limit: int | None
@@ -81,9 +84,12 @@ class PlainLinkFields(TypedDict, total=False):
     notes: str
     hidden: bool
     position: int | None
+    opening_clicks: int
     password: str | None
     paused: bool
     paused_reason: str
+    quarantined: bool
+    quarantine_reason: str
     active_from: datetime | None
     active_until: datetime | None
     click_limit: int | None

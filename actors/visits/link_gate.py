@@ -58,6 +58,7 @@ class LinkGate:
         "_quotas",
         "_rules",
         "_until_us",
+        "_warning",
         "_wrong",
         "password_hash",
     )
@@ -87,6 +88,10 @@ class LinkGate:
         if options.preview is not None:
             target = decorated(link.target.encode("ascii"), options)
             self._card = ClosedResponse(200, responses.card_tail(options.preview, target), True)
+        self._warning = None
+        if options.quarantined:
+            location = decorated(link.target.encode("ascii", "replace"), options)
+            self._warning = ClosedResponse(200, responses.warning_tail(location))
         if options.fallback_target:
             location = options.fallback_target.encode("ascii")
             fallback = ClosedResponse(_FOUND, responses.redirect_tail(_FOUND, location))
@@ -113,10 +118,13 @@ class LinkGate:
         for a click of the link's limit. With a limit, a visitor who may pass takes a click of it."""
         if (closed := self.closed_at(at_us)) is not None:
             return closed
-        if self._card is not None and classification & CLASS_MASK == VisitorClass.PREVIEW:
+        is_preview = classification & CLASS_MASK == VisitorClass.PREVIEW
+        if self._card is not None and is_preview and self._warning is None:
             return self._card
         if self.password_hash is not None and not request.password_is_right:
             return self._form if request.password_is_right is None else self._wrong
+        if self._warning is not None:
+            return self._warning
         return None if self._permit is None else self._taken(self._permit, classification)
 
     @property
@@ -164,14 +172,14 @@ class LinkGate:
 
 
 def needs_gate(link: EdgeLink) -> bool:
-    """Return whether something of the link's options depends on the visit."""
+    """Return whether visits of the link need more than its redirect."""
     options = link.options
     if link.password_hash is not None or options is None:
         return link.password_hash is not None
     timed = options.active_from is not None or options.active_until is not None
     limited = options.click_limit is not None
-    looks = bool(options.rules) or options.preview is not None
-    return options.paused or timed or limited or looks
+    closed = options.paused or options.quarantined or timed or limited
+    return closed or bool(options.rules) or options.preview is not None
 
 
 def decorated(location: bytes, options: LinkOptions | None) -> bytes:

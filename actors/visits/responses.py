@@ -13,7 +13,8 @@ class VisitResponses(NamedTuple):
     `page_tail((title, body))` takes HTML; `visitor_cookie(value)` returns a header field;
     `refusal_tail(status)` is of a page that says what is wrong;
     `password_tail(wrong)` is of the form that asks for a link's password;
-    `card_tail(card, location)` is of the page that messengers get of a link with a preview card.
+    `card_tail(card, location)` is of the page that messengers get of a link with a preview card;
+    `warning_tail(location)` is of the page that warns of a link's target.
     """
 
     redirect_tail: Callable[[int, bytes], bytes]
@@ -22,3 +23,4 @@ class VisitResponses(NamedTuple):
     refusal_tail: Callable[[int], bytes]
     password_tail: Callable[[bool], bytes]
     card_tail: Callable[[PreviewCard, bytes], bytes]
+    warning_tail: Callable[[bytes], bytes]

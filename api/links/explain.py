@@ -94,6 +94,9 @@ def explain(link: Link, given: Mapping[str, str], at: datetime) -> LinkExplanati
     else:
         target, rule = link.rules[chosen].target, chosen
         sentence = f"Rule {chosen} is the first one that the visit meets."
+    if state == "active" and link.quarantined:
+        target, rule = None, None
+        sentence = "The link is quarantined: visitors get a page that warns them."
     return LinkExplanation(target=target, state=state, rule=rule, sentence=sentence, rules=rules)
 
 

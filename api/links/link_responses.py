@@ -127,6 +127,8 @@ EXAMPLE: Final = {
     "opening_clicks": 0,
     "paused": False,
     "paused_reason": "",
+    "quarantined": False,
+    "quarantine_reason": "",
     "active_from": None,
     "active_until": None,
     "click_limit": None,

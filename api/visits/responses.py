@@ -3,8 +3,10 @@
 import base64
 import hashlib
 from email.utils import formatdate
+from html import escape
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 from engine.links.target import is_location_safe
 
@@ -115,6 +117,25 @@ def profile_page_tail(page: tuple[str, str]) -> bytes:
     if "<img " in page[1]:
         tail = tail.replace(b"img-src 'self'", b"img-src 'self' https:", 1)
     return tail
+
+
+def warning_tail(location: bytes) -> bytes:
+    """Return the page that warns of a target, after its status line and date. It names the target's host, and
+    leads on without telling the target from where."""
+    target = location.decode("ascii", "replace")
+    is_web = target.startswith(("http://", "https://"))
+    host = escape((urlsplit(target).hostname if is_web else None) or target)
+    body = (
+        f"<h1>Careful with this link</h1>\n<p>It leads to <strong>{host}</strong>. There are signs that this "
+        "is not what it seems to be: a site that asks for passwords, money or downloads in another's name. "
+        "If you do not know it, close this page.</p>\n"
+        f'<ul><li><a href="{escape(target)}" rel="noreferrer nofollow">Go on to {host} all the same</a>'
+        "</li></ul>"
+    )
+    return page_tail(
+        html("Careful with this link", body),
+        b"Cache-Control: private, no-store\r\nX-Robots-Tag: noindex\r\n",
+    )
 
 
 def password_tail(wrong: bool) -> bytes:

@@ -10,6 +10,7 @@ from api.visits.responses import (
     profile_page_tail,
     redirect_tail,
     visitor_cookie,
+    warning_tail,
 )
 
 
@@ -17,5 +18,11 @@ def visit_responses(*, secure: bool) -> VisitResponses:
     """Return the functions that write responses for profile actors. `secure`: cookies are for HTTPS only."""
     cookie = partial(visitor_cookie, secure=secure)
     return VisitResponses(
-        redirect_tail, profile_page_tail, cookie, REFUSALS.__getitem__, password_tail, card_tail
+        redirect_tail,
+        profile_page_tail,
+        cookie,
+        REFUSALS.__getitem__,
+        password_tail,
+        card_tail,
+        warning_tail,
     )

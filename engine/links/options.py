@@ -35,6 +35,13 @@ PauseReason = Annotated[
         extra_json_schema=text_schema(MAX_REASON_CHARS),
     ),
 ]
+QuarantineReason = Annotated[
+    str,
+    msgspec.Meta(
+        description="why the link is quarantined, for members",
+        extra_json_schema=text_schema(MAX_REASON_CHARS),
+    ),
+]
 
 
 class Utm(
@@ -54,6 +61,13 @@ class LinkOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     paused: Annotated[bool, msgspec.Meta(description="visitors get the fallback target")] = False
     paused_reason: PauseReason = ""
+    quarantined: Annotated[
+        bool,
+        msgspec.Meta(
+            description="visitors get a page that warns of the target and names its host, and may go on from it"
+        ),
+    ] = False
+    quarantine_reason: QuarantineReason = ""
     active_from: Annotated[
         datetime | None,
         msgspec.Meta(description="first moment at which the link leads to its target"),
@@ -110,6 +124,7 @@ def normalised_options(
     """Return the options that change when normalised, by field, and all errors of the draft's options."""
     changed: dict[str, object] = {}
     errors = text_errors(draft.paused_reason, "paused_reason", MAX_REASON_CHARS)
+    errors += text_errors(draft.quarantine_reason, "quarantine_reason", MAX_REASON_CHARS)
     if draft.fallback_target:
         try:
             changed["fallback_target"] = target.check(

@@ -54,6 +54,7 @@ def fields(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         option("--active-until", metavar="TIME", help="end, as RFC 3339; empty: never"),
         option("--hidden/--shown", default=None, help="absence from the profile's page"),
         option("--paused/--resumed", default=None, help="closure to visitors"),
+        option("--quarantined/--released", default=None, help="page that warns visitors"),
     )  # fmt: skip
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,9 +12,10 @@ from engine.common.errors import FieldError, InvalidError
 
 COLUMNS: Final = (
     "handle", "slug", "target", "title", "status", "kind", "passthrough", "click_id", "short", "external_id",
-    "tags", "folder", "notes", "hidden", "position", "paused", "paused_reason", "active_from", "active_until",
-    "click_limit", "fallback_target", "rules", "utm_source", "utm_medium", "utm_campaign", "utm_term",
-    "utm_content", "noindex", "preview", "password", "password_hash", "opening_clicks", "created_at",
+    "tags", "folder", "notes", "hidden", "position", "paused", "paused_reason", "quarantined",
+    "quarantine_reason", "active_from", "active_until", "click_limit", "fallback_target", "rules", "utm_source",
+    "utm_medium", "utm_campaign", "utm_term", "utm_content", "noindex", "preview", "password",
+    "password_hash", "opening_clicks", "created_at",
 )  # fmt: skip
 # Those that a file of Waypost has in common with none of another service.
 _OWN: Final = frozenset({"slug", "target"})
@@ -59,6 +60,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "utm_source": ("utmsource",), "utm_medium": ("utmmedium",), "utm_campaign": ("utmcampaign",),
     "utm_term": ("utmterm",), "utm_content": ("utmcontent",),
     "click_id": ("clickid",), "paused_reason": ("pausedreason",),
+    "quarantined": ("quarantined",), "quarantine_reason": ("quarantinereason",),
     **{name: (name,) for name in ("handle", "kind", "hidden", "rules", "noindex", "short", "preview")},
 }  # fmt: skip
 # Names that are read in files of ours only: a service's column of such a name means something else.

@@ -73,8 +73,13 @@ def _password(text: str) -> None:
 
 
 _READ: Final[Mapping[str, Callable[[str], Any]]] = {
-    **dict.fromkeys(("external_id", "folder", "notes", "paused_reason", "fallback_target"), _text),
-    **dict.fromkeys(("passthrough", "click_id", "short", "hidden", "paused", "noindex"), flag_of),
+    **dict.fromkeys(
+        ("external_id", "folder", "notes", "paused_reason", "quarantine_reason", "fallback_target"),
+        _text,
+    ),
+    **dict.fromkeys(
+        ("passthrough", "click_id", "short", "hidden", "paused", "quarantined", "noindex"), flag_of
+    ),
     **dict.fromkeys(("active", "crawlable"), flag_of),
     **dict.fromkeys(("status", "position", "opening_clicks"), number_of),
     **dict.fromkeys(("active_from", "active_until", "created_at"), time_of),

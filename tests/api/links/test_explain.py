@@ -56,3 +56,12 @@ async def test_a_closed_link_is_told() -> None:
     )
     explained = (await console.call("GET", path)).json
     assert explained["target"] == "https://f.example/"
+
+
+async def test_a_quarantined_link_is_said_to_warn() -> None:
+    console = Console()
+    profile = await console.profile()
+    link = await console.link(profile["id"], quarantined=True)
+    explained = (await console.call("GET", f"/v1/links/{link['id']}/explain")).json
+    assert (explained["target"], explained["state"]) == (None, "active")
+    assert "quarantined" in explained["sentence"]

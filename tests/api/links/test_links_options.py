@@ -10,7 +10,8 @@ from tests.kit.consoles import VISITORS, Console
 TARGET = "https://example.com/"
 OPTIONS: dict[str, Any] = {
     "external_id": "sku-1", "tags": ["Print", "été"], "folder": "Shop", "notes": "two\nlines", "hidden": True,
-    "position": 7, "paused": True, "paused_reason": "sold out", "active_from": "2026-05-01T10:00:00Z",
+    "position": 7, "paused": True, "paused_reason": "sold out", "quarantined": True,
+    "quarantine_reason": "phishing?", "active_from": "2026-05-01T10:00:00Z",
     "active_until": "2026-06-01T10:00:00Z", "click_limit": 100, "fallback_target": "https://example.com/over",
     "utm": {"source": "bio", "medium": "social"}, "noindex": True,
     "preview": {"title": "Spring", "text": "All of it", "image": "https://example.com/spring.png"},

@@ -63,6 +63,44 @@ async def test_a_link_opens_and_ends_at_its_times(edge: ServedEdge) -> None:
     assert len(edge.journal.clicks) == 1
 
 
+async def test_a_quarantined_link_warns_and_names_the_host(edge: ServedEdge) -> None:
+    profile_id = await edge.profiles.add_profile("shop")
+    target = "https://evil.example/?q=1&x='\"%3Cb%3E"
+    rules = (LinkRule(when=RuleConditions(device=("phone",)), target="https://phone.example/"),)
+    await edge.profiles.add_link(profile_id, "a", target=target, quarantined=True, rules=rules)
+    await edge.profiles.add_link(
+        profile_id, "mail", kind="mailto", target="mailto:a@evil.example", quarantined=True
+    )
+    for headers in ((), (PHONE,)):
+        response = await visit(edge, b"/a", *headers)
+        assert response.status == 200
+        assert "location" not in response.headers
+        assert b"<strong>evil.example</strong>" in response.body
+        assert b'href="https://evil.example/?q=1&amp;x=&#x27;&quot;%3Cb%3E"' in response.body
+        assert response.headers["x-robots-tag"] == "noindex"
+        assert "no-store" in response.headers["cache-control"]
+    assert b"mailto:a@evil.example</strong>" in (await visit(edge, b"/mail")).body
+    assert (await visit(edge, b"/a", method=b"HEAD")).body == b""
+    assert edge.journal.clicks == []
+    assert edge.server.closed == 4
+
+
+async def test_a_quarantined_link_keeps_its_target_behind_its_password_and_pause(
+    edge: ServedEdge,
+) -> None:
+    profile_id = await edge.profiles.add_profile("shop")
+    password = await PasswordHasher(FAST).hash("secret")
+    target = "https://evil.example/"
+    await edge.profiles.add_link(
+        profile_id, "a", target=target, quarantined=True, password=password
+    )
+    await edge.profiles.add_link(profile_id, "b", target=target, quarantined=True, paused=True)
+    response = await visit(edge, b"/a")
+    assert b"evil.example" not in response.body
+    assert b"<form" in response.body
+    assert (await visit(edge, b"/b")).status == 404
+
+
 async def test_rules_choose_the_target(edge: ServedEdge) -> None:
     profile_id = await edge.profiles.add_profile("shop")
     rules = (
