@@ -22,6 +22,7 @@ from actors.operations.supervisor import ChildSpec
 from actors.visits.changes import ChangePoller, follow_announcements
 from actors.visits.daily_keys import DailyKeys
 from actors.visits.entrances import Entrances
+from actors.visits.hosts import Hosts
 from actors.visits.places import watch_places
 from actors.visits.qr_codes import QrCodes
 from actors.visits.registry import Found, Registry
@@ -35,10 +36,12 @@ from api.visits.server_hits import ServerHits, deliver
 from api.visits.visit_responses import visit_responses
 from engine.clicks.click_id import ClickIdCipher
 from engine.common.errors import UnavailableError
+from engine.links.domain import host_of_url
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.health import Component
 from engine.operations.metrics import Sample
 from engine.operations.settings import Settings
+from engine.visits.domain_host import is_local
 from engine.visits.pseudonym import KEY_BYTES
 from storage.accounts.passwords import PasswordHasher
 from storage.clicks import metrics as journal_metrics
@@ -52,6 +55,7 @@ from storage.redis.client import RedisServer
 from storage.visits.announcer import RedisAnnouncer
 from storage.visits.click_quotas import PostgresClickQuotas
 from storage.visits.daily_keys import open_key_store
+from storage.visits.domains import PostgresDomainSource
 from storage.visits.edge_channel import DAILY_KEYS, ENTRANCES, RedisEdgeChannel
 from storage.visits.geo import GeoPlaceLookup
 from storage.visits.hit_socket import serve_hits
@@ -108,6 +112,7 @@ class Edge:
         )
         self._watch = JournalWatch(lambda: [*self._shipper.states(), *self._orphans.states()])
         snapshots = PostgresSnapshotSource(database)
+        self._domains = PostgresDomainSource(database)
         self._click_quotas = PostgresClickQuotas(database)
         self._passwords = PasswordHasher()
         self._poller = ChangePoller(snapshots, settings.poll_interval_ms / 1000)
@@ -159,7 +164,7 @@ class Edge:
         return self._settings.journal_kept_bytes - self._journal.kept.bytes_on_disk
 
     def _visitor_server(self) -> VisitorServer:
-        return VisitorServer(
+        server = VisitorServer(
             socket.socket(fileno=self._spec.sockets[0]),
             self._registry,
             self._journal,
@@ -168,6 +173,8 @@ class Edge:
             self._daily_keys,
             QrCodes(self._settings.visitors_url.rstrip("/")),
         )
+        server.hosts = hosts_of(self._settings)
+        return server
 
     def _children(self) -> list[ChildSpec]:
         return [
@@ -178,6 +185,7 @@ class Edge:
             ChildSpec(name="daily-keys", start=self._daily_keys.run),
             *self._remembering(),
             ChildSpec(name="geo", start=partial(watch_places, self._places, self._places_changed)),
+            ChildSpec(name="domains", start=partial(self._server.hosts.follow, self._domains)),
             ChildSpec(name="server", start=self._serve_visitors),
             ChildSpec(name="hits", start=self._serve_hits),
             status_child(self._spec, lambda: self.tree, self.components, self.samples),
@@ -313,6 +321,7 @@ class Edge:
             *self._registry.gate_parts.click_quotas.samples(),
             *self._registry.gate_parts.password_checks.samples(),
             *self._server.qr_codes.samples(),
+            *self._server.hosts.samples(),
             *self._poller.samples(),
             *self._places.samples(self._spec.name),
             *self._daily_keys.samples(),
@@ -343,6 +352,16 @@ class Edge:
         kept = self._settings.journal_kept_ms > 0
         finished = self._shipper.pending == 0 and await self._shipper.end_journal(kept=kept)
         self._journal.close(remove=finished)
+
+
+def hosts_of(settings: Settings) -> Hosts:
+    """Return the table of hosts, without domains yet. Hosts of which nothing is known are refused, unless the
+    engine has no public name."""
+    own = host_of_url(settings.visitors_url).encode()
+    strict = settings.unknown_hosts == "refuse" or (
+        settings.unknown_hosts == "auto" and not is_local(own)
+    )
+    return Hosts(own, strict=strict, known=False)
 
 
 def recording_component(name: str, failed: str | None, unrecorded: int) -> Component:

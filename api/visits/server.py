@@ -31,11 +31,11 @@ from api.visits.connection_shares import ConnectionShares
 from api.visits.fixed_files import FixedFiles
 from api.visits.head import HeadParser
 from api.visits.head_memory import HeadMemory
+from api.visits.host_answers import HostAnswers
 from api.visits.limits import VisitRateLimiter
 from api.visits.listener import Listener, is_exhausted, turn_away
 from api.visits.ports import ClickRecorder, PseudonymSource, VisitorLimits
 from api.visits.responses import REFUSALS, StatusLines, without_body
-from api.visits.side_answers import SideAnswers
 from api.visits.strict_head import RefusedHead
 from engine.links.name import canonical_path
 from engine.visits.classifier import HEAD_RECORDED, PREFETCH_RECORDED, ClassificationCache
@@ -50,7 +50,7 @@ MAX_UNSENT_BYTES: Final = 64 * 1024  # and one response more
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 
-class VisitorServer(SideAnswers):
+class VisitorServer(HostAnswers):
     """`descriptor` and `on_readable` go to the host loop's `add_reader`; call `sweep` once a second."""
 
     def __init__(
@@ -216,6 +216,8 @@ class VisitorServer(SideAnswers):
             connection.deadline = self._idle_deadline
             if connection.limited and self._limit(connection, request):
                 return
+            if self.hosts.decides and self._answer_host(connection, request):
+                return
             route = self._registry.paths.get(request.path)
             if route is None:
                 self._answer_cold(connection, request)
@@ -298,6 +300,8 @@ class VisitorServer(SideAnswers):
             return
         if connection.limited and self._limit(connection, request):
             return
+        if self.hosts.decides and self._answer_host(connection, request):
+            return
         route = self._registry.paths.get(request.path)
         if route is None:
             self._answer_cold(connection, request)
@@ -371,19 +375,19 @@ class VisitorServer(SideAnswers):
 
     def _answer_cold(self, connection: VisitorConnection, request: VisitRequest) -> None:
         """Answer a path that is no route as it is spelt, or let the request wait for the registry."""
-        close = not request.keep_alive
         side = side_path(request.path)
         path = canonical_path(request.path if side is None else side.subject)
         if path is None:
-            self._refuse(connection, 404, request.head_only, close=close)
+            self._answer_nowhere(connection, request)
             return
         route = self._registry.paths.get(path)
         if route is not None:
             self._answer_found(connection, request, route)
         elif (file := self._files.response(path, self._now_us)) is not None:
+            close = not request.keep_alive
             self._respond(connection, 200, file, request.head_only, close=close)
         elif self._registry.is_unknown(path):
-            self._refuse(connection, 404, request.head_only, close=close)
+            self._answer_nowhere(connection, request)
         else:
             self._let_wait(connection, request, waits=self._registry.wait(path, connection))
 
@@ -401,9 +405,11 @@ class VisitorServer(SideAnswers):
                 try:
                     if route is not None:
                         self._answer_found(connection, request, route)
+                    elif available:
+                        self._answer_nowhere(connection, request)
                     else:
-                        status, close = 404 if available else 503, not request.keep_alive
-                        self._refuse(connection, status, request.head_only, close=close)
+                        close = not request.keep_alive
+                        self._refuse(connection, 503, request.head_only, close=close)
                     self._answer_kept(connection)
                     if connection.waiting is None:
                         self._allow_time(connection)

@@ -68,6 +68,9 @@ class Settings:
     # Visitors
     security_contact: str = setting("", contact_url,
         "https or mailto URL for reports of weaknesses, in /.well-known/security.txt; empty: there is none")
+    unknown_hosts: str = setting("auto", one_of("auto", "serve", "refuse"),
+        "hosts that are neither WAYPOST_VISITORS_URL's nor a verified domain: served as that one, or refused "
+        "with 404; auto: refused unless WAYPOST_VISITORS_URL is of this machine")
     visits_per_second: int = setting(200, whole(0, 10_000),
         "requests per second allowed from one client address, per edge; 0: no limit. Loopback is never limited")
     max_connections: int = setting(10_000, whole(1, 1_000_000),

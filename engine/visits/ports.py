@@ -6,6 +6,7 @@ from typing import Protocol
 
 from engine.links.profile import ProfileChange
 from engine.visits.daily_key import DailyKey
+from engine.visits.domain_host import DomainHost
 from engine.visits.hit import HitOutcome, ServerHit
 from engine.visits.snapshot import LinkBatch, Snapshot
 
@@ -91,3 +92,13 @@ class HitSender(Protocol):
 
         Raises UnavailableError if none may be taken for recorded: send them again, with their ids.
         """
+
+
+class DomainSource(Protocol):
+    """Verified domains of every tenant, read only."""
+
+    async def version(self) -> str:
+        """Return a text that changes with every change of a verified domain or of its profile's handle."""
+
+    async def domains(self, limit: int) -> dict[bytes, DomainHost]:
+        """Return the verified domains by host; the oldest, where there are more than `limit`."""

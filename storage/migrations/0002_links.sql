@@ -290,7 +290,7 @@ GRANT SELECT, DELETE,
     INSERT (tenant_id, profile_id, host, root_target, not_found_target, token, slot),
     UPDATE (root_target, not_found_target, version, updated_at)
     ON domains TO waypost_app;
-GRANT SELECT (profile_id, tenant_id, host, root_target, not_found_target, state) ON domains TO waypost_edge;
+GRANT SELECT (tenant_id, profile_id, id, host, root_target, not_found_target, state) ON domains TO waypost_edge;
 GRANT SELECT, UPDATE (state, verified_at, version, updated_at)
     ON domains TO waypost_aggregator;
 

@@ -2838,6 +2838,8 @@ GRANT SELECT(tenant_id) ON TABLE waypost.domains TO waypost_edge;
 GRANT INSERT(profile_id) ON TABLE waypost.domains TO waypost_app;
 GRANT SELECT(profile_id) ON TABLE waypost.domains TO waypost_edge;
 
+GRANT SELECT(id) ON TABLE waypost.domains TO waypost_edge;
+
 GRANT INSERT(host) ON TABLE waypost.domains TO waypost_app;
 GRANT SELECT(host) ON TABLE waypost.domains TO waypost_edge;
 

@@ -13,7 +13,7 @@ from tests.architecture.sources import ROOT, name_of, tree_of
 HOME = "engine/operations/metrics.py"
 # The last word of a gauge's name: its unit, or the state that its unit is in.
 UNITS = {
-    "bytes", "clicks", "connections", "info", "keys", "links", "paths", "profiles", "seconds",
+    "bytes", "clicks", "connections", "domains", "info", "keys", "links", "paths", "profiles", "seconds",
     "stores", "subscribers",
 }  # fmt: skip
 STATES = {

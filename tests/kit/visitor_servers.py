@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import trio
 
+from actors.visits.hosts import Hosts
 from actors.visits.qr_codes import QrCodes
 from actors.visits.registry import Registry
 from api.visits.client_resolver import ClientResolver
@@ -152,12 +153,14 @@ class ServedEdge:
             max_links=limits.max_resident_links,
             max_unknown=limits.max_unknown_paths,
         )
+        self.hosts = Hosts(b"links.example")
         self.server = VisitorServer(
             listener, self.registry, self.journal, limits,
             ClientResolver(self.places.place, limits.trusted_hops), self.keys,
             QrCodes("https://go.example", lambda: self.seconds),
             clock_us=lambda: self.wall_us, monotonic=lambda: self.seconds,
         )  # fmt: skip
+        self.server.hosts = self.hosts
         self._streams: list[trio.SocketStream] = []
 
     def advance(self, seconds: float) -> None:
@@ -225,9 +228,15 @@ async def served_edge(
             nursery.cancel_scope.cancel()
 
 
-def get(path: bytes, *fields: bytes, method: bytes = b"GET", version: bytes = b"1.1") -> bytes:
+def get(
+    path: bytes,
+    *fields: bytes,
+    method: bytes = b"GET",
+    version: bytes = b"1.1",
+    host: bytes = b"links.example",
+) -> bytes:
     """Return a request's head."""
-    lines = [b"%s %s HTTP/%s" % (method, path, version), b"Host: links.example", *fields]
+    lines = [b"%s %s HTTP/%s" % (method, path, version), b"Host: %s" % host, *fields]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 

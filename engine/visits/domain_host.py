@@ -1,0 +1,43 @@
+"""Hosts of visitors' requests: the deployment's own, profiles' domains, and unknown ones."""
+
+import re
+from typing import Final, NamedTuple
+
+from engine.links.name import canonical_path
+from engine.visits.side_path import side_path
+
+_ADDRESS: Final = re.compile(rb"[0-9.]+|\[.*\]")
+
+
+class DomainHost(NamedTuple):
+    """A verified domain, as an edge answers at it. Empty targets are none."""
+
+    handle: bytes
+    root_target: bytes
+    not_found_target: bytes
+
+
+def is_local(host: bytes) -> bool:
+    """Return whether a request's host names no site: an address, localhost, or none at all (HTTP/1.0)."""
+    return host in (b"", b"localhost") or _ADDRESS.fullmatch(host) is not None
+
+
+def path_on_domain(handle: bytes, path: bytes) -> bytes | None:
+    """Return the path without a domain of what a raw path on a profile's domain is for; None: nowhere.
+
+    `/slug` is the profile's link, `/` its page. Its own paths with its handle lead to the same, as its page has
+    them. No path leads to another profile, or to a short slug of the default domain.
+    """
+    side = side_path(path)
+    subject, suffix = (path, b"") if side is None else (side.subject, path[len(side.subject) :])
+    if not subject.strip(b"/"):
+        return b"/@" + handle + suffix
+    canonical = canonical_path(subject)
+    if canonical is None:
+        return None
+    first, _, second = canonical[1:].partition(b"/")
+    if second:
+        return canonical + suffix if first == handle else None
+    if first.startswith(b"@"):
+        return canonical + suffix if first[1:] == handle else None
+    return b"/%b/%b" % (handle, first) + suffix
