@@ -59,7 +59,7 @@ class _Settled(NamedTuple):
     large: set[ProfileDay]
 
 
-class _Sorted(NamedTuple):
+class _SortedDays(NamedTuple):
     """Days by what their deltas become."""
 
     merged: list[ProfileDay]
@@ -162,7 +162,7 @@ async def _sort(
     deltas: dict[ProfileDay, list[Piece]],
     counts: dict[ProfileDay, int],
     pack_few: bool,
-) -> _Sorted:
+) -> _SortedDays:
     columns = list(zip(*locked, strict=True))
     packed: dict[ProfileDay, int] = {}
     in_segments = set[ProfileDay]()
@@ -179,7 +179,9 @@ async def _sort(
         if not locked[day] and clicks + packed.get(day, 0) > HOT_CLICKS and day not in of_months
     }  # fmt: skip
     thin = await _thin_days(connection, {day: deltas[day] for day in sorted(many)})
-    of = _Sorted([], [], [], [], [], thin | {day for day in counts if locked[day] or day in many})
+    of = _SortedDays(
+        [], [], [], [], [], thin | {day for day in counts if locked[day] or day in many}
+    )
     for day, clicks in counts.items():
         few = clicks < HOT_DELTA_CLICKS
         if locked[day]:

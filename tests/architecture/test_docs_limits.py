@@ -198,7 +198,8 @@ COUNTING: Rows = [
 DESIGN = [
     ("design/clicks.md", "or 64 MiB behind in syncing", "storage.clicks.journal:_MAX_UNSYNCED_BYTES",
      64 * _MIB),
-    ("design/clicks.md", "| of more than 2,000 clicks |", "engine.stats.profile_day:HOT_CLICKS", 2_000),
+    ("design/clicks.md", "| of more than 2,000 clicks, and not thin |",
+     "engine.stats.profile_day:HOT_CLICKS", 2_000),
     ("design/clicks.md", "with fewer than 5,000 clicks in deltas",
      "engine.stats.profile_day:HOT_DELTA_CLICKS", 5_000),
     ("design/clicks.md", "| today's, with more than 64 deltas |", "engine.stats.profile_day:MAX_DELTAS", 64),

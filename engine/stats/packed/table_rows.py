@@ -1,8 +1,8 @@
 """Rows that clicks of one day would take in the tables of hot days: whether tables are worth it.
 
 Tables have a row for each link, quarter of an hour and value of each dimension, and a sketch in it, however
-many clicks that row counts. Where clicks are spread over so many links and quarters that a row counts hardly
-more than one of them, packed clicks take a tenth of the space and of the work.
+many clicks that row counts. Where clicks are spread over so many links and quarters that a row counts few
+of them, packed clicks take a tenth of the space and of the work.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ from engine.stats.dimension_counts import max_values
 from engine.stats.packed.packed_clicks import COLUMN_OF, Numbers
 from engine.stats.packed.profile_clicks import ProfileClicks
 
-MIN_CLICKS_A_ROW: Final = 2  # that are counted together; with fewer, a day is thin
+MIN_CLICKS_A_ROW: Final = 8  # that are counted together; with fewer, a day is thin
 _DIMENSIONS: Final = tuple(d for d in COLUMN_OF if d is not Dimension.VARIANT)  # few clicks have it
 _PAGE: Final = 0  # a link's caps are those of the page
 _QUARTER_BITS: Final = 32

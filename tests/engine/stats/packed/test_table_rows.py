@@ -1,4 +1,4 @@
-"""Invariant: a day is thin exactly if tables would have more than half as many rows of links as clicks."""
+"""Invariant: a day is thin exactly if tables would have more rows of links than an eighth of the clicks."""
 
 import random
 from collections import Counter
