@@ -5,6 +5,7 @@ packed clicks (storage/stats/crossed.py). Everything is read under the tenant's 
 ends a statement at the time limit, and of many questions none begins after MAX_BATCH_S.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from datetime import date
@@ -35,6 +36,7 @@ from storage.stats.conversion_sums import conversion_sums
 from storage.stats.crossed import crossed
 from storage.stats.reading.counts_reading import CountsReading, TotalsByStatement
 from storage.stats.reading.recent import recent_answer
+from storage.stats.reading.snapshot_clicks import SnapshotClicks
 
 _SQL: Final = queries.load("stats/stats")
 MAX_BATCH_S: Final = 10.0
@@ -67,6 +69,7 @@ class PostgresStatsReader:
             try:
                 answers: list[Stats] = []
                 snapshot = _SnapshotReader(connection)
+                snapshot.expect(tenant_id, questions)
                 for number, (profile_id, query) in enumerate(questions):
                     if answers and time.monotonic() > last_start:
                         raise SlowQueryError(_TOO_MANY)
@@ -105,12 +108,23 @@ class PostgresStatsReader:
 
 
 class _SnapshotReader:
-    """A reader of answers from one snapshot. Many questions of a page are about one period, so the totals of a
-    statement are read once."""
+    """A reader of answers from one snapshot. Many questions of a page are about one period, so its packed
+    clicks and the totals of a statement are read once."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._clicks = SnapshotClicks(connection)
         self._totals: TotalsByStatement = {}
+
+    def expect(self, tenant_id: int, questions: Sequence[ProfileQuestion]) -> None:
+        """Note what questions need, so that it is read together."""
+        for profile_id, query in questions:
+            if query.by_hour_of_week:
+                query = hour_of_week.hourly(query)
+            with contextlib.suppress(InvalidError):  # its answer says what is wrong
+                planned = plan(query)
+                if not isinstance(planned, CrossedPlan):
+                    self._clicks.expect(ProfileKey(tenant_id, profile_id), query, planned)
 
     async def answer(self, profile: ProfileKey, query: StatsQuery) -> Stats:
         stats = await self._converted(profile, query)
@@ -141,7 +155,9 @@ class _SnapshotReader:
         planned = plan(query)
         if isinstance(planned, CrossedPlan):
             return await crossed(self._connection, profile, query, planned)
-        reading = CountsReading(self._connection, profile, query, planned, self._totals)
+        reading = CountsReading(
+            self._connection, profile, query, planned, self._clicks, self._totals
+        )
         return await reading.stats()
 
     async def _names(

@@ -9,16 +9,15 @@ between instants, so totals are exact on days of 23 and 25 hours too.
 
 from engine.stats import merge
 from engine.stats.merge import SumKey, Sums
-from engine.stats.packed.column_sums import ColumnSums, columns_of
+from engine.stats.packed.column_sums import ColumnSums
 from engine.stats.parameters.group_cursor import GroupCursor
 from engine.stats.plan import CountsPlan, CountsStatement, visitors_bound
 from engine.stats.ports import ProfileKey
 from engine.stats.query import StatsQuery
 from engine.stats.result import MetricValues, Stats, StatsRow
 from storage.postgres.database import Connection
-from storage.stats.packed_sums import MAX_CLICKS, PackedSums
-from storage.stats.pieces import read_pieces, require_few, utc_days
 from storage.stats.reading import statements
+from storage.stats.reading.snapshot_clicks import SnapshotClicks
 from storage.stats.reading.visitor_sketches import VisitorSketchReader
 
 TotalsByStatement = dict[tuple[ProfileKey, CountsStatement], Sums]
@@ -33,30 +32,26 @@ class CountsReading:
         profile: ProfileKey,
         query: StatsQuery,
         planned: CountsPlan,
+        snapshot: SnapshotClicks,
         totals: TotalsByStatement,
     ) -> None:
         self._connection = connection
         self._profile = profile
         self._query = query
         self._plan = planned
+        self._snapshot = snapshot
         self._known_totals = totals
         self._links: tuple[int, ...] | None = None
 
     async def stats(self) -> Stats:
-        columns = set().union(*(columns_of(each) for each in self._plan if each is not None))
-        days = utc_days(self._query.start, self._query.end)
-        stored = await read_pieces(
-            self._connection, *self._profile, *days, columns, max_clicks=MAX_CLICKS
-        )
-        require_few(stored.clicks, MAX_CLICKS, "a question counts")
-        self._has_tables = stored.has_tables
-        self._clicks = PackedSums(stored)
+        period = await self._snapshot.of(self._profile, self._query, self._plan)
+        self._has_tables, self._clicks = period.has_tables, period.sums
         self._sketches = VisitorSketchReader(self._connection, self._profile, self._clicks)
         if self._plan.links is not None:
             self._links = merge.links_of(await self._counts(self._plan.links))
         rows, following = await self._rows()
         totals = await self._totals(rows)
-        return Stats(rows=rows, as_of=stored.as_of, totals=totals, next=following)
+        return Stats(rows=rows, as_of=period.as_of, totals=totals, next=following)
 
     async def _rows(self) -> tuple[tuple[StatsRow, ...], GroupCursor | None]:
         groups, following = None, None

@@ -27,8 +27,9 @@ from storage.stats import crossed, packed_sums
 from storage.stats.export import PostgresClickExport
 from storage.stats.memory_click_tables import MemoryClickTables
 from storage.stats.memory_stats import MemoryClickExport, answered, counted, moment
+from storage.stats.pieces import StoredPieces, read_pieces
 from storage.stats.reader import PostgresStatsReader
-from storage.stats.reading import counts_reading
+from storage.stats.reading import snapshot_clicks
 from tests.conftest import execute
 from tests.kit.hosted import hosted_run
 from tests.kit.stats_database import FilledDatabase, ask, fill, fold_and_settle, random_clicks
@@ -273,7 +274,7 @@ def test_a_query_that_cannot_be_crossed_is_refused(
         with pytest.raises(InvalidError, match=r"from: .* in at most 100 clicks"):
             ask(url, [crossed_query])
     with monkeypatch.context() as few:
-        few.setattr(counts_reading, "MAX_CLICKS", 100)
+        few.setattr(snapshot_clicks, "MAX_CLICKS", 100)
         if kept in PACKED:
             with pytest.raises(InvalidError, match=r"from: must be later: .* at most 100 clicks"):
                 ask(url, [query(**SPAN)])
@@ -454,10 +455,21 @@ def test_a_refused_crossed_query_says_what_would_work(
         ask(url, [query(**SPAN | {"to": "2026-05-20"}, group="city,country")])
 
 
-def test_questions_of_one_snapshot_are_answered_as_each_alone(url: str) -> None:
-    """Totals of one period are read once for all."""
+@pytest.mark.parametrize("kept_clicks", [0, 100, packed_sums.KEPT_CLICKS])
+def test_questions_of_one_snapshot_are_answered_as_each_alone(
+    url: str, kept_clicks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed clicks and totals of one period are read once for all, if few enough clicks are to be kept."""
+    monkeypatch.setattr(snapshot_clicks, "KEPT_CLICKS", kept_clicks)
     period = {"from": "2026-03-10", "to": "2026-05-10"}
+    week = {"from": "2026-05-03", "to": "2026-05-10"}
     questions = [
+        *(
+            query(**days, group=group, metrics="clicks,visitors")
+            for group in ("os", "device")
+            for days in (week, period)
+        ),
+    ] + [
         query(**period, group=group, **more)
         for group in ("country", "link", "time", "browser", "variant", "hour_of_week")
         for more in ({}, {"metrics": "clicks"}, {"f_country": "DE"}, {"filter[link]!": "5"})
@@ -471,4 +483,14 @@ def test_questions_of_one_snapshot_are_answered_as_each_alone(url: str) -> None:
         finally:
             await app.close()
 
-    assert hosted_run(run) == ask(url, questions)
+    reads = []
+
+    async def noted(*arguments: Any, **options: Any) -> StoredPieces:
+        reads.append(arguments[3:5])
+        return await read_pieces(*arguments, **options)
+
+    alone = ask(url, questions)
+    monkeypatch.setattr(snapshot_clicks, "read_pieces", noted)
+    assert hosted_run(run) == alone
+    if kept_clicks > len(CLICKS + LATE):
+        assert len(reads) == len(set(reads)) == 2
