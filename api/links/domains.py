@@ -20,9 +20,16 @@ from api.http.bodies import (
 )
 from api.http.etag import etag, guarded_write, read_response
 from api.http.idempotency import idempotency_of_request, response_of
-from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
-from api.http.routes import Doc, ResponseDoc, Route, changes_of
-from engine.common.errors import FieldError
+from api.http.query import (
+    PAGE,
+    page_of_request,
+    page_response,
+    parameters,
+    path_id,
+    refuse_parameters,
+)
+from api.http.routes import Doc, Parameter, ResponseDoc, Route, changes_of
+from engine.common.errors import FieldError, InvalidError, NotFoundError
 from engine.common.idempotency import StoredResponse
 from engine.links.domain import (
     Domain,
@@ -30,6 +37,7 @@ from engine.links.domain import (
     DomainState,
     Draft,
     NewDomainDraft,
+    canonical_host,
     record_name,
     record_value,
     validate_domain,
@@ -79,6 +87,7 @@ class DomainRoutes:
             Route("PATCH", "/v1/domains/<domain_id>", self.update, _UPDATE),
             Route("DELETE", "/v1/domains/<domain_id>", self.delete, _DELETE),
             Route("POST", "/v1/domains/<domain_id>/verify", self.verify, _VERIFY),
+            Route("GET", "/internal/tls-ask", self.tls_ask, _TLS_ASK, access="public"),
         ]
 
     def _validate(self, draft: Draft) -> tuple[Draft | None, list[FieldError]]:
@@ -139,6 +148,18 @@ class DomainRoutes:
         refuse_parameters()
         domain = await self._store.look_again(current_caller(), path_id(domain_id))
         return json_response(domain_response(domain), 202)
+
+    async def tls_ask(self) -> Response:
+        """Answer 200 for a host that visitors are served at, else 404."""
+        query, errors = parameters("domain")
+        if not query.get("domain"):
+            errors.append(FieldError("domain", "must be a host"))
+        if errors:
+            raise InvalidError(errors)
+        host = canonical_host(query["domain"])
+        if host is None or not (host in self._own_hosts or await self._store.is_verified(host)):
+            raise NotFoundError.of("domain")
+        return Response("ok\n", content_type="text/plain; charset=utf-8")
 
 
 def domain_response(domain: Domain) -> DomainResponse:
@@ -241,4 +262,21 @@ _VERIFY: Final = Doc(
     tag=_TAG,
     description="Within a minute, and then as for a new domain. Takes the role admin.",
     responses={202: ResponseDoc("The domain, not looked at yet.", DomainResponse, _EXAMPLE)},
+)
+_TLS_ASK: Final = Doc(
+    id="askTls",
+    summary="Whether a host is served",
+    tag=_TAG,
+    description="For proxies that get certificates on demand, as Caddy does: 200 for a verified domain and for "
+    "the engine's own host, 404 for every other one.",
+    query=(Parameter("domain", "the host", str, "links.example.com"),),
+    responses={
+        200: ResponseDoc(
+            "Visitors are served at the host.",
+            str,
+            "ok\n",
+            content_type="text/plain; charset=utf-8",
+        )
+    },
+    errors=(404, 422),
 )

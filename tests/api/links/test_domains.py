@@ -1,6 +1,11 @@
 """Domains over the API: made, listed, changed, deleted and looked at; what is refused, and to whom."""
 
-from engine.links.domain import TxtAnswer, look_result
+import re
+
+from api.links.domains import DomainRoutes
+from engine.links.domain import TxtAnswer, look_result, record_value
+from engine.operations.settings import Settings
+from tests.architecture.sources import ROOT
 from tests.kit.consoles import VISITORS, Console
 
 HOST = {"host": "Links.Example.com", "root_target": "https://example.com/"}
@@ -62,3 +67,37 @@ async def test_strangers_are_answered_as_if_there_were_no_domain() -> None:
     for method, target, body in calls:
         (await console.call(method, target, body, key="two")).problem(404)
     (await console.call("GET", "/v1/domains/x")).problem(404)
+
+
+async def test_a_proxy_learns_for_which_hosts_it_may_get_certificates() -> None:
+    console = Console()
+    path = f"/v1/profiles/{(await console.profile())['id']}/domains"
+    await console.call("POST", path, HOST)
+
+    async def ask(host: str) -> int:
+        answer = await console.call("GET", f"/internal/tls-ask?domain={host}", key="")
+        return answer.status
+
+    assert await ask("links.example.com") == 404  # not verified yet
+    due = await console.domains.claim(10)
+    looks = [look_result(each, TxtAnswer((record_value(each.token),))) for each in due]
+    await console.domains.record(looks)
+    for host, status in (
+        ("links.example.com", 200), ("LINKS.example.com", 200), (VISITORS[8:], 200),
+        ("other.example.com", 404), ("1.2.3.4", 404), ("links.example.com%2Fx", 404), ("%00", 404),
+    ):  # fmt: skip
+        assert await ask(host) == status, host
+    for query in ("", "?domain=", "?host=a.example"):
+        answer = await console.call("GET", f"/internal/tls-ask{query}", key="")
+        assert "domain" in answer.problem(422)
+
+
+def test_the_example_of_a_proxy_asks_where_the_console_answers() -> None:
+    """The console's and the visitors' default ports stand in the example, and the path is a route."""
+    text = (ROOT / "docs" / "Caddyfile").read_text()
+    asked = re.findall(r"ask http://127\.0\.0\.1:(\d+)(/\S+)", text)
+    settings = Settings()
+    assert asked == [(str(settings.console_port), "/internal/tls-ask")]
+    assert f"reverse_proxy 127.0.0.1:{settings.visitors_port}" in text
+    rules = {route.rule for route in DomainRoutes(Console().domains, ()).routes()}
+    assert asked[0][1] in rules
