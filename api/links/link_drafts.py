@@ -7,6 +7,7 @@ import msgspec
 
 from api.http.bodies import Validator, draft_of
 from engine.common.errors import FieldError, InvalidError
+from engine.links.blocklist import Blocklist, blocked_fields, targets_of
 from engine.links.link import MAX_PASSWORD_CHARS, Link, LinkDraft
 
 FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(LinkDraft))
@@ -14,11 +15,18 @@ HashPassword = Callable[[str], Awaitable[str]]
 
 
 class LinkDrafts:
-    """Maker of drafts. `validate` validates them; `hash_password` computes what is kept of a password."""
+    """Maker of drafts. `validate` validates them; `hash_password` computes what is kept of a password;
+    `blocklist` returns the operator's list."""
 
-    def __init__(self, validate: Validator[LinkDraft], hash_password: HashPassword) -> None:
+    def __init__(
+        self,
+        validate: Validator[LinkDraft],
+        hash_password: HashPassword,
+        blocklist: Callable[[], Blocklist],
+    ) -> None:
         self._validate = validate
         self._hash_password = hash_password
+        self._blocklist = blocklist
 
     async def with_hash(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields with the hash of their password in its place. Raises InvalidError for a bad one,
@@ -35,4 +43,9 @@ class LinkDrafts:
         """Return the draft of fields that with_hash() returned; those left out are as stored. Raises
         InvalidError with every bad field."""
         base = {} if stored is None else {name: getattr(stored, name) for name in FIELDS}
-        return draft_of(LinkDraft, fields, self._validate, base)
+        draft = draft_of(LinkDraft, fields, self._validate, base)
+        known = frozenset[str]() if stored is None else targets_of(stored, stored.target)
+        errors = blocked_fields(draft, draft.target, known, self._blocklist())
+        if errors:
+            raise InvalidError(errors)
+        return draft

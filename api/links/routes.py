@@ -1,5 +1,6 @@
 """Endpoints of profiles and links, and their dependencies."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ from api.links.order import LinkOrderRoutes
 from api.links.profiles import ProfileRoutes
 from api.links.qr import QrRoutes
 from engine.github.repository import web_host
+from engine.links.blocklist import Blocklist
 from engine.links.domain import host_of_url
 from engine.links.domain_ports import DomainStore
 from engine.links.link import validate_draft
@@ -29,6 +31,7 @@ class LinkDeps:
     announcer: Announcer
     hash_password: HashPassword
     domains: DomainStore
+    blocklist: Callable[[], Blocklist]
 
 
 def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
@@ -37,7 +40,7 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         private_hosts=shared.settings.private_targets,
         github_host=web_host(shared.settings.github_url),
     )
-    url, drafts = shared.visitors_url, LinkDrafts(check, deps.hash_password)
+    url, drafts = shared.visitors_url, LinkDrafts(check, deps.hash_password, deps.blocklist)
     return [
         *ProfileRoutes(deps.profiles, deps.announcer, url).routes(),
         *LinkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),

@@ -18,6 +18,7 @@ import api.visits.routes as visits
 import api.webhooks.routes as webhooks
 from actors.accounts.last_used import LastUsed
 from actors.audit.security_log import BufferedSecurityLog
+from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec
 from actors.stats.live_subscribers import LiveSubscribers
@@ -54,6 +55,7 @@ from storage.experiments.experiments import PostgresExperimentStore
 from storage.github.links import PostgresLinkSyncStore
 from storage.jobs.jobs import PostgresJobStore
 from storage.limits.shared_secret import SharedRateLimiter
+from storage.links.blocklist_file import REFRESH_S, BlocklistFile
 from storage.links.domains import PostgresDomainStore
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Database
@@ -79,6 +81,7 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
     edges = [name for name in spec.processes if name.startswith("edge-")]
     parts = ConsoleParts(settings, database, redis, EdgeHitSender(spec.run_folder, edges))
+    await parts.blocklist.refresh()
     pings = {"postgres": database.ping, "redis": redis.ping}
     status = EngineStatus(spec.run_folder, spec.processes, pings)
     app = parts.app(status)
@@ -124,6 +127,7 @@ class ConsoleParts:
         self.metrics = ConsoleMetrics()
         self.announcer = RedisAnnouncer(redis)
         self.passwords = PasswordHasher()
+        self.blocklist = BlocklistFile(settings.blocklist)
         self.limiter = SharedRateLimiter(database, redis)
         self.profiles = PostgresProfileStore(database, settings.slug_length)
         self.sessions = PostgresSessionStore(database)
@@ -212,6 +216,7 @@ class ConsoleParts:
             announcer=self.announcer,
             hash_password=self.passwords.hash,
             domains=PostgresDomainStore(self.database),
+            blocklist=lambda: self.blocklist.current,
         )
 
     def privacy_deps(self) -> privacy.PrivacyDeps:
@@ -247,6 +252,9 @@ class ConsoleParts:
                 start=last_used.run,
                 status=lambda: ActorStatus(last_used.waiting),
             ),
+            ChildSpec(
+                name="blocklist", start=partial(run_every, REFRESH_S, self.blocklist.refresh)
+            ),
             ChildSpec(name="live-subscribers", start=self.live_subscribers.run),
             ChildSpec(name="stats-version", start=self.stats_version.run),
             ChildSpec(name="security-log", start=log.run, status=lambda: ActorStatus(log.waiting)),
@@ -262,6 +270,7 @@ class ConsoleParts:
             self.passwords,
             self.last_used,
             self.security_log,
+            self.blocklist,
             self.shop_reports,
             self.database,
         )

@@ -116,6 +116,8 @@ class Settings:
         "characters of slugs that the engine makes for links without one")
     private_targets: bool = setting(True, switch,
         "whether links may lead to hosts that are not on the public internet")
+    blocklist: str = setting("", path,
+        "file of hosts and hashes of URLs to which no link may lead, read again when it changes; unset: none")
     check_links: str = setting("public", one_of("public", "everywhere", "off"),
         "targets that are checked once a day: those on the public internet, private ones too, or none")
     github_url: str = setting("https://api.github.com", base_url,

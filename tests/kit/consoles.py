@@ -40,6 +40,7 @@ from api.stats.polls import RecentPolls
 from engine.accounts.access import Caller
 from engine.experiments.shops.shop_reports import ShopReportCounts
 from engine.limits.ports import RateLimiter
+from engine.links.blocklist import NO_BLOCKLIST, Blocklist
 from engine.links.profile import ProfileChange
 from engine.operations.health import Component, Health
 from engine.operations.metrics import ProcessMetrics, Sample
@@ -164,6 +165,7 @@ class Console:
     healthy: Health = READY
     samples: tuple[Sample, ...] = ()
     processes: list[ProcessState] = field(default_factory=list)
+    blocklist: Blocklist = NO_BLOCKLIST
 
     def __post_init__(self) -> None:
         self.keys.add("one", Caller(1, 1))
@@ -216,6 +218,7 @@ class Console:
                     announcer=self.announcer,
                     hash_password=PasswordHasher(FAST).hash,
                     domains=self.domains,
+                    blocklist=lambda: self.blocklist,
                 ),
                 shared,
             ),

@@ -1,0 +1,111 @@
+"""Blocklists: hosts and URLs that no link may lead to.
+
+A list is a text with one entry a line: a host, which stands for its subdomains too (`bad.example`, or
+`0.0.0.0 bad.example` as in hosts files), or a URL as `sha256:` and the hash of its normalised form in hex.
+Blank lines and what follows a `#` are ignored.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import ada_url
+
+from engine.common.errors import FieldError
+from engine.links.options import LinkOptions
+
+HASH_PREFIX: Final = "sha256:"
+MAX_HOST_CHARS: Final = 253
+_PLAIN_HOST: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+").fullmatch
+_SINKS: Final = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})  # noqa: S104  # in hosts files
+
+
+class Blocklist(NamedTuple):
+    """Entries of a blocklist. `ignored` is the number of lines that are none."""
+
+    hosts: frozenset[str] = frozenset()
+    url_hashes: frozenset[bytes] = frozenset()
+    ignored: int = 0
+
+    def reason(self, target: str) -> str | None:
+        """Return why no link may lead to this normalised target; None if it may."""
+        if not self.hosts and not self.url_hashes:
+            return None
+        try:
+            url = ada_url.URL(target)
+        except ValueError:
+            return None
+        if self.url_hashes and hashlib.sha256(url.href.encode()).digest() in self.url_hashes:
+            return "must not be an address on this engine's blocklist"
+        labels = url.hostname.rstrip(".").split(".")
+        for first in range(len(labels)):
+            if (host := ".".join(labels[first:])) in self.hosts:
+                return f"must not lead to {host}, which is on this engine's blocklist"
+        return None
+
+
+NO_BLOCKLIST: Final = Blocklist()
+
+
+def parse_blocklist(lines: Iterable[str]) -> Blocklist:
+    """Return the entries of a list's lines."""
+    hosts: set[str] = set()
+    url_hashes: set[bytes] = set()
+    ignored = 0
+    for line in lines:
+        words = line.partition("#")[0].split()
+        if len(words) == 2 and words[0] in _SINKS:
+            del words[0]
+        if not words:
+            continue
+        if len(words) == 1 and (url_hash := _hash(words[0])) is not None:
+            url_hashes.add(url_hash)
+        elif len(words) == 1 and (host := _host(words[0])) is not None:
+            hosts.add(host)
+        else:
+            ignored += 1
+    return Blocklist(frozenset(hosts), frozenset(url_hashes), ignored)
+
+
+def blocked_fields(
+    draft: LinkOptions, target: str, stored: frozenset[str], blocklist: Blocklist
+) -> list[FieldError]:
+    """Return the errors of a draft's targets that are on the list, but not in `stored`: a link that leads to
+    one already may be paused, quarantined or changed otherwise."""
+    fields = {"target": target, "fallback_target": draft.fallback_target}
+    fields |= {f"rules[{n}].target": rule.target for n, rule in enumerate(draft.rules)}
+    return [
+        FieldError(field, reason)
+        for field, url in fields.items()
+        if url and url not in stored and (reason := blocklist.reason(url)) is not None
+    ]
+
+
+def targets_of(link: LinkOptions, target: str) -> frozenset[str]:
+    """Return all addresses that a link may lead to."""
+    return frozenset({target, link.fallback_target, *(rule.target for rule in link.rules)})
+
+
+def _hash(word: str) -> bytes | None:
+    text = word.lower()
+    if not text.startswith(HASH_PREFIX):
+        return None
+    try:
+        digest = bytes.fromhex(text.removeprefix(HASH_PREFIX))
+    except ValueError:
+        return None
+    return digest if len(digest) == hashlib.sha256().digest_size else None
+
+
+def _host(word: str) -> str | None:
+    """Return a host as URLs have it, None for a text that is none."""
+    host = word.lower().rstrip(".").removeprefix("*.")
+    if _PLAIN_HOST(host) and len(host) <= MAX_HOST_CHARS and not host[-1].isdigit():
+        return host
+    try:
+        url = ada_url.URL(f"https://{host}/")
+    except ValueError:
+        return None
+    is_host = url.href == f"https://{url.hostname}/" and len(url.hostname) <= MAX_HOST_CHARS
+    return url.hostname if is_host and ("." in url.hostname or ":" in url.hostname) else None
