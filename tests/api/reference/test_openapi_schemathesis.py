@@ -24,6 +24,12 @@ MANIFOLD = (
     "watchClicks",
     "planExperiment",
     "explainExperiment",
+    "explainLink",
+    "listLinks",
+    "changeLinks",
+    "updateLink",
+    "putLinkByExternalId",
+    "updateExperiment",
     "reportEvents",
 )
 
