@@ -40,6 +40,7 @@ from engine.clicks.click import (
 from engine.clicks.day_rows import ClickHead, DayRows, ProfileDayKey, RecordTexts
 from engine.clicks.dimension import SPECS
 from engine.clicks.journal_format import batch_records
+from engine.clicks.dimension import OTHER
 from engine.clicks.new_texts import NewTexts
 from engine.clicks.record_layout import NO_VISITOR, PROFILE_OF_GROUP, unpack_group_key
 from engine.clicks.rollup import TIME_BUCKET_US
@@ -163,15 +164,19 @@ class EncodedTexts:
         new = self.new_texts
         if agent not in self.agents:
             agent = new.agent(profile, agent)
-        if referrer not in self.referrers:
-            referrer = new.referrer(profile, referrer)
+        referrer_columns = self.referrers.get(referrer)
+        if referrer_columns is None:
+            kept = new.referrer(profile, referrer)
+            # The raw row has it whole, which costs its bytes only; what is counted is its host.
+            referrer_columns = self.referrer(referrer) if kept is referrer else _uncounted(referrer)
+            referrer = kept
         if language not in self.languages:
             language = new.language(profile, language)
         if items not in self.items:
             items = new.items(profile, items)
         return (agent, referrer, language, items), (
             self.agents.get(agent) or self.agent(agent),
-            self.referrers.get(referrer) or self.referrer(referrer),
+            referrer_columns,
             self.languages.get(language) or self.language(language),
             self.items.get(items) or self.item_columns(items),
         )
@@ -215,6 +220,11 @@ class EncodedTexts:
         source = _source(referrers.source_of_utm(items.utm.source))
         is_of_experiment = bool(items.exposures or items.outcomes)
         return _kept(self.items, data, ItemColumns(encoded, source, is_of_experiment))
+
+
+def _uncounted(referrer: bytes) -> Columns:
+    """Return the columns of a referrer whose host is not counted apart."""
+    return Columns(column(dimension_values.text(referrer)) + column(OTHER), b"")
 
 
 def _source(name: str) -> bytes:

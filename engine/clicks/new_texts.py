@@ -3,13 +3,13 @@
 A text of a request (user agent, referrer, language, UTM parameters, host) costs little where it is known, and
 up to 50 µs where it is new: it is parsed, hashed, and a user agent is stored. Real visitors' texts repeat.
 Somebody who makes them up could take the workers' time from all profiles, so beyond NEW_TEXTS, and
-NEW_TEXTS_PER_S from then on, a profile's new texts are replaced by ones that many share, before they are hashed
-or stored:
+NEW_TEXTS_PER_S from then on, a profile's new texts of a kind are replaced by ones that many share, before
+they are hashed or stored:
 
 | text | counted instead |
 |---|---|
 | user agent | browser and system `(other)`, device `other` |
-| origin of the referrer | `(other)` |
+| origin of the referrer | `(other)`; the raw click keeps the referrer |
 | language | the first language, as always; its region is not kept |
 | UTM parameters, host | `(other)` for each that is there |
 """
@@ -29,7 +29,10 @@ MAX_PROFILES: Final = 65_536
 MAX_KNOWN: Final = 65_536
 
 OTHER_TEXT: Final = OTHER.encode()
-_ORIGIN: Final = 0  # no item has this tag
+# Kinds beside the tags of items, which no item has.
+_ORIGIN: Final = 0
+_AGENT: Final = 254
+_LANGUAGE: Final = 255
 KINDS: Final = ("user_agent", "referrer", "language", "utm", "host")
 
 
@@ -44,8 +47,10 @@ class NewTexts:
             set()
         )  # tag and bytes of UTM parameters, hosts and origins of referrers
 
-    def allows(self, profile: bytes) -> bool:
-        """Return whether the profile may bring one more new text, and note it."""
+    def allows(self, profile: bytes, kind: int = _ORIGIN) -> bool:
+        """Return whether the profile may bring one more new text of a kind, and note it. Made-up texts of one
+        kind leave those of the others alone."""
+        profile += bytes((kind,))
         budget = self._left.get(profile)
         if budget is None:
             if len(self._left) >= MAX_PROFILES:
@@ -59,7 +64,7 @@ class NewTexts:
 
     def agent(self, profile: bytes, agent: bytes) -> bytes:
         """Return a user agent that is not known, or what is counted instead."""
-        if self.allows(profile):
+        if self.allows(profile, _AGENT):
             return agent
         self.replaced["user_agent"] += 1
         return OTHER_TEXT
@@ -75,7 +80,7 @@ class NewTexts:
 
     def language(self, profile: bytes, language: bytes) -> bytes:
         """Return an Accept-Language that is not known, or what is counted instead."""
-        if self.allows(profile):
+        if self.allows(profile, _LANGUAGE):
             return language
         self.replaced["language"] += 1
         return language_of(decoded(language)).encode()
@@ -102,7 +107,7 @@ class NewTexts:
         key = bytes((tag,)) + data
         if key in self._known:
             return True
-        if not self.allows(profile):
+        if not self.allows(profile, tag):
             return False
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()

@@ -23,8 +23,10 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def exhausted() -> NewTexts:
+    """Return texts of which Mallory's profile may bring no new one of any kind."""
     texts = NewTexts()
-    assert all(texts.allows(MALLORY) for _ in range(20))
+    kinds = (new_texts._ORIGIN, new_texts._AGENT, new_texts._LANGUAGE, HOST, UTM)
+    assert all(texts.allows(MALLORY, kind) for kind in kinds for _ in range(20))
     return texts
 
 
@@ -86,10 +88,28 @@ def test_known_texts_are_free_and_made_up_ones_are_neither_stored_nor_kept() -> 
     made_up = [click(profile_id=2, user_agent=b"Made/%d" % n, referrer=b"") for n in range(60)]
     folding.add(batch(1, [*made_up, *_times(regular, 60)]), 0)
     assert len(texts.unstored) == len(texts.agents) <= 22
-    assert texts.new_texts.replaced["user_agent"] == 60 - (20 - 2)  # 2: its referrer and language
+    assert texts.new_texts.replaced["user_agent"] == 60 - 20
     assert folding.clicks == 120
     rows = b"".join(folding.rows)
     assert rows.count(b"Firefox") == 60
+
+
+def test_a_referrer_that_is_not_counted_apart_is_kept_with_the_raw_click() -> None:
+    texts = EncodedTexts()
+    folding = FoldRows(UUID(int=7), texts)
+    folding.add(batch(1, [click(referrer=b"https://t%d.example/" % n) for n in range(60)]), 0)
+    assert texts.new_texts.replaced["referrer"] == 40
+    rows = b"".join(folding.rows)
+    assert all(b"https://t%d.example/" % n in rows for n in range(60))
+    assert rows.count(OTHER_TEXT) == 40
+
+
+def test_made_up_texts_of_one_kind_leave_the_others_alone() -> None:
+    texts = NewTexts()
+    for number in range(30):
+        texts.agent(MALLORY, b"Made/%d" % number)
+    assert texts.replaced["user_agent"] == 10
+    assert texts.referrer(MALLORY, b"https://l.instagram.com/") == b"https://l.instagram.com/"
 
 
 def _times(one: Click, count: int) -> list[Click]:
