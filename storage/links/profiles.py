@@ -167,8 +167,9 @@ class PostgresProfileStore:
     async def similar_link(self, caller: Caller, profile_id: int, draft: LinkDraft) -> Link | None:
         async def work(connection: Connection) -> Link | None:
             access = await enter_profile(connection, caller, profile_id, Action.READ)
-            name, value = ("slug", draft.slug) if draft.slug else ("target", draft.target)
-            return await _find_link(connection, access, f"link_with_{name}", value)
+            if draft.slug:
+                return await _find_link(connection, access, "link_with_slug", draft.slug)
+            return await _find_link(connection, access, "link_with_target", draft.target)
 
         return await self._read(caller, work)
 

@@ -18,6 +18,8 @@ def misfits(value: Any, place: str = "") -> Iterator[str]:
     """Yield the place of each id that is a number, integer that is too large, and UTC time without `Z`."""
     if isinstance(value, dict):
         for name, item in value.items():
+            if name == "sample":  # a body of another service, which writes its own forms
+                continue
             if _ID.search(name) and type(item) in (int, float):
                 yield f"{place}.{name}: an id that is a number, {item}"
             else:

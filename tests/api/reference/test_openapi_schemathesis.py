@@ -30,6 +30,8 @@ MANIFOLD = (
     "updateLink",
     "putLinkByExternalId",
     "updateExperiment",
+    # Other methods of its path are those of a link with this id.
+    "lookUpLink",
     "reportEvents",
 )
 

@@ -6,7 +6,7 @@ import sys
 
 from bench.load.processes import cpu_s_of
 
-BUSY = "import time; end = time.process_time() + .1\nwhile time.process_time() < end: pass"
+BUSY = "import time; end = time.process_time() + .15\nwhile time.process_time() < end: pass"
 
 
 def test_a_process_that_has_ended_counts_at_its_parent() -> None:
