@@ -38,9 +38,8 @@ from engine.clicks.click import (
     VisitorClass,
 )
 from engine.clicks.day_rows import ClickHead, DayRows, ProfileDayKey, RecordTexts
-from engine.clicks.dimension import SPECS
+from engine.clicks.dimension import OTHER, SPECS
 from engine.clicks.journal_format import batch_records
-from engine.clicks.dimension import OTHER
 from engine.clicks.new_texts import NewTexts
 from engine.clicks.record_layout import NO_VISITOR, PROFILE_OF_GROUP, unpack_group_key
 from engine.clicks.rollup import TIME_BUCKET_US
