@@ -37,6 +37,7 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     last_used_at: datetime | None
     expires_at: datetime | None
+    origins: tuple[str, ...]
     key: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -101,6 +102,7 @@ def _key_response(key: ApiKey) -> KeyResponse:
         created_at=utc(key.created_at),
         last_used_at=None if key.last_used_at is None else utc(key.last_used_at),
         expires_at=None if key.expires_at is None else utc(key.expires_at),
+        origins=key.origins,
     )
 
 
@@ -112,17 +114,20 @@ _EXAMPLE: Final = {
     "created_at": "2026-05-01T09:30:00Z",
     "last_used_at": None,
     "expires_at": "2027-05-01T00:00:00Z",
+    "origins": ["https://app.example"],
 }
 _CREATE: Final = Doc(
     id="createKey",
     summary="Create an API key",
     tag="Keys",
-    description="The key itself is in this response only. It may do what its user may, within its scopes.",
+    description="The key itself is in this response only. It may do what its user may, within its scopes. "
+    "Pages of its `origins` may use it in a browser: whoever opens such a page can read the key.",
     body=KeyDraft,
     body_example={
         "label": "nightly import",
         "scopes": ["read", "write"],
         "expires_at": "2027-05-01T00:00:00Z",
+        "origins": ["https://app.example"],
     },
     responses={
         201: ResponseDoc("The key.", KeyResponse, _EXAMPLE | {"key": "wp_5fGk…"}, ("Location",))

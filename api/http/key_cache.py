@@ -67,6 +67,7 @@ class KeyCache(CredentialCache[Caller]):
 
     def __init__(self, store: ApiKeyStore) -> None:
         super().__init__(lambda text: store.authenticate(text), lambda caller: caller.key_id)
+        self.allows_origin = store.allows_origin
 
 
 class ShareCache(CredentialCache[ResolvedShare]):
@@ -74,6 +75,7 @@ class ShareCache(CredentialCache[ResolvedShare]):
 
     def __init__(self, store: ShareStore) -> None:
         super().__init__(lambda token: store.share_of(token), lambda resolved: resolved.share.id)
+        self.allows_origin = store.allows_origin
 
 
 def _digest(text: str) -> bytes:

@@ -31,6 +31,7 @@ from engine.visits.client_address import network_of
 
 PERIOD_S: Final = 60
 SHARED: Final = Rate("share", units=1_200, period_s=PERIOD_S)  # of one share, whoever has its token
+PREFLIGHTS: Final = Rate("preflights", units=600, period_s=PERIOD_S)
 NO_CREDENTIALS: Final = Rate("no-credentials", units=60, period_s=PERIOD_S)
 BAD_CREDENTIALS: Final = Rate("bad-credentials", units=300, period_s=PERIOD_S)
 # `/readyz` and `/metrics` ask every process of the machine.
@@ -56,6 +57,7 @@ class ApiRateLimiter:
         self._writes = _per_minute("writes", writes)
         self._address = _per_minute("address", 2 * (reads + writes) if reads and writes else 0)
         self._bad_credentials = LocalRateLimiter(BAD_CREDENTIALS, MAX_SUBJECTS, "allow")
+        self._preflights = LocalRateLimiter(PREFLIGHTS, MAX_SUBJECTS, "allow")
         self._public = LocalRateLimiter(PUBLIC, MAX_SUBJECTS, "allow")
 
     def register(self, app: Quart, authenticate: Callable[[], Awaitable[None]]) -> None:
@@ -99,6 +101,11 @@ class ApiRateLimiter:
             return None
         rates = [charge.rate for charge in charges]
         return header_fields(list(zip(rates, decisions, strict=True)))
+
+    def charge_preflight(self) -> None:
+        """Charge a preflight to its client. Raises TooSoonError."""
+        decision = self._preflights.decide(self._subject(), now_us())
+        self._require_allowed([PREFLIGHTS], [decision])
 
     async def _charge(self) -> None:
         charges = self._charges()

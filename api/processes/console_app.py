@@ -11,6 +11,7 @@ from quart_trio import QuartTrio
 from api.audit.security_events import record_denials
 from api.http import idempotency, problems
 from api.http.auth import Auth
+from api.http.cors import CrossOrigin
 from api.http.guard import ConsoleMetrics, Guard
 from api.http.key_cache import KeyCache, ShareCache
 from api.http.protocol import MALFORMED_BODY, MALFORMED_BODY_DETAIL
@@ -74,6 +75,7 @@ def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings
     idempotency.register(app)
     auth = Auth(routes, deps.keys, deps.shares, deps.sessions, deps.note_use)
     limiter = ApiRateLimiter(deps.limiter, settings, deps.metrics)
+    CrossOrigin((deps.keys.allows_origin, deps.shares.allows_origin), limiter).register(app)
     limiter.register(app, auth.check)
     app.before_request(auth.require_access)
     app.after_request(record_denials(deps.security_log, routes))

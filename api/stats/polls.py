@@ -26,7 +26,8 @@ from engine.stats.ports import ProfileKey
 MAX_POLLS: Final = 4_096
 MAX_TARGET_BYTES: Final = 2_048
 QUARTER_S: Final = 900
-_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
+# Fields of requests that only the app answers: those with a body, and those of pages of other origins.
+_APP_ONLY: Final = frozenset({b"content-length", b"transfer-encoding", b"origin"})
 _READ: Final = frozenset({b"host", b"authorization", b"if-none-match"})
 
 POLLS: Final = Metric(
@@ -142,8 +143,8 @@ class PollResponder:
 
 
 def poll_head(scope: Scope) -> PollHead | None:
-    """Return the head of a request that may be a poll; None if it has another method, a body, a long target or
-    one of the fields twice."""
+    """Return the head of a request that may be a poll; None if it has another method, a body, an origin, a long
+    target or one of the fields twice."""
     path, query = scope["raw_path"], scope["query_string"]
     if scope["method"] != "GET" or len(path) + len(query) > MAX_TARGET_BYTES:
         return None
@@ -153,7 +154,7 @@ def poll_head(scope: Scope) -> PollHead | None:
             if name in values:
                 return None
             values[name] = value
-        elif name in _BODY:
+        elif name in _APP_ONLY:
             return None
     return PollHead(
         (values.get(b"host", b""), path, query),
@@ -169,5 +170,5 @@ def cache_headers(tag: str | None) -> dict[str, str]:
     return {
         "ETag": f'W/"{tag}"',
         "Cache-Control": "private, no-cache",
-        "Vary": "Authorization, Cookie",
+        "Vary": "Authorization, Cookie, Origin",
     }

@@ -21,7 +21,7 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 class Caller(NamedTuple):
     """The user that a request acts for, with their home tenant, and the API key that it was sent with.
 
-    `key_id` is None for a session, which has every scope.
+    `key_id` is None for a session, which has every scope. Pages of `origins` may use the key in a browser.
     """
 
     tenant_id: int
@@ -29,6 +29,7 @@ class Caller(NamedTuple):
     key_id: int | None = None
     scopes: tuple[Scope, ...] = SCOPES
     request_id: str = ""
+    origins: tuple[str, ...] = ()
 
 
 class Requirement(NamedTuple):

@@ -9,10 +9,19 @@ import msgspec
 from engine.accounts.access import Caller, Scope, require_scope, scope_errors
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError, ForbiddenError
+from engine.common.origins import MAX_ORIGINS, origin_errors
 from engine.common.text_rules import text_errors
 
 MAX_KEYS: Final = 100  # working keys of one user
 MAX_LABEL_CHARS: Final = 200
+
+
+Origins = Annotated[
+    list[str],
+    msgspec.Meta(
+        description=f"origins of pages that may use the key in a browser, at most {MAX_ORIGINS}"
+    ),
+]
 
 
 class KeyDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +30,7 @@ class KeyDraft(msgspec.Struct, frozen=True, kw_only=True):
     label: Annotated[str, StandIn("")]
     scopes: Annotated[list[str], StandIn(())]
     expires_at: datetime | None = None
+    origins: Origins = []
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +43,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     last_used_at: datetime | None
     expires_at: datetime | None
+    origins: tuple[str, ...] = ()
 
 
 class NewKey(NamedTuple):
@@ -53,6 +64,7 @@ def key_validator(now: Callable[[], datetime]) -> Callable[[KeyDraft], _Validate
         errors = text_errors(draft.label, "label", MAX_LABEL_CHARS) + scope_errors(draft.scopes)
         if not draft.label.strip():
             errors.append(FieldError("label", "must say what the key is for"))
+        errors += origin_errors(draft.origins)
         if draft.expires_at is not None:
             errors += _expiry_errors(draft.expires_at, now())
         return (None, errors) if errors else (draft, [])

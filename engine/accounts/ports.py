@@ -39,6 +39,9 @@ class ApiKeyStore(Protocol):
 
     async def revoke_key(self, caller: Caller, key_id: int) -> None: ...
 
+    async def allows_origin(self, origin: str) -> bool:
+        """Return whether a working key, of any tenant, allows pages of this origin."""
+
     async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
         """Record that keys and sessions, by their ids, of any tenant, were used: at most once a minute each."""
 

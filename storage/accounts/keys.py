@@ -50,7 +50,13 @@ class PostgresApiKeyStore:
                 return None
             if row["expired"]:
                 raise ExpiredError("this key has expired")
-            return Caller(row["tenant_id"], row["user_id"], row["key_id"], tuple(row["scopes"]))
+            return Caller(
+                row["tenant_id"],
+                row["user_id"],
+                row["key_id"],
+                tuple(row["scopes"]),
+                origins=tuple(row["origins"]),
+            )
 
         return None if digest is None else await self._database.transaction(work, read_only=True)
 
@@ -72,6 +78,7 @@ class PostgresApiKeyStore:
                 tokens.token_prefix(text),
                 draft.scopes,
                 draft.expires_at,
+                draft.origins,
             )
             return NewKey(_key(row), text)
 
@@ -97,6 +104,12 @@ class PostgresApiKeyStore:
 
         require_scope(caller, "admin")
         await self._database.transaction(work, caller=caller)
+
+    async def allows_origin(self, origin: str) -> bool:
+        async def work(connection: Connection) -> bool:
+            return bool(await connection.fetchval(SQL["allows_origin"], origin))
+
+        return await self._database.transaction(work, read_only=True)
 
     async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
         async def work(connection: Connection) -> None:
@@ -165,4 +178,4 @@ def key_limit_error() -> ConflictError:
 
 def _key(row: asyncpg.Record | None) -> ApiKey:
     assert row is not None
-    return ApiKey(**dict(row) | {"scopes": tuple(row["scopes"])})
+    return ApiKey(**dict(row) | {"scopes": tuple(row["scopes"]), "origins": tuple(row["origins"])})

@@ -2,7 +2,7 @@
 
 -- name: authenticate
 -- Find the caller by the SHA-256 of their key.
-SELECT tenant_id, user_id, key_id, scopes, expired FROM authenticate($1);
+SELECT tenant_id, user_id, key_id, scopes, expired, origins FROM authenticate($1);
 
 -- name: first_owner
 -- Find the first user of the oldest tenant.
@@ -39,13 +39,13 @@ SELECT count(*) FROM api_keys WHERE tenant_id = $1 AND user_id = $2 AND revoked_
 
 -- name: create_scoped_key
 -- Create a key with scopes, which may expire.
-INSERT INTO api_keys (tenant_id, user_id, key_sha256, label, prefix, scopes, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-RETURNING id, prefix, label, scopes, created_at, last_used_at, expires_at;
+INSERT INTO api_keys (tenant_id, user_id, key_sha256, label, prefix, scopes, expires_at, origins)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+RETURNING id, prefix, label, scopes, created_at, last_used_at, expires_at, origins;
 
 -- name: list_keys
 -- List a user's keys that are not revoked, in the order of their ids.
-SELECT id, prefix, label, scopes, created_at, last_used_at, expires_at
+SELECT id, prefix, label, scopes, created_at, last_used_at, expires_at, origins
 FROM api_keys WHERE tenant_id = $1 AND user_id = $2 AND id > $3 AND revoked_at IS NULL
 ORDER BY id LIMIT $4;
 
@@ -54,6 +54,10 @@ ORDER BY id LIMIT $4;
 UPDATE api_keys SET revoked_at = clock_timestamp()
 WHERE tenant_id = $1 AND user_id = $2 AND id = $3 AND revoked_at IS NULL
 RETURNING id;
+
+-- name: allows_origin
+-- Find out whether a working key of any tenant allows an origin.
+SELECT key_allows_origin($1);
 
 -- name: record_last_used
 -- Record that keys and sessions were used now.

@@ -44,6 +44,7 @@ class MemoryApiKeyStore:
             created_at=self._now(),
             last_used_at=None,
             expires_at=expires_at,
+            origins=caller.origins,
         )
         return api_key
 
@@ -69,7 +70,10 @@ class MemoryApiKeyStore:
             raise key_limit_error()
         text = tokens.new("wp_")
         scopes = msgspec.convert(draft.scopes, tuple)
-        new_caller = self.add(text, Caller(caller.tenant_id, caller.user_id, scopes=scopes))
+        new_caller = self.add(
+            text,
+            Caller(caller.tenant_id, caller.user_id, scopes=scopes, origins=tuple(draft.origins)),
+        )
         assert new_caller.key_id is not None
         key = msgspec.structs.replace(
             self._keys[new_caller.key_id], label=draft.label, expires_at=draft.expires_at
@@ -89,6 +93,10 @@ class MemoryApiKeyStore:
         if key_id not in [key.id for key in self._of(caller)]:
             raise NotFoundError.of("key")
         del self._keys[key_id]
+
+    async def allows_origin(self, origin: str) -> bool:
+        await trio.lowlevel.checkpoint()
+        return any(origin in key.origins for key in self._keys.values() if self._works(key))
 
     async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
         """Record the keys only: another twin has the sessions."""

@@ -43,11 +43,14 @@ CREATE TABLE api_keys (
     last_used_at timestamptz,
     expires_at timestamptz,
     revoked_at timestamptz,
+    origins text[] NOT NULL DEFAULT '{}' CHECK (cardinality(origins) <= 10),
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id, user_id) REFERENCES users ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX api_keys_sha256 ON api_keys (key_sha256);
 CREATE INDEX api_keys_user ON api_keys (tenant_id, user_id);
+-- For key_allows_origin(), which knows no tenant.
+CREATE INDEX api_keys_origins ON api_keys USING gin (origins) WHERE origins <> '{}';
 -- For record_last_used(), which knows no tenant.
 CREATE INDEX api_keys_id ON api_keys (id);
 
@@ -218,13 +221,25 @@ REVOKE ALL ON FUNCTION add_first_owners(), require_an_owner() FROM PUBLIC;
 
 -- The user of an API key, unless it is revoked. `expired` tells an expired key from an unknown one.
 CREATE FUNCTION authenticate(sha256 bytea)
-RETURNS TABLE (tenant_id bigint, user_id bigint, key_id bigint, scopes text[], expired boolean)
+RETURNS TABLE (tenant_id bigint, user_id bigint, key_id bigint, scopes text[], expired boolean,
+    origins text[])
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT k.tenant_id, k.user_id, k.id, k.scopes, coalesce(k.expires_at <= clock_timestamp(), false)
+    SELECT k.tenant_id, k.user_id, k.id, k.scopes, coalesce(k.expires_at <= clock_timestamp(), false),
+        k.origins
     FROM waypost.api_keys AS k WHERE k.key_sha256 = sha256 AND k.revoked_at IS NULL
         AND k.tenant_id = coalesce(waypost.current_tenant(), k.tenant_id)
+$$;
+
+-- Whether a working key allows pages of an origin: a preflight, which has no key, is answered by it.
+CREATE FUNCTION key_allows_origin(origin text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM waypost.api_keys AS k WHERE k.origins <> '{}' AND k.origins @> ARRAY[origin]
+        AND k.revoked_at IS NULL AND coalesce(k.expires_at > clock_timestamp(), true)
+        AND k.tenant_id = coalesce(waypost.current_tenant(), k.tenant_id))
 $$;
 
 -- The first user of the oldest tenant: the command line acts for them.
@@ -274,9 +289,9 @@ AS $$
         AND last_used_at < clock_timestamp() - interval '1 minute'
 $$;
 
-REVOKE ALL ON FUNCTION authenticate(bytea), first_owner(), session_user_of(bytea), login_of(text),
+REVOKE ALL ON FUNCTION authenticate(bytea), key_allows_origin(text), first_owner(), session_user_of(bytea), login_of(text),
     record_last_used(bigint[], bigint[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION authenticate(bytea), first_owner(), session_user_of(bytea), login_of(text),
+GRANT EXECUTE ON FUNCTION authenticate(bytea), key_allows_origin(text), first_owner(), session_user_of(bytea), login_of(text),
     record_last_used(bigint[], bigint[]) TO waypost_app;
 
 -- ---- access of the current user ------------------------------------------------------------------------

@@ -263,6 +263,8 @@ CREATE TABLE shares (
     FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX shares_token ON shares (token_sha256);
+-- For share_allows_origin(), which knows no tenant.
+CREATE INDEX shares_origins ON shares USING gin (origins) WHERE origins <> '{}';
 CREATE INDEX shares_profile ON shares (tenant_id, profile_id, id);
 
 ALTER TABLE shares ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -290,5 +292,14 @@ AS $$
     FROM waypost.shares AS s JOIN waypost.profiles AS p ON p.tenant_id = s.tenant_id AND p.id = s.profile_id
     WHERE s.token_sha256 = sha256 AND s.tenant_id = coalesce(waypost.current_tenant(), s.tenant_id)
 $$;
-REVOKE ALL ON FUNCTION share_of(bytea) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION share_of(bytea) TO waypost_app;
+-- Whether a working share allows pages of an origin, as key_allows_origin.
+CREATE FUNCTION share_allows_origin(origin text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM waypost.shares AS s WHERE s.origins <> '{}' AND s.origins @> ARRAY[origin]
+        AND coalesce(s.expires_at > clock_timestamp(), true)
+        AND s.tenant_id = coalesce(waypost.current_tenant(), s.tenant_id))
+$$;
+REVOKE ALL ON FUNCTION share_of(bytea), share_allows_origin(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION share_of(bytea), share_allows_origin(text) TO waypost_app;

@@ -146,11 +146,12 @@ CREATE FUNCTION waypost.audit_log_hash(previous bytea, entry waypost.audit_log) 
     SET search_path TO 'pg_catalog', 'pg_temp'
     RETURN sha256((previous || convert_to((jsonb_build_array((entry).tenant_id, (entry).profile_id, (entry).seq, ((EXTRACT(epoch FROM (entry).at) * (1000000)::numeric))::bigint, (entry).user_id, (entry).key_id, (entry).request_id, (entry).action, (entry).object_type, (entry).object_id, (entry).before, (entry).after))::text, 'UTF8'::name)));
 
-CREATE FUNCTION waypost.authenticate(sha256 bytea) RETURNS TABLE(tenant_id bigint, user_id bigint, key_id bigint, scopes text[], expired boolean)
+CREATE FUNCTION waypost.authenticate(sha256 bytea) RETURNS TABLE(tenant_id bigint, user_id bigint, key_id bigint, scopes text[], expired boolean, origins text[])
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT k.tenant_id, k.user_id, k.id, k.scopes, coalesce(k.expires_at <= clock_timestamp(), false)
+    SELECT k.tenant_id, k.user_id, k.id, k.scopes, coalesce(k.expires_at <= clock_timestamp(), false),
+        k.origins
     FROM waypost.api_keys AS k WHERE k.key_sha256 = sha256 AND k.revoked_at IS NULL
         AND k.tenant_id = coalesce(waypost.current_tenant(), k.tenant_id)
 $$;
@@ -378,6 +379,15 @@ CREATE FUNCTION waypost.job_access(of_job bigint) RETURNS TABLE(tenant_id bigint
     FROM waypost.members AS m
     JOIN waypost.jobs AS j ON j.tenant_id = m.tenant_id AND j.id = of_job AND j.profile_id = m.profile_id
     WHERE m.user_id = waypost.current_user_id()
+$$;
+
+CREATE FUNCTION waypost.key_allows_origin(origin text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT EXISTS (SELECT FROM waypost.api_keys AS k WHERE k.origins <> '{}' AND k.origins @> ARRAY[origin]
+        AND k.revoked_at IS NULL AND coalesce(k.expires_at > clock_timestamp(), true)
+        AND k.tenant_id = coalesce(waypost.current_tenant(), k.tenant_id))
 $$;
 
 CREATE FUNCTION waypost.lease_clicks(of_tenants bigint[], of_links bigint[]) RETURNS TABLE(link_id bigint, granted integer)
@@ -675,6 +685,15 @@ CREATE FUNCTION waypost.session_user_of(sha256 bytea) RETURNS TABLE(tenant_id bi
         AND s.tenant_id = coalesce(waypost.current_tenant(), s.tenant_id)
 $$;
 
+CREATE FUNCTION waypost.share_allows_origin(origin text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT EXISTS (SELECT FROM waypost.shares AS s WHERE s.origins <> '{}' AND s.origins @> ARRAY[origin]
+        AND coalesce(s.expires_at > clock_timestamp(), true)
+        AND s.tenant_id = coalesce(waypost.current_tenant(), s.tenant_id))
+$$;
+
 CREATE FUNCTION waypost.share_of(sha256 bytea) RETURNS TABLE(id bigint, profile_id bigint, prefix text, label text, metrics text[], dimensions text[], starts_at timestamp with time zone, ends_at timestamp with time zone, origins text[], created_at timestamp with time zone, expires_at timestamp with time zone, expired boolean, tenant_id bigint, handle text, title text, raw_retention_days smallint, version bigint, profile_created_at timestamp with time zone, profile_updated_at timestamp with time zone)
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -773,8 +792,10 @@ CREATE TABLE waypost.api_keys (
     last_used_at timestamp with time zone,
     expires_at timestamp with time zone,
     revoked_at timestamp with time zone,
+    origins text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT api_keys_key_sha256_check CHECK ((length(key_sha256) = 32)),
     CONSTRAINT api_keys_label_check CHECK ((length(label) <= 200)),
+    CONSTRAINT api_keys_origins_check CHECK ((cardinality(origins) <= 10)),
     CONSTRAINT api_keys_prefix_check CHECK ((length(prefix) <= 16)),
     CONSTRAINT api_keys_scopes_check CHECK (((scopes <@ '{read,write,admin}'::text[]) AND ((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 3))))
 );
@@ -1947,6 +1968,8 @@ ALTER TABLE ONLY waypost.webhooks
 
 CREATE INDEX api_keys_id ON waypost.api_keys USING btree (id);
 
+CREATE INDEX api_keys_origins ON waypost.api_keys USING gin (origins) WHERE (origins <> '{}'::text[]);
+
 CREATE UNIQUE INDEX api_keys_sha256 ON waypost.api_keys USING btree (key_sha256);
 
 CREATE INDEX api_keys_user ON waypost.api_keys USING btree (tenant_id, user_id);
@@ -2050,6 +2073,8 @@ CREATE INDEX sessions_id ON waypost.sessions USING btree (id);
 CREATE UNIQUE INDEX sessions_token ON waypost.sessions USING btree (token_sha256);
 
 CREATE INDEX sessions_user ON waypost.sessions USING btree (tenant_id, user_id);
+
+CREATE INDEX shares_origins ON waypost.shares USING gin (origins) WHERE (origins <> '{}'::text[]);
 
 CREATE INDEX shares_profile ON waypost.shares USING btree (tenant_id, profile_id, id);
 
@@ -2631,6 +2656,9 @@ GRANT ALL ON FUNCTION waypost.is_verified_domain(of_host text) TO waypost_app;
 REVOKE ALL ON FUNCTION waypost.job_access(of_job bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.job_access(of_job bigint) TO waypost_app;
 
+REVOKE ALL ON FUNCTION waypost.key_allows_origin(origin text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.key_allows_origin(origin text) TO waypost_app;
+
 REVOKE ALL ON FUNCTION waypost.lease_clicks(of_tenants bigint[], of_links bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.lease_clicks(of_tenants bigint[], of_links bigint[]) TO waypost_edge;
 
@@ -2684,6 +2712,9 @@ GRANT ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, 
 
 REVOKE ALL ON FUNCTION waypost.session_user_of(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.session_user_of(sha256 bytea) TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.share_allows_origin(origin text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.share_allows_origin(origin text) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.share_of(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.share_of(sha256 bytea) TO waypost_app;

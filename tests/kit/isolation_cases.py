@@ -46,8 +46,8 @@ TABLES = {
         app="SIUD",
     ),
     "api_keys": Table(
-        "INSERT INTO api_keys (tenant_id, id, user_id, key_sha256) "
-        "VALUES ({t}, {k}, {u}, sha256('key{t}'))",
+        "INSERT INTO api_keys (tenant_id, id, user_id, key_sha256, origins) "
+        "VALUES ({t}, {k}, {u}, sha256('key{t}'), ARRAY['https://t{t}.example'])",
         app="SIUD",
         # Of keys, sessions and invitations it deletes those that ended, and reads no more than when.
         aggregator="SD",
@@ -215,8 +215,9 @@ TABLES = {
         app="SIUD",
     ),
     "shares": Table(
-        "INSERT INTO shares (tenant_id, profile_id, label, metrics, dimensions, prefix, token_sha256) "
-        "VALUES ({t}, {p}, 'client', '{{clicks}}', '{{}}', 'wpr_', sha256('share{t}'))",
+        "INSERT INTO shares (tenant_id, profile_id, label, metrics, dimensions, prefix, token_sha256, origins) "
+        "VALUES ({t}, {p}, 'client', '{{clicks}}', '{{}}', 'wpr_', sha256('share{t}'), "
+        "ARRAY['https://t{t}.example'])",
         app="SID",
     ),
     "clicks": Table(
@@ -395,6 +396,16 @@ FUNCTIONS = {
         "waypost_app",
         "names and addresses of a profile's members, to each other",
         (("SELECT * FROM profile_members({p})", []),),
+    ),
+    "key_allows_origin(text)": Function(
+        "waypost_app",
+        "whether some key that works allows an origin, which an answer to a preflight tells anybody",
+        (("SELECT * FROM key_allows_origin('https://t{t}.example')", [(False,)]),),
+    ),
+    "share_allows_origin(text)": Function(
+        "waypost_app",
+        "whether some share that works allows an origin, which an answer to a preflight tells anybody",
+        (("SELECT * FROM share_allows_origin('https://t{t}.example')", [(False,)]),),
     ),
     "authenticate(bytea)": Function(
         "waypost_app",

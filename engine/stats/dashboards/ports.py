@@ -27,6 +27,9 @@ class ShareStore(Protocol):
 
     async def revoke_share(self, caller: Caller, profile_id: int, share_id: int) -> None: ...
 
+    async def allows_origin(self, origin: str) -> bool:
+        """Return whether a working share, of any tenant, allows pages of this origin."""
+
     async def share_of(self, token: str) -> ResolvedShare | None:
         """Return the share of a token, or None if there is none. Raises ExpiredError.
 

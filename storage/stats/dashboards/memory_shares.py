@@ -76,6 +76,13 @@ class MemoryShareStore:
                 return
         raise NotFoundError.of("share")
 
+    async def allows_origin(self, origin: str) -> bool:
+        await trio.lowlevel.checkpoint()
+        return any(
+            origin in share.origins and (share.expires_at is None or share.expires_at > self._now())
+            for share in self._shares.values()
+        )
+
     async def share_of(self, token: str) -> ResolvedShare | None:
         await trio.lowlevel.checkpoint()
         share = self._shares.get(tokens.digest(token) or b"")

@@ -76,6 +76,12 @@ class PostgresShareStore:
 
         await self._database.transaction(work, caller=caller)
 
+    async def allows_origin(self, origin: str) -> bool:
+        async def work(connection: Connection) -> bool:
+            return bool(await connection.fetchval(_SQL["allows_origin"], origin))
+
+        return await self._database.transaction(work, read_only=True)
+
     async def share_of(self, token: str) -> ResolvedShare | None:
         digest = tokens.digest(token)
 

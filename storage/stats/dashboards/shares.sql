@@ -1,4 +1,4 @@
--- Shares of stats: run as waypost_app with the tenant set, but for share_of.
+-- Shares of stats: run as waypost_app with the tenant set, but for share_of and allows_origin.
 
 -- name: count_shares
 -- Count the shares of a profile, expired ones included.
@@ -25,3 +25,7 @@ DELETE FROM shares WHERE tenant_id = $1 AND profile_id = $2 AND id = $3 RETURNIN
 SELECT id, profile_id, prefix, label, metrics, dimensions, starts_at, ends_at, origins, created_at, expires_at,
     expired, tenant_id, handle, title, raw_retention_days, version, profile_created_at, profile_updated_at
 FROM share_of($1);
+
+-- name: allows_origin
+-- Find out whether a working share of any tenant allows an origin.
+SELECT share_allows_origin($1);

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
+from engine.accounts.api_key import KeyDraft
 from engine.common.errors import ConflictError, ExpiredError, NotFoundError
 from engine.links.profile import ProfileDraft
 from engine.stats.dashboards.ports import ShareStore
@@ -81,6 +82,26 @@ async def test_an_expired_share_is_listed_and_reads_nothing(sharing: Sharing) ->
     with pytest.raises(ExpiredError):
         await store.share_of(token)
     assert (await store.list_shares(me, profile.id, 0, 10)).items == [share]
+
+
+async def test_an_origin_is_allowed_by_shares_and_keys_that_work(sharing: Sharing) -> None:
+    store, me, keys = sharing.store, sharing.stores.caller, sharing.stores.keys
+    profile = await sharing.stores.profiles.create_profile(me, ProfileDraft(handle="ada"))
+    share, _ = await store.create_share(me, profile.id, DRAFT)
+    app = "https://app.example"
+    new_key = await keys.create_key(me, KeyDraft(label="app", scopes=["read"], origins=[app]))
+    caller = await keys.authenticate(new_key.text)
+    assert caller is not None
+    assert caller.origins == new_key.key.origins == (app,)
+    assert await store.allows_origin("https://client.example")
+    assert await keys.allows_origin(app)
+    for origin in (app, "https://client.example.evil", ""):
+        assert not await store.allows_origin(origin)
+    assert not await keys.allows_origin("https://client.example")
+    await store.revoke_share(me, profile.id, share.id)
+    await keys.revoke_key(me, new_key.key.id)
+    assert not await store.allows_origin("https://client.example")
+    assert not await keys.allows_origin(app)
 
 
 async def test_a_profile_has_a_bounded_number_of_shares_and_takes_them_with_it(
