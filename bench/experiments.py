@@ -49,7 +49,7 @@ from actors.visits.entrances import Entrances
 from actors.visits.link_gate import GateParts
 from actors.visits.password_checks import PasswordChecks
 from actors.visits.profile import ProfileActor, profile_actor
-from api.visits.visit_responses import visit_responses
+from api.visits.pages.visit_responses import visit_responses
 from bench.kit.report import progress, show, write_json
 from bench.load import browsers, wrk
 from bench.load.engine_process import EngineProcess

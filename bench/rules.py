@@ -26,7 +26,7 @@ from actors.visits.entrances import Entrances
 from actors.visits.link_gate import GateParts, LinkGate
 from actors.visits.password_checks import PasswordChecks
 from actors.visits.profile import ProfileActor, profile_actor
-from api.visits.visit_responses import visit_responses
+from api.visits.pages.visit_responses import visit_responses
 from bench.kit.report import show, write_json
 from bench.load import browsers
 from engine.clicks.click import VisitorClass

@@ -167,7 +167,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         elif route.plain and (trigger is not _PAGE or not self._page_experiments.live):
             tail = route.tail
             if query and route.passthrough:
-                _, tail = self._add_query(route, route.target, _UNSAFE.sub(_percent, query))
+                _, tail = self._replace_query(route, route.target, query)
         elif route.sole_assigner is not None and trigger is not _PAGE and not preview_token:
             visitor_class = visit.classification & CLASS_MASK
             assigned = route.sole_assigner.assign(visit, visitor_class in _ASSIGNED, b"")
@@ -280,12 +280,19 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
             if destination is not None:
                 location, tail = destination
         if query and route.passthrough:
-            location, tail = self._add_query(route, location, _UNSAFE.sub(_percent, query))
+            location, tail = self._replace_query(route, location, query)
         if route.click_id and visit.classification & CLASS_MASK in _GIVEN_CLICK_ID:
             click_id = self._click_ids.parameter(self._click(route, visit, items, visitor_id))
             if click_id:
                 location, tail = self._add_query(route, location, click_id)
         return tail, items, fields
+
+    def _replace_query(
+        self, route: VisitRoute, location: bytes, query: bytes
+    ) -> tuple[bytes, bytes]:
+        """Return the same with the visitor's query, which goes before parameters of the location."""
+        location = target.replace_query(location, _UNSAFE.sub(_percent, query))
+        return location, route.robots + self._responses.redirect_tail(route.status, location)
 
     def _add_query(self, route: VisitRoute, location: bytes, query: bytes) -> tuple[bytes, bytes]:
         """Return (the location with the query, the redirect to it after its status line and date)."""

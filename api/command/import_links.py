@@ -183,6 +183,7 @@ class Importer:
             self.options.handle,
             private_hosts=self.settings.private_targets,
             tag_separators=source.tag_separators,
+            visitors_url=self.settings.visitors_url,
         )
         run = ImportRun(
             bulk,

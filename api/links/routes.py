@@ -39,6 +39,7 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         validate_draft,
         private_hosts=shared.settings.private_targets,
         github_host=web_host(shared.settings.github_url),
+        visitors_url=shared.visitors_url,
     )
     url, drafts = shared.visitors_url, LinkDrafts(check, deps.hash_password, deps.blocklist)
     return [

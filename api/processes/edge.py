@@ -31,9 +31,9 @@ from api.processes.descriptors import connections_within_limit
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
 from api.visits import metrics as visitor_metrics
 from api.visits.client_resolver import ClientResolver
+from api.visits.pages.visit_responses import visit_responses
 from api.visits.server import VisitorServer
 from api.visits.server_hits import ServerHits, deliver
-from api.visits.visit_responses import visit_responses
 from engine.clicks.click_id import ClickIdCipher
 from engine.common.errors import UnavailableError
 from engine.links.domain import host_of_url

@@ -4,7 +4,7 @@ from typing import Final
 
 from actors.visits.hosts import Hosts
 from api.visits.connection import VisitorConnection
-from api.visits.fixed_files import FixedFiles
+from api.visits.pages.fixed_files import FixedFiles
 from api.visits.responses import redirect_tail
 from api.visits.side_answers import SideAnswers
 from engine.visits.domain_host import path_on_domain

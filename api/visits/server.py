@@ -28,12 +28,12 @@ from api.visits.client_resolver import ClientResolver
 from api.visits.connection import IN, VisitorConnection
 from api.visits.connection_set import ConnectionSet
 from api.visits.connection_shares import ConnectionShares
-from api.visits.fixed_files import FixedFiles
 from api.visits.head import HeadParser
 from api.visits.head_memory import HeadMemory
 from api.visits.host_answers import HostAnswers
 from api.visits.limits import VisitRateLimiter
 from api.visits.listener import Listener, is_exhausted, turn_away
+from api.visits.pages.fixed_files import FixedFiles
 from api.visits.ports import ClickRecorder, PseudonymSource, VisitorLimits
 from api.visits.responses import REFUSALS, StatusLines, without_body
 from api.visits.strict_head import RefusedHead

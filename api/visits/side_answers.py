@@ -7,7 +7,7 @@ from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
 from api.visits.elsewhere import ANYWHERE, PIXEL, record_hit
 from api.visits.gated_answers import GatedAnswers
-from api.visits.look_pages import destination_tail
+from api.visits.pages.look_pages import destination_tail
 from api.visits.responses import response_tail
 from engine.links.name import canonical_path
 from engine.links.qr import FORMATS, qr_look_of_query

@@ -1,7 +1,8 @@
 """A link: a slug of a profile that leads to a target."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import msgspec
 
@@ -20,6 +21,7 @@ from engine.links.labels import (
     normalised_tags,
 )
 from engine.links.options import LinkOptions, normalised_options
+from engine.links.rules import LinkRule
 
 STATUSES: Final = (301, 302, 307, 308)
 MAX_TITLE_CHARS: Final = 200
@@ -67,7 +69,10 @@ LinkKind = Annotated[
     ),
 ]
 Passthrough = Annotated[
-    bool, msgspec.Meta(description="add a visitor's query string to the target's")
+    bool,
+    msgspec.Meta(
+        description="add a visitor's query string to the target's, instead of parameters of equal names"
+    ),
 ]
 HasClickId = Annotated[
     bool,
@@ -166,11 +171,16 @@ class Link(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
 
 
 def validate_draft(
-    draft: LinkDraft, *, private_hosts: bool = True, github_host: str = WEB_HOST
+    draft: LinkDraft,
+    *,
+    private_hosts: bool = True,
+    github_host: str = WEB_HOST,
+    visitors_url: str = "",
 ) -> tuple[LinkDraft | None, list[FieldError]]:
     """Return the draft normalised (canonical slug, target as a browser parses it), or None and all errors.
 
-    `private_hosts`: whether targets off the public internet are allowed.
+    `private_hosts`: whether targets off the public internet are allowed. `visitors_url`: no target may lead
+    back to this server, if it is known.
     """
     errors = [] if draft.slug is None else name.slug_errors(draft.slug)
     errors += text_errors(draft.title, "title", MAX_TITLE_CHARS)
@@ -185,10 +195,27 @@ def validate_draft(
     options, option_errors = normalised_options(draft, private_hosts)
     normalised, target_errors = _normalised_target(draft, private_hosts, github_host)
     errors += tag_errors + option_errors + target_errors
+    errors += _loop_errors(normalised, options, visitors_url)
     if errors:
         return None, errors
     slug = None if draft.slug is None else name.canonical_name(draft.slug)
     return msgspec.structs.replace(draft, slug=slug, target=normalised, tags=tags, **options), []
+
+
+def _loop_errors(
+    own_target: str, options: Mapping[str, object], visitors_url: str
+) -> list[FieldError]:
+    rules = cast("tuple[LinkRule, ...]", options["rules"])
+    targets = {
+        "target": own_target,
+        "fallback_target": cast("str", options.get("fallback_target", "")),
+        **{f"rules[{number}].target": rule.target for number, rule in enumerate(rules)},
+    }
+    return [
+        FieldError(field, "must not lead back to this server, such as to the link itself")
+        for field, url in targets.items()
+        if target.leads_back(url, visitors_url)
+    ]
 
 
 def _normalised_target(

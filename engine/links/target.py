@@ -8,7 +8,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Final, Literal, get_args
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 
 import ada_url
 
@@ -22,6 +22,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MAILTO: Final = re.compile(r"mailto:[^\s@<>\"?]+@[^\s@<>\"?]+(?:\?[^\s<>\"]*)?", re.IGNORECASE)
 _TEL: Final = re.compile(r"tel:\+?[0-9().\-*#]{2,32}(?:;[a-z0-9=.+\-]+)*", re.IGNORECASE)
 _LOCATION_SAFE: Final = re.compile(rb"[\x21-\x7e]+")
+_LOOPBACK: Final = {"localhost", "127.0.0.1", "[::1]"}
 _PRIVATE_SUFFIXES: Final = ("localhost", ".localhost", ".local", ".internal", ".home.arpa")
 _LAST_32_BITS: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 
@@ -67,12 +68,29 @@ def is_location_safe(value: bytes) -> bool:
 def add_query(target: bytes, query: bytes) -> bytes:
     """Return `target` with the visitor's `query` (no leading `?`) added before its fragment.
 
-    The caller must have checked `query` with is_location_safe(). Parameters of the target stay in front, so a
-    visitor cannot shadow them where the first occurrence wins.
+    The caller must have checked `query` with is_location_safe(). Parameters of the target stay, in front.
     """
     base, hash_mark, fragment = target.partition(b"#")
     joint = b"?" if b"?" not in base else b"" if base.endswith((b"?", b"&")) else b"&"
     return base + joint + query + hash_mark + fragment
+
+
+def replace_query(target: bytes, query: bytes) -> bytes:
+    """Return `target` with the visitor's `query` instead of its own parameters of the same names, and behind
+    the others. The caller must have checked `query` with is_location_safe()."""
+    base, mark, own = target.partition(b"#")[0].partition(b"?")
+    if mark:
+        names = {_parameter_name(part) for part in query.split(b"&")}
+        kept = [part for part in own.split(b"&") if _parameter_name(part) not in names]
+        if len(kept) != own.count(b"&") + 1:
+            fragment = target.partition(b"#")
+            target = base + (b"?" + b"&".join(kept) if kept else b"") + fragment[1] + fragment[2]
+    return add_query(target, query)
+
+
+def _parameter_name(parameter: bytes) -> bytes:
+    name = parameter.partition(b"=")[0]
+    return unquote_to_bytes(name) if b"%" in name else name
 
 
 def add_utm(target: bytes, utm: Mapping[str, str]) -> bytes:
@@ -110,6 +128,20 @@ def _normalise_web(text: str, private_hosts: bool) -> str:
     if not private_hosts and is_private_host(parsed.hostname):
         raise TargetError("must lead to a host on the public internet")
     return parsed.href
+
+
+def leads_back(target: str, visitors_url: str) -> bool:
+    """Return whether a normalised target is an address of the visitors' server that may redirect again.
+
+    Pages of profiles (`/@handle`) do not. Names that lead here by DNS alone are not known.
+    """
+    if not visitors_url or not target.startswith(("http://", "https://")):
+        return False
+    own, other = ada_url.URL(visitors_url), ada_url.URL(target)
+    if own.port != other.port or other.pathname.startswith("/@"):
+        return False
+    hosts = {own.hostname.rstrip("."), other.hostname.rstrip(".")}
+    return len(hosts) == 1 or hosts <= _LOOPBACK
 
 
 def is_private_host(host: str) -> bool:

@@ -123,6 +123,17 @@ def contact_url(text: str) -> str:
     return text
 
 
+def site_url(text: str) -> str:
+    """Parse an http or https URL of a host alone: paths below it are the visitors'."""
+    site = url("http", "https")(text)
+    parts = urlsplit(site)
+    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(
+            "must be a URL without a path, such as https://go.example; a prefix takes a host of its own"
+        )
+    return site
+
+
 def base_url(text: str) -> str:
     """Parse an http or https URL to which paths are appended. Cuts off a slash at its end."""
     base = url("http", "https")(text)

@@ -21,6 +21,7 @@ from engine.operations.setting import (
     path,
     port,
     setting,
+    site_url,
     switch,
     token,
     url,
@@ -52,7 +53,7 @@ class Settings:
     # Addresses
     visitors_host: str = setting("127.0.0.1", host, "address on which visitors are served")
     visitors_port: int = setting(8080, port, "port on which visitors are served; 0: any free one")
-    visitors_url: str = setting("", url("http", "https"),
+    visitors_url: str = setting("", site_url,
         "start of every short URL; unset: http://host:port")
     console_host: str = setting("127.0.0.1", host, "address of the console (API, metrics)")
     console_port: int = setting(8081, port, "port of the console; 0: any free one")

@@ -10,8 +10,8 @@ from trio.testing import wait_all_tasks_blocked
 from actors.visits.changes import ChangePoller, follow_announcements
 from actors.visits.registry import Found, Registry
 from actors.visits.route import VisitRoute
+from api.visits.pages.visit_responses import visit_responses
 from api.visits.server_hits import deliver
-from api.visits.visit_responses import visit_responses
 from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
 from engine.visits.request import UNKNOWN_CLIENT, Visit, VisitRequest

@@ -18,8 +18,8 @@ from actors.visits.hosts import Hosts
 from actors.visits.qr_codes import QrCodes
 from actors.visits.registry import Registry
 from api.visits.client_resolver import ClientResolver
+from api.visits.pages.visit_responses import visit_responses
 from api.visits.server import VisitorServer
-from api.visits.visit_responses import visit_responses
 from engine.clicks import journal_format
 from engine.clicks.click import Click
 from engine.operations.settings import Settings

@@ -94,12 +94,20 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
 class RowReader:
     """Maker of rows. `handle` is the profile of rows that name none; a row that names another is an error.
 
-    `tag_separators` are the characters between tags.
+    `tag_separators` are the characters between tags. No target may lead back to `visitors_url`, if it is known.
     """
 
-    def __init__(self, handle: str, *, private_hosts: bool, tag_separators: str = ",") -> None:
+    def __init__(
+        self,
+        handle: str,
+        *,
+        private_hosts: bool,
+        tag_separators: str = ",",
+        visitors_url: str = "",
+    ) -> None:
         self._handle = handle
         self._private_hosts = private_hosts
+        self._visitors_url = visitors_url
         self._separators = tag_separators
 
     def row(self, line: int, texts: Mapping[str, str]) -> ImportRow:
@@ -122,6 +130,7 @@ class RowReader:
                 **fields,
             ),
             private_hosts=self._private_hosts,
+            visitors_url=self._visitors_url,
         )
         errors = [*handle_errors, *errors, *link_errors]
         if errors or profile_draft is None or draft is None or draft.slug is None:

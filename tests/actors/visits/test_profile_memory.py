@@ -13,7 +13,7 @@ from actors.visits.entrances import Entrances
 from actors.visits.link_gate import GateParts
 from actors.visits.password_checks import PasswordChecks
 from actors.visits.profile import ProfileActor, profile_actor
-from api.visits.visit_responses import visit_responses
+from api.visits.pages.visit_responses import visit_responses
 from engine.experiments.experiment import EdgeExperiment, Experiment, Variant
 from engine.links.profile import ProfileChange
 from engine.visits.snapshot import EdgeLink, PageLink, Snapshot

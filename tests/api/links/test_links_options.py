@@ -177,3 +177,15 @@ async def test_links_are_put_in_order() -> None:
         assert response.problem(422).keys() == {"ids"}
     (await console.call("PUT", f"{links}/order", {"ids": [ids[0], "1"]})).problem(404)
     (await console.call("PUT", f"{links}/order", {"ids": ids}, key="two")).problem(404)
+
+
+async def test_no_target_may_lead_back_to_this_server() -> None:
+    console = Console()
+    links = await links_path(console)
+    own = f"{VISITORS}/a"
+    body: dict[str, Any] = {"target": own, "slug": "a", "fallback_target": own}
+    body["rules"] = [{"when": {"device": ["phone"]}, "target": own}]
+    refused = (await console.call("POST", links, body)).problem(422)
+    assert refused.keys() == {"target", "fallback_target", "rules[0].target"}
+    page = {"target": f"{VISITORS}/@anna", "slug": "page"}
+    assert (await console.call("POST", links, page)).status == 201

@@ -19,6 +19,8 @@ from engine.links.target import (
     check,
     is_location_safe,
     is_private_host,
+    leads_back,
+    replace_query,
 )
 
 PIECES = st.sampled_from(
@@ -200,3 +202,36 @@ def test_a_visitors_query_follows_the_targets_own(url: str, query: bytes) -> Non
     assert after.fragment == before.fragment
     assert after.query.startswith(before.query)
     assert after.query.endswith(query.decode())
+
+
+@pytest.mark.parametrize(
+    ("target", "query", "expected"),
+    [("https://a.example/?a=1#f", b"a=2", "https://a.example/?a=2#f"),
+     ("https://a.example/?a=1&b=2&a=3", b"a=4&c=5", "https://a.example/?b=2&a=4&c=5"),
+     ("https://a.example/?%61=1&b", b"a", "https://a.example/?b&a"),
+     ("https://a.example/?a=1", b"b=2", "https://a.example/?a=1&b=2"),
+     ("https://a.example/", b"a=1", "https://a.example/?a=1"),
+     ("https://a.example/#a=1", b"a=2", "https://a.example/?a=2#a=1")],
+)  # fmt: skip
+def test_a_visitors_parameter_replaces_the_targets(
+    target: str, query: bytes, expected: str
+) -> None:
+    assert replace_query(target.encode(), query).decode() == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "visitors_url", "back"),
+    [("https://go.example/a", "https://go.example", True),
+     ("http://go.example/", "https://go.example", True),
+     ("https://go.example./a", "https://go.example", True),
+     ("https://go.example:444/a", "https://go.example", False),
+     ("https://go.example/@ada", "https://go.example", False),
+     ("https://a.go.example/a", "https://go.example", False),
+     ("http://localhost:8080/a", "http://127.0.0.1:8080", True),
+     ("http://[::1]:8080/a", "http://127.0.0.1:8080", True),
+     ("http://localhost:8081/a", "http://127.0.0.1:8080", False),
+     ("mailto:a@go.example", "https://go.example", False),
+     ("https://go.example/a", "", False)],
+)  # fmt: skip
+def test_a_target_that_leads_back(target: str, visitors_url: str, back: bool) -> None:
+    assert leads_back(target, visitors_url) is back

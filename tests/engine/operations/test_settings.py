@@ -53,3 +53,11 @@ def test_sessions_bypass_a_pooler_where_its_server_is_named() -> None:
     assert (settings.database_url, settings.sessions_url) == (pooler, server)
     with pytest.raises(SettingsError, match="DATABASE_URL is missing"):
         read({"WAYPOST_DATABASE_DIRECT_URL": server})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://go.example/l", "https://go.example/?a", "https://", "ftp://go.example"]
+)
+def test_visitors_reach_a_host_and_no_path_of_it(url: str) -> None:
+    with pytest.raises(SettingsError, match="WAYPOST_VISITORS_URL"):
+        read({"WAYPOST_VISITORS_URL": url})

@@ -3,7 +3,7 @@
 from functools import partial
 
 from actors.visits.responses import VisitResponses
-from api.visits.look_pages import card_tail
+from api.visits.pages.look_pages import card_tail
 from api.visits.responses import (
     REFUSALS,
     password_tail,

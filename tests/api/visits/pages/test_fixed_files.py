@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.visits.fixed_files import FixedFiles
+from api.visits.pages.fixed_files import FixedFiles
 from engine.operations.setting import contact_url
 from engine.operations.settings import Settings
 from tests.kit.hosted import hosted_run
