@@ -38,6 +38,7 @@ from api.visits.ports import ClickRecorder, PseudonymSource, VisitorLimits
 from api.visits.responses import REFUSALS, StatusLines, without_body
 from api.visits.strict_head import RefusedHead
 from engine.links.name import canonical_path
+from engine.links.near_path import near_path
 from engine.visits.classifier import HEAD_RECORDED, PREFETCH_RECORDED, ClassificationCache
 from engine.visits.daily_key import DAY_US
 from engine.visits.pseudonym import Pseudonymiser
@@ -378,7 +379,7 @@ class VisitorServer(HostAnswers):
         side = side_path(request.path)
         path = canonical_path(request.path if side is None else side.subject)
         if path is None:
-            self._answer_nowhere(connection, request)
+            self._answer_miss(connection, request)
             return
         route = self._registry.paths.get(path)
         if route is not None:
@@ -387,9 +388,18 @@ class VisitorServer(HostAnswers):
             close = not request.keep_alive
             self._respond(connection, 200, file, request.head_only, close=close)
         elif self._registry.is_unknown(path):
-            self._answer_nowhere(connection, request)
+            self._answer_miss(connection, request)
         else:
             self._let_wait(connection, request, waits=self._registry.wait(path, connection))
+
+    def _answer_miss(self, connection: VisitorConnection, request: VisitRequest) -> None:
+        """Look a path that leads nowhere up as it is meant, once, or say that it leads nowhere."""
+        path = near_path(request.path)
+        if path is None or path == request.path:
+            self._answer_nowhere(connection, request)
+        else:
+            request.path = path
+            self._answer_cold(connection, request)
 
     def deliver(self, results: list[Found], available: bool) -> None:
         """Answer connections that waited: the registry's finder returns them, each with its route or None.
@@ -406,7 +416,7 @@ class VisitorServer(HostAnswers):
                     if route is not None:
                         self._answer_found(connection, request, route)
                     elif available:
-                        self._answer_nowhere(connection, request)
+                        self._answer_miss(connection, request)
                     else:
                         close = not request.keep_alive
                         self._refuse(connection, 503, request.head_only, close=close)

@@ -5,8 +5,8 @@ from typing import Final
 from actors.visits.qr_codes import QrCodes
 from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
-from api.visits.elsewhere import ANYWHERE, PIXEL, record_hit
 from api.visits.gated_answers import GatedAnswers
+from api.visits.pages.elsewhere import ANYWHERE, PIXEL, record_hit
 from api.visits.pages.look_pages import destination_tail
 from api.visits.responses import response_tail
 from engine.links.name import canonical_path

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Final
 
-from api.visits.elsewhere import ANYWHERE
+from api.visits.pages.elsewhere import ANYWHERE
 from api.visits.responses import response_tail
 
 _PUBLIC: Final = b"Cache-Control: public, max-age=3600\r\n"

@@ -124,3 +124,15 @@ async def test_messengers_get_a_card_and_people_the_redirect(edge: ServedEdge) -
     classes = [click.classification & CLASS_MASK for click in edge.journal.clicks]
     assert classes == [VisitorClass.PREVIEW, VisitorClass.TOOL]
     assert (edge.server.previews, edge.server.closed) == (1, 1)
+
+
+async def test_punctuation_behind_an_address_is_forgiven_once(edge: ServedEdge) -> None:
+    for added in (b".", b",", b")", b"%20", b"%22", b"%E2%80%8B", b").%22"):
+        response = await fetch(edge, b"/shop/a" + added)
+        assert (response.status, response.location) == (302, "https://a.example/"), added
+    queries = len(edge.profiles.queries)
+    assert (await fetch(edge, b"/none.")).status == 404
+    assert (await fetch(edge, b"/none.")).status == 404
+    assert (
+        len(edge.profiles.queries) - queries == 2
+    )  # as it came, and as it was meant; then neither
