@@ -1,7 +1,7 @@
 """The import of one file, batch by batch: what has been committed stays when it is stopped."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -14,7 +14,7 @@ from engine.links.imports.link_file import LinkFile
 from engine.links.imports.plan import IfExists, repeated_reason
 from engine.links.imports.rows import RowReader
 from engine.links.ports import ImportRow, LinkImporter
-from engine.visits.ports import Announcer
+from engine.links.profile import ProfileChange
 
 BATCH_ROWS: Final = 5_000
 
@@ -50,7 +50,7 @@ class ImportRun:
     def __init__(
         self,
         importer: LinkImporter,
-        announcer: Announcer,
+        announce: Callable[[Sequence[ProfileChange]], Awaitable[None]],
         reject: Callable[[int, str], None],
         *,
         if_exists: IfExists = "update",
@@ -59,7 +59,7 @@ class ImportRun:
     ) -> None:
         self.progress = ImportProgress()
         self._importer = importer
-        self._announcer = announcer
+        self._announce = announce
         self._add_reject = reject
         self._if_exists: IfExists = if_exists
         self._dry_run = dry_run
@@ -105,7 +105,7 @@ class ImportRun:
         for row in rows:
             if row.other_line and row.line not in rejected:
                 self._taken[row.handle, row.slug] = row.line
-        await self._announcer.announce(result.changes)
+        await self._announce(result.changes)
 
     def _reject(self, line: int, reason: str) -> None:
         self.progress.rejected += 1

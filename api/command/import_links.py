@@ -187,7 +187,7 @@ class Importer:
         )
         run = ImportRun(
             bulk,
-            announcer,
+            announcer.announce,
             self.rejects.add,
             if_exists=self.options.if_exists,
             dry_run=self.options.dry_run,

@@ -10,6 +10,8 @@ from api.links.addresses import LinkAddressRoutes
 from api.links.bulk import BulkRoutes
 from api.links.domains import DomainRoutes
 from api.links.explain import LinkExplainRoutes
+from api.links.export import LinkExportRoutes
+from api.links.imports import LinkImportRoutes
 from api.links.link_drafts import HashPassword, LinkDrafts
 from api.links.link_list import LinkListRoutes
 from api.links.links import LinkRoutes
@@ -21,7 +23,7 @@ from engine.links.blocklist import Blocklist
 from engine.links.domain import host_of_url
 from engine.links.domain_ports import DomainStore
 from engine.links.link import validate_draft
-from engine.links.ports import ProfileStore
+from engine.links.ports import LinkImporter, ProfileStore
 from engine.visits.ports import Announcer
 
 
@@ -32,6 +34,7 @@ class LinkDeps:
     hash_password: HashPassword
     domains: DomainStore
     blocklist: Callable[[], Blocklist]
+    importer: LinkImporter
 
 
 def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
@@ -49,6 +52,13 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *LinkAddressRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
         *LinkExplainRoutes(deps.profiles, shared.now).routes(),
         *QrRoutes(deps.profiles, url).routes(),
+        *LinkExportRoutes(deps.profiles).routes(),
+        *LinkImportRoutes(
+            deps.profiles,
+            deps.importer,
+            deps.announcer,
+            private_hosts=shared.settings.private_targets,
+        ).routes(),
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
         *BulkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
         *DomainRoutes(deps.domains, (host_of_url(url),)).routes(),

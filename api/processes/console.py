@@ -57,6 +57,7 @@ from storage.jobs.jobs import PostgresJobStore
 from storage.limits.shared_secret import SharedRateLimiter
 from storage.links.blocklist_file import REFRESH_S, BlocklistFile
 from storage.links.domains import PostgresDomainStore
+from storage.links.import_rows import PostgresLinkImporter
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Database
 from storage.privacy.archive import PostgresArchiveSource
@@ -217,6 +218,7 @@ class ConsoleParts:
             hash_password=self.passwords.hash,
             domains=PostgresDomainStore(self.database),
             blocklist=lambda: self.blocklist.current,
+            importer=PostgresLinkImporter(self.database),
         )
 
     def privacy_deps(self) -> privacy.PrivacyDeps:

@@ -219,6 +219,7 @@ class Console:
                     hash_password=PasswordHasher(FAST).hash,
                     domains=self.domains,
                     blocklist=lambda: self.blocklist,
+                    importer=self.profiles,
                 ),
                 shared,
             ),
