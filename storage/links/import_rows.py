@@ -95,6 +95,7 @@ async def _plan(
 ) -> ImportPlan:
     plan = ImportPlan(if_exists)
     mine = [row for row in rows if row.handle in profiles]
+    await connection.execute(SQL["join_by_hash"])
     found = await connection.fetch(
         SQL["stored_links"],
         tenant_id,
@@ -113,6 +114,7 @@ async def _plan(
                 [row.fields["external_id"] for row in named],
             )
         }
+    await connection.execute(SQL["join_as_usual"])
     for row in rows:
         if row.handle not in profiles:
             plan.reject(row, f"handle: {row.handle!r} is taken")

@@ -25,42 +25,55 @@ WHERE EXISTS (
 ORDER BY p.handle
 FOR NO KEY UPDATE OF p;
 
+-- name: join_by_hash
+-- Read each profile once in the next queries. Without statistics, as while a table grows, the planner takes a
+-- profile for one link, and would read it whole for each of the addresses.
+SET LOCAL enable_nestloop = off;
+
+-- name: join_as_usual
+-- Let the rest of the transaction be planned as usual.
+SET LOCAL enable_nestloop = on;
+
 -- name: stored_links
 -- Read the links at addresses ($2 ids of locked profiles, $3 slugs).
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
     l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password,
     l.opening_clicks, l.options::text, l.position,
-    EXISTS (SELECT FROM short_slugs AS s WHERE (s.tenant_id, s.link_id) = (l.tenant_id, l.id)) AS short,
+    EXISTS (SELECT FROM short_slugs AS s WHERE (s.tenant_id, s.link_id) = (l.tenant_id, l.id) OFFSET 0) AS short,
     l.version, l.created_at, l.updated_at, NULL::text AS github, NULL::text AS health
-FROM unnest($2::bigint[], $3::text[]) AS asked (profile_id, slug)
-CROSS JOIN LATERAL (
-    SELECT * FROM links WHERE links.profile_id = asked.profile_id AND links.slug = asked.slug
-        AND links.tenant_id = $1 LIMIT 1
-) AS l;
+FROM (SELECT DISTINCT * FROM unnest($2::bigint[], $3::text[]) AS asked (profile_id, slug)) AS asked
+JOIN links AS l USING (profile_id, slug)
+WHERE l.tenant_id = $1 AND l.profile_id = ANY ($2::bigint[]);
 
 -- name: external_ids
 -- Read the slugs of the links with ids of another system ($2 ids of locked profiles, $3 external ids).
-SELECT asked.profile_id, asked.external_id, l.slug FROM unnest($2::bigint[], $3::text[]) AS asked (profile_id, external_id)
-CROSS JOIN LATERAL (
-    SELECT slug FROM links WHERE links.tenant_id = $1 AND links.profile_id = asked.profile_id
-        AND links.external_id = asked.external_id AND links.external_id <> '' LIMIT 1
-) AS l;
+SELECT profile_id, external_id, l.slug
+FROM (SELECT DISTINCT * FROM unnest($2::bigint[], $3::text[]) AS asked (profile_id, external_id)) AS asked
+JOIN links AS l USING (profile_id, external_id)
+WHERE l.tenant_id = $1 AND l.profile_id = ANY ($2::bigint[]) AND l.external_id <> '';
 
 -- name: write_links
 -- Create or update links of locked profiles ($2 ids, $3 their next versions). Tags ($12) have commas between them.
--- A link without a position ($19) goes behind the last. Returns the rows.
+-- A link without a position ($19) goes behind the last, which is looked for once for each profile: for each row, it
+-- would pass all rows that this statement has added so far. Returns the rows.
+WITH last AS MATERIALIZED (
+    SELECT ids.profile_id,
+        (SELECT max(position) FROM links WHERE tenant_id = $1 AND links.profile_id = ids.profile_id) AS position
+    FROM (SELECT DISTINCT * FROM unnest($2::bigint[]) AS ids (profile_id)) AS ids
+)
 INSERT INTO links AS l (tenant_id, profile_id, revision, slug, target, title, status, kind, passthrough, click_id,
     external_id, tags, folder, notes, hidden, password_hash, opening_clicks, options, position, created_at)
 SELECT $1, u.profile_id, u.revision, u.slug, u.target, u.title, u.status, u.kind, u.passthrough, u.click_id,
     u.external_id, coalesce(string_to_array(nullif(u.tags, ''), ','), '{}'), u.folder, u.notes, u.hidden,
     u.password_hash, u.opening_clicks, u.options::jsonb,
-    coalesce(u.position, (SELECT max(position) FROM links WHERE tenant_id = $1 AND profile_id = u.profile_id), 0),
+    coalesce(u.position, last.position, 0),
     coalesce(u.created_at, now())
 FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::text[],
     $9::boolean[], $10::boolean[], $11::text[], $12::text[], $13::text[], $14::text[], $15::boolean[], $16::text[],
     $17::bigint[], $18::text[], $19::integer[], $20::timestamptz[])
     AS u (profile_id, revision, slug, target, title, status, kind, passthrough, click_id, external_id, tags, folder,
         notes, hidden, password_hash, opening_clicks, options, position, created_at)
+JOIN last ON last.profile_id = u.profile_id
 ON CONFLICT (tenant_id, profile_id, slug) DO UPDATE
 SET target = excluded.target, title = excluded.title, status = excluded.status, kind = excluded.kind,
     passthrough = excluded.passthrough, click_id = excluded.click_id, external_id = excluded.external_id,
