@@ -8,7 +8,7 @@ MAX_OF_TENANT of one tenant.
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlencode
 
 from quart import Response, request
@@ -67,7 +67,8 @@ class StatsExportRoutes:
             )
         stats = await self._reader.stats(profile.tenant_id, id_, query)
         names, rows = _table(query, stats)
-        body = export.file_head(format_, names) + export.file_rows(format_, names, rows)
+        head = export.file_head(format_, names, excel=_for_excel())
+        body = head + export.file_rows(format_, names, rows)
         response = Response(body, content_type=CONTENT_TYPES[format_])
         if stats.next is not None:
             response.headers["Link"] = f'<{_next_path(stats.next)}>; rel="next"'
@@ -78,19 +79,19 @@ class StatsExportRoutes:
         format_, query = self._parse(None, with_query=False)
         profile = await self._store.profile(current_caller(), id_)
         self._slots.admit(profile.tenant_id)  # so that a refusal is a problem response
-        response = Response(
-            self._lines(profile.tenant_id, id_, format_, query), content_type=CONTENT_TYPES[format_]
-        )
+        head = export.file_head(format_, CLICK_COLUMNS, excel=_for_excel())
+        lines = self._lines(profile.tenant_id, id_, format_, query, head)
+        response = Response(lines, content_type=CONTENT_TYPES[format_])
         response.timeout = LIMIT_S
         return _file(response, f"clicks-{id_}.{format_}")
 
     async def _lines(
-        self, tenant_id: int, profile_id: int, format_: ExportFormat, query: StatsQuery
+        self, tenant_id: int, profile_id: int, format_: ExportFormat, query: StatsQuery, head: bytes
     ) -> AsyncIterator[bytes]:
         with self._slots.taken(tenant_id):
             tz = period.zone(query.tz)
             clicks = self._clicks.clicks(tenant_id, profile_id, query.start, query.end)
-            yield export.file_head(format_, CLICK_COLUMNS)
+            yield head
             async with aclosing(clicks) as chunks:
                 async for rows in chunks:
                     local = ((row[0].astimezone(tz), *row[1:]) for row in rows)
@@ -102,12 +103,17 @@ class StatsExportRoutes:
         errors = []
         if len(formats) != 1 or formats[0] not in FORMATS:
             errors.append(FieldError("format", f"must be one of {', '.join(FORMATS)}"))
-        rest = [pair for pair in pairs if pair[0] != "format"]
+        excels = [value for name, value in pairs if name == "excel"]
+        if excels not in ([], ["1"]):
+            errors.append(FieldError("excel", "must be 1, once, or be left out"))
+        elif excels and formats == ["ndjson"]:
+            errors.append(FieldError("excel", "must be left out: it is for csv"))
+        rest = [pair for pair in pairs if pair[0] not in ("format", "excel")]
         if not with_query:
             errors += [
                 FieldError(
                     printable_name(name),
-                    "is not a parameter here; there are format, from, to, tz",
+                    "is not a parameter here; there are format, excel, from, to, tz",
                 )
                 for name, _ in rest
                 if name not in ("from", "to", "tz")
@@ -123,6 +129,11 @@ class StatsExportRoutes:
         if errors:
             raise InvalidError(errors)
         return formats[0], query  # type: ignore[return-value]  # one of the literals
+
+
+def _for_excel() -> bool:
+    """Return whether the request, whose parameters are valid, asks for a file for Excel."""
+    return request.args.get("excel") == "1"
 
 
 def _next_path(cursor: GroupCursor) -> str:
@@ -167,6 +178,12 @@ def _file(response: Response, name: str) -> Response:
 
 _NO_NAMES: Final = (None,) * len(LinkName._fields)
 _FORMAT: Final = Parameter("format", "`csv`, for spreadsheets, or `ndjson`.", example="csv")
+_EXCEL: Final = Parameter(
+    "excel",
+    "`1`: begin the CSV with a byte order mark, by which Excel knows UTF-8.",
+    Literal["1"],
+    "1",
+)
 _STATS: Final = Doc(
     id="exportStats",
     summary="Export the rows of a stats query",
@@ -174,7 +191,7 @@ _STATS: Final = Doc(
     description="The rows that `stats` answers to the same query. In CSV, a text that a spreadsheet would "
     "take for a formula is preceded by an apostrophe. If there are further groups, the header `Link` has "
     "the address of the file with them.",
-    query=(_FORMAT, *(parameter for parameter in QUERY if parameter.name != "compare")),
+    query=(_FORMAT, _EXCEL, *(parameter for parameter in QUERY if parameter.name != "compare")),
     responses={
         200: ResponseDoc(
             "The rows.",
@@ -191,7 +208,7 @@ _CLICKS: Final = Doc(
     description="All clicks and views in the period, bots included, as far as raw clicks are kept, day by "
     "day and in no order within a day. Nothing in it tells visitors apart. At most two exports run at once; "
     "further requests get 503.",
-    query=(_FORMAT, *PERIOD),
+    query=(_FORMAT, _EXCEL, *PERIOD),
     responses={
         200: ResponseDoc(
             "The clicks.",

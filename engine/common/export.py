@@ -36,9 +36,16 @@ _FORMULA: Final = re.compile(
 )
 
 
-def file_head(format_: ExportFormat, names: Sequence[str]) -> bytes:
-    """Return the bytes in front of all rows: the column names in CSV, nothing in NDJSON."""
-    return csv_lines([names]) if format_ == "csv" else b""
+BYTE_ORDER_MARK: Final = "\ufeff".encode()
+
+
+def file_head(format_: ExportFormat, names: Sequence[str], *, excel: bool = False) -> bytes:
+    """Return the bytes in front of all rows: the column names in CSV, nothing in NDJSON.
+
+    With `excel`, a byte order mark stands before them: without it, Excel reads UTF-8 as another encoding.
+    """
+    head = csv_lines([names]) if format_ == "csv" else b""
+    return BYTE_ORDER_MARK + head if excel else head
 
 
 def file_rows(format_: ExportFormat, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

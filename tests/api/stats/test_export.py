@@ -81,6 +81,15 @@ async def test_the_rows_of_a_stats_query() -> None:
     }  # fmt: skip
 
 
+async def test_a_file_for_excel_begins_with_a_byte_order_mark() -> None:
+    console, path = await console_with_clicks()
+    for name in ("stats", "clicks"):
+        plain = await console.call("GET", f"{path}/{name}/export?format=csv")
+        excel = await console.call("GET", f"{path}/{name}/export?format=csv&excel=1")
+        assert excel.body == b"\xef\xbb\xbf" + plain.body
+        assert not plain.body.startswith(b"\xef")
+
+
 @pytest.mark.parametrize(
     ("query", "fields"),
     [
@@ -88,6 +97,9 @@ async def test_the_rows_of_a_stats_query() -> None:
         ("clicks/export?format=csv&group=country", {"group"}),
         ("clicks/export?format=csv&format=csv", {"format"}),
         ("stats/export?format=csv&compare=previous", {"compare"}),
+        ("stats/export?format=csv&excel=yes", {"excel"}),
+        ("clicks/export?format=csv&excel=1&excel=1", {"excel"}),
+        ("clicks/export?format=ndjson&excel=1", {"excel"}),
         ("clicks/export?format=csv&tz=x&from=y", {"tz", "from"}),
     ],
 )  # fmt: skip
