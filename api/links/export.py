@@ -17,7 +17,7 @@ from engine.common import export
 from engine.common.errors import FieldError, InvalidError
 from engine.common.export import CONTENT_TYPES, FORMATS, ExportFormat
 from engine.limits.tenant_slots import TenantSlots
-from engine.links.exported_link import EXPORT_COLUMNS, exported_link
+from engine.links.imports.exported_link import EXPORT_COLUMNS, exported_link
 from engine.links.link_query import LinkQuery, sort_value
 from engine.links.ports import ProfileStore
 from engine.links.profile import Profile

@@ -4,7 +4,7 @@ The file is read as `waypost import` reads it. Its size is bounded as that of ev
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -20,6 +20,7 @@ from api.links.announce import announce
 from engine.accounts.access import Action
 from engine.common.errors import FieldError, InvalidError
 from engine.limits.tenant_slots import TenantSlots
+from engine.links.blocklist import Blocklist
 from engine.links.imports.columns import COLUMNS
 from engine.links.imports.link_file import LinkFile
 from engine.links.imports.plan import IF_EXISTS, IfExists
@@ -73,11 +74,15 @@ class LinkImportRoutes:
         announcer: Announcer,
         *,
         private_hosts: bool,
+        visitors_url: str,
+        blocklist: Callable[[], Blocklist],
     ) -> None:
         self._store = store
         self._importer = importer
         self._announcer = announcer
         self._private_hosts = private_hosts
+        self._visitors_url = visitors_url
+        self._blocklist = blocklist
         self._slots = TenantSlots("imports", total=MAX_AT_ONCE, each=MAX_OF_TENANT)
 
     def routes(self) -> list[Route]:
@@ -110,6 +115,8 @@ class LinkImportRoutes:
                 profile.handle,
                 private_hosts=self._private_hosts,
                 tag_separators=source.tag_separators,
+                visitors_url=self._visitors_url,
+                blocklist=self._blocklist(),
             )
             # A member may be of another tenant than the profile.
             progress = await run.run(caller._replace(tenant_id=profile.tenant_id), source, reader)

@@ -58,6 +58,8 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
             deps.importer,
             deps.announcer,
             private_hosts=shared.settings.private_targets,
+            visitors_url=url,
+            blocklist=deps.blocklist,
         ).routes(),
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
         *BulkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),

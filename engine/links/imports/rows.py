@@ -8,6 +8,7 @@ import msgspec
 
 from engine.common.errors import FieldError
 from engine.links import link, profile
+from engine.links.blocklist import NO_BLOCKLIST, Blocklist, blocked_fields
 from engine.links.imports.row_error import RowError
 from engine.links.imports.values import (
     derived_slug,
@@ -94,7 +95,8 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
 class RowReader:
     """Maker of rows. `handle` is the profile of rows that name none; a row that names another is an error.
 
-    `tag_separators` are the characters between tags. No target may lead back to `visitors_url`, if it is known.
+    `tag_separators` are the characters between tags. No target may lead back to `visitors_url`, if it is known,
+    nor to an address on `blocklist`.
     """
 
     def __init__(
@@ -104,11 +106,13 @@ class RowReader:
         private_hosts: bool,
         tag_separators: str = ",",
         visitors_url: str = "",
+        blocklist: Blocklist = NO_BLOCKLIST,
     ) -> None:
         self._handle = handle
         self._private_hosts = private_hosts
         self._visitors_url = visitors_url
         self._separators = tag_separators
+        self._blocklist = blocklist
 
     def row(self, line: int, texts: Mapping[str, str]) -> ImportRow:
         """Return the row of line number `line`. Raises RowError that names every bad field."""
@@ -133,6 +137,8 @@ class RowReader:
             visitors_url=self._visitors_url,
         )
         errors = [*handle_errors, *errors, *link_errors]
+        if draft is not None:
+            errors += blocked_fields(draft, draft.target, frozenset(), self._blocklist)
         if errors or profile_draft is None or draft is None or draft.slug is None:
             raise RowError("; ".join(f"{error.field} {error.reason}" for error in errors))
         return ImportRow(

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from engine.links.exported_link import EXPORT_COLUMNS
+from engine.links.blocklist import Blocklist
+from engine.links.imports.exported_link import EXPORT_COLUMNS
 from engine.links.link import Link, LinkDraft
 from tests.kit.consoles import Console
 from tests.kit.link_files import link_file
@@ -65,6 +66,15 @@ async def test_an_import_answers_with_its_counts_and_its_rejected_rows() -> None
     refused = (await console.call("POST", path + "?if_exists=reject", changed)).json
     assert (refused["updated"], refused["rejected"]) == (0, 1)
     assert (await console.call("POST", path, changed)).json["updated"] == 1
+
+
+async def test_a_row_to_an_address_on_the_blocklist_is_rejected() -> None:
+    console = Console(blocklist=Blocklist(frozenset({"bad.example"})))
+    id_ = (await console.profile())["id"]
+    file = f"slug,target\na,https://bad.example/x\nb,{TARGET}\n".encode()
+    answer = (await console.call("POST", f"/v1/profiles/{id_}/imports", file)).json
+    assert (answer["created"], answer["rejected"]) == (1, 1)
+    assert "blocklist" in answer["rejects"][0]["reason"]
 
 
 async def test_what_an_import_and_an_export_refuse() -> None:

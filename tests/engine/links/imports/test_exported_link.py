@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.common.export import ExportFormat, file_head, file_rows
-from engine.links.exported_link import EXPORT_COLUMNS, exported_link
+from engine.links.imports.exported_link import EXPORT_COLUMNS, exported_link
 from engine.links.imports.plan import draft_of_row
 from engine.links.link import Link, LinkDraft, validate_draft
 from tests.kit.link_files import outcomes
