@@ -8,7 +8,7 @@ from engine.jobs.handler import Handler, JobContext
 from engine.jobs.periodic import MINUTE, PeriodicJob
 from engine.jobs.schedule import Every
 from engine.links.domain import DomainLook, DueDomain, look_result, record_name
-from engine.links.domain_ports import DomainLookStore, TxtRecords
+from engine.links.ports import DomainLookStore, TxtRecords
 from engine.operations.metrics import Metric, Sample
 
 CLAIM_DOMAINS: Final = 100

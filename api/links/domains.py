@@ -42,7 +42,7 @@ from engine.links.domain import (
     record_value,
     validate_domain,
 )
-from engine.links.domain_ports import DomainStore
+from engine.links.ports import DomainStore
 
 
 class TxtRecordResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,9 +21,8 @@ from api.links.qr import QrRoutes
 from engine.github.repository import web_host
 from engine.links.blocklist import Blocklist
 from engine.links.domain import host_of_url
-from engine.links.domain_ports import DomainStore
 from engine.links.link import validate_draft
-from engine.links.ports import LinkImporter, ProfileStore
+from engine.links.ports import DomainStore, LinkImporter, ProfileStore
 from engine.visits.ports import Announcer
 
 

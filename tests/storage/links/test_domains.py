@@ -15,7 +15,7 @@ from engine.links.domain import (
     look_result,
     record_value,
 )
-from engine.links.domain_ports import DomainLookStore, DomainStore
+from engine.links.ports import DomainLookStore, DomainStore
 from engine.links.profile import ProfileDraft
 from storage.links.domain_looks import PostgresDomainLookStore
 from storage.links.domains import PostgresDomainStore
