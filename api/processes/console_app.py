@@ -8,10 +8,10 @@ from quart import Response, request
 from quart.wrappers.response import DataBody, IterableBody
 from quart_trio import QuartTrio
 
+from api.accounts.cors import CrossOrigin
 from api.audit.security_events import record_denials
 from api.http import idempotency, problems
 from api.http.auth import Auth
-from api.http.cors import CrossOrigin
 from api.http.guard import ConsoleMetrics, Guard
 from api.http.key_cache import KeyCache, ShareCache
 from api.http.protocol import MALFORMED_BODY, MALFORMED_BODY_DETAIL

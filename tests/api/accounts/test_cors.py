@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
-from api.http import cors, rate_limits
+from api.accounts import cors
+from api.http import rate_limits
 from engine.limits.rate import Rate
 from tests.kit.consoles import Answered, Console
 
