@@ -116,13 +116,13 @@ cli.add_command(mcp)
 @click.option("--column", "columns", metavar="OURS=THEIRS", multiple=True,
               help="the file's name for one of our columns: `target=Long URL`; default: guessed")  # fmt: skip
 @click.option("--if-exists", type=click.Choice(["update", "reject"]), default="update", show_default=True,
-              help="what becomes of a row that differs from the existing link")  # fmt: skip
+              help="treatment of a row that differs from the existing link")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="say what would be done, and change nothing")
 @DATA
 def import_(
     file: Path, handle: str, columns: tuple[str, ...], if_exists: Any, dry_run: bool, folder: Path
 ) -> None:
-    """Import links from another service's file, CSV, JSON, bookmarks or the archive of a profile.
+    """Import links from another service's file, CSV, JSON, bookmarks or an archive.
 
     Columns are known by their names: slug and target, and those of other services (docs/importing.md). Missing
     profiles are created. Rejected rows go to FILE.rejects.csv, with reasons; the exit code is then 1.

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.links.blocklist import NO_BLOCKLIST, Blocklist, parse_blocklist
+from engine.links.imports.row_error import RowError
+from engine.links.imports.rows import RowReader
 
 URL = "https://shop.example/pay?now=1"
 HASH = hashlib.sha256(URL.encode()).hexdigest()
@@ -59,6 +61,13 @@ def test_hosts_with_their_subdomains_and_urls_are_blocked(target: str) -> None:
 )  # fmt: skip
 def test_other_targets_are_free(target: str) -> None:
     assert LIST.reason(target) is None
+
+
+def test_a_row_of_a_file_that_leads_to_a_blocked_host_is_an_error() -> None:
+    reader = RowReader("ada", private_hosts=False, blocklist=LIST)
+    with pytest.raises(RowError, match=r"target must not lead to bad\.example"):
+        reader.row(1, {"slug": "a", "target": "https://bad.example/"})
+    assert reader.row(2, {"slug": "b", "target": "https://good.example/"}).slug == "b"
 
 
 @given(st.lists(st.text(max_size=60), max_size=20))
