@@ -231,7 +231,7 @@ class Shipper:
     async def follow_watermark(self) -> bool:
         """Read the watermark once, and trim the stream. Returns whether it moved, on or back.
 
-        While all is counted, it is read once in IDLE_CHECK_S only, at the multiple of its interval nearest to it.
+        While all is counted, it is read once in IDLE_CHECK_S, at the nearest multiple of its interval.
         """
         idle = self.shipped <= self.watermark and not self._in_flight and not self._must_reset
         if idle and trio.current_time() < self.read_at + IDLE_CHECK_S - CALM_INTERVAL_S / 2:

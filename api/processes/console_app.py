@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
 from quart import Response, request
 from quart.wrappers.response import DataBody, IterableBody
 from quart_trio import QuartTrio
+from quart_trio.wrappers import TrioRequest
 
 from api.accounts.cors import CrossOrigin
 from api.audit.security_events import record_denials
@@ -14,9 +15,8 @@ from api.http import idempotency, problems
 from api.http.auth import Auth
 from api.http.guard import ConsoleMetrics, Guard
 from api.http.key_cache import KeyCache, ShareCache
-from api.http.protocol import MALFORMED_BODY, MALFORMED_BODY_DETAIL
+from api.http.protocol import MALFORMED_BODY, MALFORMED_BODY_DETAIL, Scope, require_whole_body
 from api.http.rate_limits import ApiRateLimiter
-from api.http.request import ConsoleRequest
 from api.http.routes import Route
 from api.reference.routes import ReferenceRoutes
 from api.stats.polls import PollResponder, RecentPolls
@@ -43,6 +43,16 @@ See README.md and ARCHITECTURE.md, which come with Waypost.</p>
 </ul>
 </html>
 """
+
+
+class ConsoleRequest(TrioRequest):
+    """Request whose body is read whole or not at all."""
+
+    async def get_data(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the body. Raises BadRequest if it was malformed or cut short."""
+        data = await super().get_data(*args, **kwargs)
+        require_whole_body(cast(Scope, self.scope))
+        return data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

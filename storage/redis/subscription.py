@@ -1,8 +1,8 @@
 """The one subscription of a process to the channels that it listens to, renewed after each lost connection.
 
-All listeners of a process share one connection. The first one keeps it, in its own task, for the others too; when
-it leaves, the next one opens another. So a connection lives as long as somebody listens, and needs no task of
-its own. Messages that are sent while there is no connection are lost.
+All listeners of a process share one connection. The first one keeps it, in its own task, for the others too;
+when it leaves, the next one opens another. So a connection lives as long as somebody listens, and needs no
+task of its own. Messages that are sent while there is no connection are lost.
 """
 
 import contextlib

@@ -24,8 +24,8 @@ from engine.links.profile import ProfileDraft
 from engine.webhooks.webhook import NewWebhookDraft, WebhookDraft
 
 DRAFTS = (
-    AcceptDraft, ConversionDraft, DecisionBody, ExperimentBody, HookDraft, RefundDraft, InvitationDraft, KeyDraft,
-    LinkDraft, LoginDraft, NewWebhookDraft, PasswordDraft, ProfileDraft, ReplayDraft, RoleDraft,
+    AcceptDraft, ConversionDraft, DecisionBody, ExperimentBody, HookDraft, RefundDraft, InvitationDraft,
+    KeyDraft, LinkDraft, LoginDraft, NewWebhookDraft, PasswordDraft, ProfileDraft, ReplayDraft, RoleDraft,
     TokenDraft, TransferDraft, UserDraft, WebhookDraft,
 )  # fmt: skip
 
