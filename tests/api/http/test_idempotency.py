@@ -27,6 +27,7 @@ HOOK = {"url": "https://example.com/hook", "event_types": ["*"]}
 # Each POST that takes the header, as OpenAPI names it, with its body. A name in braces stands for an id.
 CREATES: dict[str, Any] = {
     "/v1/profiles": {"handle": "b"},
+    "/v1/links": {"target": "https://example.com/"},
     "/v1/profiles/{profile_id}/links": {"slug": "x", "target": "https://example.com/"},
     "/v1/profiles/{profile_id}/links/bulk": {
         "operations": [{"op": "create", "slug": "x", "target": "https://example.com/"}, None]
