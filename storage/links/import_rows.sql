@@ -27,12 +27,13 @@ FOR NO KEY UPDATE OF p;
 
 -- name: join_by_hash
 -- Read each profile once in the next queries. Without statistics, as while a table grows, the planner takes a
--- profile for one link, and would read it whole for each of the addresses.
-SET LOCAL enable_nestloop = off;
+-- profile for one link, and would read it whole for each of the addresses; so does the plan for any parameters that
+-- a connection makes after five imports.
+SELECT set_config('enable_nestloop', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: join_as_usual
 -- Let the rest of the transaction be planned as usual.
-SET LOCAL enable_nestloop = on;
+SELECT set_config('enable_nestloop', 'on', true), set_config('plan_cache_mode', 'auto', true);
 
 -- name: stored_links
 -- Read the links at addresses ($2 ids of locked profiles, $3 slugs).

@@ -31,7 +31,7 @@ def imports(
     def run(text: str, *options: str) -> tuple[str, int]:
         file.write_text(text)
         ended = waypost("import", str(file), "--profile", "Ada", "--data", str(tmp_path), *options)
-        assert not ended.errors, ended.errors
+        assert ended.code in (0, 1), ended.errors
         return re.sub(r" \([\d,]+ rows/s\)$", "", ended.output.splitlines()[-1]), int(
             str(ended.code)
         )
