@@ -36,6 +36,8 @@ def path_on_domain(handle: bytes, path: bytes) -> bytes | None:
     if canonical is None:
         return None
     first, _, second = canonical[1:].partition(b"/")
+    if first == b"qr":  # no slug, so on a domain the page's code
+        return b"/@" + handle + b"/qr"
     if second:
         return canonical + suffix if first == handle else None
     if first.startswith(b"@"):

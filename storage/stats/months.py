@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import date
 from typing import Final, NamedTuple
 
+import asyncpg
+
 from engine.stats.packed.packed_clicks import decode
 from engine.stats.packed.profile_clicks import Piece, ProfileClicks
 from engine.stats.packed.repacking import repacked
@@ -47,6 +49,14 @@ async def pack_months(database: Database, before: date, report: Callable[[int], 
                 packed += await database.transaction(
                     lambda connection, month=month: _pack(connection, month)  # type: ignore[misc]
                 )
+            except asyncpg.UniqueViolationError:
+                # A rebuild has written the month's segment, and the connection with its lock was killed before
+                # the one that writes. Nothing is counted twice; the next run packs the month.
+                logger.warning(
+                    "profile %d's month from %s is not packed yet: a rebuild has written it",
+                    month.profile_id, month.month,
+                    extra={"event": "month_not_packed"},
+                )  # fmt: skip
             except DAMAGE:
                 logger.exception(
                     "profile %d's month from %s cannot be packed", month.profile_id, month.month

@@ -9,6 +9,7 @@ from typing import Final
 
 from api.visits.pages.elsewhere import ANYWHERE
 from api.visits.responses import response_tail
+from engine.common.json_forms import time_text
 
 _PUBLIC: Final = b"Cache-Control: public, max-age=3600\r\n"
 _FOLDER: Final = resources.files(__package__)
@@ -48,5 +49,5 @@ class FixedFiles:
 
     def _security_txt(self) -> bytes:
         day = datetime.fromtimestamp(self._security_day * 86_400, UTC) + _VALID_FOR
-        text = f"Contact: {self._contact}\nExpires: {day:%Y-%m-%dT%H:%M:%SZ}\n"
+        text = f"Contact: {self._contact}\nExpires: {time_text(day)}\n"
         return _text(b"text/plain; charset=utf-8", text.encode("ascii"))

@@ -9,6 +9,7 @@ import msgspec
 from engine.clicks.dimension import BY_NAME
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError, ForbiddenError
+from engine.common.json_forms import time_text
 from engine.common.origins import origin_errors
 from engine.common.text_rules import text_errors
 from engine.links.profile import Profile
@@ -167,10 +168,10 @@ def _default_period(period: SharePeriod, names: set[str], now: datetime) -> list
     added = []
     end = ceil_quarter(now) if period.to is None else min(period.to, ceil_quarter(now))
     if "to" not in names and period.to is not None:
-        added.append(("to", end.isoformat()))
+        added.append(("to", time_text(end)))
     if "from" not in names and "to" not in names and period.from_ is not None:
         start = max(period.from_, end - timedelta(days=_DEFAULT_DAYS))
-        added.append(("from", start.isoformat()))
+        added.append(("from", time_text(start)))
     return added
 
 
@@ -206,6 +207,6 @@ def _require_period(
     name: str, bound: SharePeriod, start: datetime, end: datetime, now: datetime
 ) -> None:
     if bound.from_ is not None and start < bound.from_:
-        raise ForbiddenError(f"from: {name} must not begin before {bound.from_.isoformat()}")
+        raise ForbiddenError(f"from: {name} must not begin before {time_text(bound.from_)}")
     if bound.to is not None and min(end, max(ceil_quarter(now), start)) > bound.to:
-        raise ForbiddenError(f"to: {name} must not end after {bound.to.isoformat()}")
+        raise ForbiddenError(f"to: {name} must not end after {time_text(bound.to)}")
