@@ -34,5 +34,6 @@ class DnsTxtRecords:
         except (dns.exception.DNSException, OSError) as error:
             return TxtAnswer(error=f"DNS could not be asked for {name}: {type(error).__name__}")
         records = answer.rrset or ()
-        texts = [b"".join(record.strings).decode("utf-8", "replace") for record in records]
+        # Sorted, as the records of a name have no order.
+        texts = sorted(b"".join(record.strings).decode("utf-8", "replace") for record in records)
         return TxtAnswer(tuple(texts[:MAX_TEXTS]))

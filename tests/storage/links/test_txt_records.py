@@ -33,11 +33,11 @@ async def dns_server(answer: Answer) -> AsyncIterator[DnsTxtRecords]:
     resolver = dns.asyncresolver.Resolver(configure=False)
     resolver.nameservers = ["127.0.0.1"]
     resolver.port = sock.getsockname()[1]
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
-        yield DnsTxtRecords(resolver)
-        nursery.cancel_scope.cancel()
-    sock.close()
+    with sock:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            yield DnsTxtRecords(resolver)
+            nursery.cancel_scope.cancel()
 
 
 def with_texts(query: dns.message.Message) -> dns.message.Message:
