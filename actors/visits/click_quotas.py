@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -28,7 +29,9 @@ REFUSED: Final = Metric(
 class ClickPermit:
     """Clicks of one link that may pass. `left` are leased and unused; until `spent_until_s` no more are."""
 
-    __slots__ = ("left", "link_id", "spent_until_s", "tenant_id", "used_at_s", "waiters")
+    __slots__ = (
+        "__weakref__", "left", "link_id", "spent_until_s", "tenant_id", "used_at_s", "waiters",
+    )  # fmt: skip
 
     def __init__(self, tenant_id: int, link_id: int) -> None:
         self.tenant_id = tenant_id
@@ -47,7 +50,9 @@ class ClickQuotas:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._permits: dict[int, ClickPermit] = {}
+        # One of a link as long as a gate has it, and those with clicks to give back.
+        self._permits: WeakValueDictionary[int, ClickPermit] = WeakValueDictionary()
+        self._holding: dict[int, ClickPermit] = {}
         self._wanted: dict[int, ClickPermit] = {}
         self._event = trio.Event()
         self._waiting = 0
@@ -62,10 +67,11 @@ class ClickQuotas:
         permit.spent_until_s = 0.0  # the limit may have been raised
         return permit
 
-    def take(self, permit: ClickPermit) -> bool | None:
-        """Take one click. Returns False if the limit is reached, and None if that is not known yet: wait()."""
+    def take(self, permit: ClickPermit, count: int = 1) -> bool | None:
+        """Take one click, or with count 0 none. Returns False if the limit is reached, and None if that is not
+        known yet: wait()."""
         if permit.left > 0:
-            permit.left -= 1
+            permit.left -= count
             permit.used_at_s = self._monotonic()
             return True
         return False if self._monotonic() < permit.spent_until_s else None
@@ -94,7 +100,7 @@ class ClickQuotas:
                         await self._lease(store, deliver)
         finally:
             with trio.move_on_after(1, shield=True):
-                await self._give_back(store, list(self._permits.values()))
+                await self._give_back(store, list(self._holding.values()))
 
     async def _lease(self, store: ClickQuotaStore, deliver: Deliver) -> None:
         permits = list(self._wanted.values())[:MAX_LINKS_A_LEASE]
@@ -111,7 +117,9 @@ class ClickQuotas:
             permit.left += granted
             self.leased += granted
             permit.used_at_s = self._monotonic()
-            if not granted:
+            if granted:
+                self._holding[permit.link_id] = permit
+            else:
                 permit.spent_until_s = self._monotonic() + SPENT_S
             waiters, permit.waiters = permit.waiters, []
             self._waiting -= len(waiters)
@@ -133,11 +141,10 @@ class ClickQuotas:
         while True:
             await trio.sleep(UNUSED_S)
             before = self._monotonic() - UNUSED_S
-            old = [p for p in self._permits.values() if p.used_at_s <= before and not p.waiters]
-            await self._give_back(store, old)
+            old = [p for p in self._holding.values() if p.used_at_s <= before and not p.waiters]
             for permit in old:
-                if not permit.left and not permit.waiters:
-                    self._permits.pop(permit.link_id, None)
+                del self._holding[permit.link_id]
+            await self._give_back(store, old)
 
     async def _give_back(self, store: ClickQuotaStore, permits: list[ClickPermit]) -> None:
         unused = [(p.tenant_id, p.link_id, p.left) for p in permits if p.left]

@@ -86,7 +86,8 @@ class LinkGate:
         )
         self._card = None
         if options.preview is not None:
-            target = decorated(link.target.encode("ascii"), options)
+            # A user agent is a claim: the card of a link with a password or limit leads to the link itself.
+            target = b"" if self.is_secret else decorated(link.target.encode("ascii"), options)
             self._card = ClosedResponse(200, responses.card_tail(options.preview, target), True)
         self._warning = None
         if options.quarantined:
@@ -146,9 +147,8 @@ class LinkGate:
         visitor_class = classification & CLASS_MASK
         if visitor_class in BOT_CLASSES:  # a messenger's preview must not use up a link
             return self._early
-        if visitor_class == VisitorClass.HEAD:
-            return None
-        taken = self._quotas.take(permit)
+        takes = visitor_class != VisitorClass.HEAD  # a HEAD is told what a visit would get
+        taken = self._quotas.take(permit, count=int(takes))
         return None if taken else UNDECIDED if taken is None else self._over
 
     def wait(self, waiter: Any, route: Any) -> bool:

@@ -9,7 +9,10 @@ _FIELDS = b"Cache-Control: no-store\r\nX-Robots-Tag: noindex\r\n"
 
 
 def card_tail(card: PreviewCard, location: bytes) -> bytes:
-    """Return the page with Open Graph fields that a messenger gets, after its status line and date."""
+    """Return the page with Open Graph fields that a messenger gets, after its status line and date.
+
+    `location` is empty for a link that does not tell where it leads: the page then leads to the link itself.
+    """
     fields = (
         ("property", "og:title", card.title),
         ("property", "og:description", card.text),
@@ -23,7 +26,7 @@ def card_tail(card: PreviewCard, location: bytes) -> bytes:
         if value
     )
     address = location.decode("ascii", "replace")
-    title = card.title or address
+    title = card.title or address or "A link"
     body = f'<h1>{escape(title)}</h1>\n<p>{escape(card.text)}</p>\n<p><a href="{escape(address)}">Open</a></p>'
     return page_tail(html(escape(title), body, head), _FIELDS)
 

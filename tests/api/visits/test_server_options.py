@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.links.options import Utm
+from engine.links.preview_card import PreviewCard
 from engine.links.rules import LinkRule, RuleConditions
 from storage.accounts.passwords import PasswordHasher
 from tests.kit.hosted import hosted_run
@@ -164,6 +165,8 @@ async def test_a_limit_of_one_passes_one_visitor(edge: ServedEdge) -> None:
     assert [click.classification & 7 for click in edge.journal.clicks if click].count(5) == 1
     assert len(edge.journal.clicks) == 2  # one is of the HEAD, which counts for nothing
     assert (await visit(edge, b"/once")).status == 410
+    told = await visit(edge, b"/once", method=b"HEAD")
+    assert (told.status, told.location) == (410, "")
 
 
 def password_form(path: bytes, body: bytes, *headers: bytes) -> bytes:
@@ -233,3 +236,10 @@ async def test_bytes_behind_a_form_are_no_request(edge: ServedEdge) -> None:
     assert (await visitor.response()).status == 303
     assert await visitor.is_closed()
     assert len(edge.journal.clicks) == 1
+
+
+async def test_no_card_tells_where_a_secret_link_leads(edge: ServedEdge) -> None:
+    await protected(edge, preview=PreviewCard(title="Cave"))
+    response = await visit(edge, b"/cave", b"User-Agent: WhatsApp/2.23.20.0")
+    assert b"Cave" in response.body
+    assert b"cave.example" not in response.body

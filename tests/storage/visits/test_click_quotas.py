@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import trio
 
+from actors.visits import click_quotas
 from actors.visits.click_quotas import ClickPermit, ClickQuotas
 from engine.links.link import Link, LinkDraft
 from engine.links.profile import ProfileDraft
@@ -131,3 +132,24 @@ async def test_unused_clicks_are_given_back_at_the_end(world: World) -> None:
     while lease := (await world.store.lease([(tenant_id, link.id)]))[link.id]:
         rest += lease
     assert rest == 63
+
+
+async def test_clicks_that_are_leased_after_a_pause_are_given_back_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(click_quotas, "UNUSED_S", 0.05)
+    link = await world.link(1_000)
+    tenant_id = await _tenant(world)
+    edge = Edge(tenant_id, link.id)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(edge.quotas.run, world.store, edge.deliver)
+        with trio.fail_after(10):
+            for visits in (1, 2):
+                edge.visit()
+                while edge.answered < visits or edge._permit.left:  # noqa: ASYNC110
+                    await trio.sleep(0.005)
+        nursery.cancel_scope.cancel()
+    rest = 0
+    while lease := (await world.store.lease([(tenant_id, link.id)]))[link.id]:
+        rest += lease
+    assert rest == 998
