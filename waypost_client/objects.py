@@ -25,17 +25,17 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A link. `url` is its address, `short_url` its address without the handle, if it has one."""
 
     id: str
-    profile_id: str
     slug: str
-    target: str
     title: str
+    target: str
+    url: str
+    short_url: str | None
+    profile_id: str
     status: int
     kind: str
     passthrough: bool
     click_id: bool
     short: bool
-    url: str
-    short_url: str | None
     external_id: str
     tags: tuple[str, ...]
     folder: str

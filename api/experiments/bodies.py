@@ -1,16 +1,16 @@
 """JSON bodies of experiments, with ids as strings and times as RFC 3339."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
 from api.http.bodies import Id, Version, draft_of, utc
 from api.http.query import parsed_id
 from engine.common.drafts import StandIn
-from engine.common.errors import FieldError
+from engine.common.errors import FieldError, InvalidError
 from engine.experiments.analysis import Analysis
 from engine.experiments.experiment import (
     ATTRIBUTION_HOURS,
@@ -28,6 +28,7 @@ from engine.experiments.experiment import (
     Variant,
     validate_draft,
 )
+from engine.links.blocklist import Blocklist
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -127,8 +128,16 @@ class ExperimentResponse(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class TargetRules(NamedTuple):
+    """What the targets of links must keep to (engine/links), for those of variants."""
+
+    private_hosts: bool
+    visitors_url: str
+    blocklist: Callable[[], Blocklist]
+
+
 def draft(
-    body: Mapping[str, Any], stored: StoredExperiment | None, private_hosts: bool
+    body: Mapping[str, Any], stored: StoredExperiment | None, rules: TargetRules
 ) -> ExperimentDraft:
     """Return the validated draft of a body. Fields that the body leaves out come from `stored`.
 
@@ -138,14 +147,31 @@ def draft(
     if stored is not None:
         response = experiment_response(stored)
         base = {field: getattr(response, field) for field in ExperimentBody.__struct_fields__}
-    parsed = draft_of(ExperimentBody, body, partial(_validate, private_hosts=private_hosts), base)
-    normalised, _ = validate_draft(_draft(parsed), private_hosts=private_hosts)
+    parsed = draft_of(ExperimentBody, body, partial(_validate, rules=rules), base)
+    normalised, _ = _checked(parsed, rules)
     assert normalised is not None  # draft_of() has validated it
+    known = frozenset(v.target for v in stored.experiment.variants) if stored else frozenset()
+    errors = [
+        FieldError(f"variants.{number}.target", reason)
+        for number, variant in enumerate(normalised.variants)
+        if variant.target not in known
+        and (reason := rules.blocklist().reason(variant.target)) is not None
+    ]
+    if errors:
+        raise InvalidError(errors)
     return normalised
 
 
+def _checked(
+    body: ExperimentBody, rules: TargetRules
+) -> tuple[ExperimentDraft | None, list[FieldError]]:
+    return validate_draft(
+        _draft(body), private_hosts=rules.private_hosts, visitors_url=rules.visitors_url
+    )
+
+
 def _validate(
-    body: ExperimentBody, *, private_hosts: bool
+    body: ExperimentBody, *, rules: TargetRules
 ) -> tuple[ExperimentBody | None, list[FieldError]]:
     errors = _id_errors(body)
     errors += [
@@ -155,7 +181,7 @@ def _validate(
     ]
     if errors:
         return None, errors
-    normalised, errors = validate_draft(_draft(body), private_hosts=private_hosts)
+    normalised, errors = _checked(body, rules)
     errors = [error._replace(field=_FIELDS.get(error.field, error.field)) for error in errors]
     return (None if normalised is None else body), errors
 

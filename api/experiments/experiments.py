@@ -12,6 +12,7 @@ from api.experiments.bodies import (
     EXAMPLE_VARIANTS,
     ExperimentBody,
     ExperimentResponse,
+    TargetRules,
     experiment_response,
 )
 from api.http.auth import current_caller
@@ -44,12 +45,12 @@ class DecisionBody(msgspec.Struct, frozen=True):
 
 
 class ExperimentRoutes:
-    """Routes of experiments. `private_hosts`: whether targets may be outside of the public internet."""
+    """Routes of experiments. `rules` are those of variants' targets."""
 
-    def __init__(self, store: ExperimentStore, announcer: Announcer, private_hosts: bool) -> None:
+    def __init__(self, store: ExperimentStore, announcer: Announcer, rules: TargetRules) -> None:
         self._store = store
         self._announcer = announcer
-        self._draft = partial(bodies.draft, private_hosts=private_hosts)
+        self._draft = partial(bodies.draft, rules=rules)
 
     def routes(self) -> list[Route]:
         path = "/v1/experiments/<experiment_id>"

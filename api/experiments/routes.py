@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from api.experiments.bodies import TargetRules
 from api.experiments.conversion_hooks import HookRoutes
 from api.experiments.conversion_ingest import ConversionIngest
 from api.experiments.conversions import ConversionParser, ConversionRoutes
@@ -15,6 +16,7 @@ from api.http.routes import Route
 from api.http.shared import Shared
 from engine.experiments.ports import ConversionHookStore, ConversionStore, ExperimentStore
 from engine.experiments.shops.shop_reports import ShopReportCounts
+from engine.links.blocklist import Blocklist
 from engine.links.ports import ProfileStore
 from engine.visits.ports import Announcer
 
@@ -31,13 +33,15 @@ class ExperimentDeps:
     click_id_secret: Callable[[], Awaitable[bytes]]
     profiles: ProfileStore
     announcer: Announcer
+    blocklist: Callable[[], Blocklist]
 
 
 def routes(deps: ExperimentDeps, shared: Shared) -> list[Route]:
     settings = shared.settings
     parser = ConversionParser(deps.click_id_secret, shared.now)
+    rules = TargetRules(settings.private_targets, shared.visitors_url, deps.blocklist)
     return [
-        *ExperimentRoutes(deps.experiments, deps.announcer, settings.private_targets).routes(),
+        *ExperimentRoutes(deps.experiments, deps.announcer, rules).routes(),
         *ConversionRoutes(deps.conversions, parser).routes(),
         *ConversionIngest(
             deps.conversions,

@@ -35,7 +35,7 @@ class LinkAddressRoutes:
         self._drafts = drafts
 
     def routes(self) -> list[Route]:
-        external = "/v1/profiles/<profile_id>/links/external/<external_id>"
+        external = "/v1/profiles/<profile_id>/links/external/<whole:external_id>"
         return [
             Route("PUT", external, self.put, _PUT),
             Route("GET", "/v1/links/lookup", self.lookup, _LOOKUP),
@@ -107,7 +107,7 @@ _PUT: Final = Doc(
         ),
     },
     errors=(409,),
-    paths={"external_id": "The link's id in another system."},
+    paths={"external_id": "The link's id in another system, percent-encoded; `/` is `%2F`."},
 )
 _LOOKUP: Final = Doc(
     id="lookUpLink",

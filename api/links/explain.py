@@ -80,7 +80,10 @@ def explain(link: Link, given: Mapping[str, str], at: datetime) -> LinkExplanati
     unmet = RuleMatcher(link.rules, link.id.to_bytes(8, "big")).unmet(_facts(given, at))
     chosen = next((number for number, name in enumerate(unmet) if not name), NO_RULE)
     rules = [RuleVerdict(n, not name, name or None) for n, name in enumerate(unmet)]
-    if state != "active":
+    if state == "quarantined":
+        target, rule = None, None
+        sentence = "The link is quarantined: visitors get a page that warns them."
+    elif state != "active":
         target, rule = link.fallback_target or None, None
         sentence = f"The link is {_STATES[state]}: " + (
             "visitors are led to its fallback target."
@@ -94,9 +97,6 @@ def explain(link: Link, given: Mapping[str, str], at: datetime) -> LinkExplanati
     else:
         target, rule = link.rules[chosen].target, chosen
         sentence = f"Rule {chosen} is the first one that the visit meets."
-    if state == "active" and link.quarantined:
-        target, rule = None, None
-        sentence = "The link is quarantined: visitors get a page that warns them."
     return LinkExplanation(target=target, state=state, rule=rule, sentence=sentence, rules=rules)
 
 

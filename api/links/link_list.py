@@ -142,8 +142,8 @@ _LIST: Final = Doc(
         Parameter("target", "The link's whole target.", str, "https://example.com/spring"),
         Parameter("external_id", "The link's id in another system.", str, "sku-17"),
         Parameter("kind", "What the target is.", _choice("kind"), "url"),
-        Parameter("state", "`active`, `paused`, `scheduled` (before `active_from`) or `over` (after "
-                  "`active_until`).", _choice("state"), "active"),
+        Parameter("state", "`active`, `paused`, `scheduled` (before `active_from`), `over` (after "
+                  "`active_until`) or `quarantined`.", _choice("state"), "active"),
         Parameter("health", "The state of the target at its last check.", _choice("health"), "broken"),
         Parameter("hidden", "Whether the link is hidden from the page.", _choice("hidden"), "false"),
         Parameter("sort", "The order; with `-` the other way round.", _choice("sort"), "-created"),

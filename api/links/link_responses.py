@@ -15,23 +15,21 @@ from engine.links.link import Link
 from engine.links.options import LinkOptions
 
 
-class LinkResponse(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
-    """A link as the API shows it. `short_url` is set if the link also owns `/{slug}`, `github` if it is
-    synchronised with a repository, `health` once its target has been checked. `warnings` are in responses to
-    changes and name fields that are allowed, but perhaps mistaken."""
+class LinkFields(msgspec.Struct, frozen=True, kw_only=True):
+    """A link's own fields, which responses have before its options."""
 
     id: Id
-    profile_id: Id
     slug: str
-    target: str
     title: str
+    target: str
+    url: Url
+    short_url: Url | None
+    profile_id: Id
     status: int
     kind: str
     passthrough: bool
     click_id: bool
     short: bool
-    url: Url
-    short_url: Url | None
     external_id: str
     tags: tuple[str, ...]
     folder: str
@@ -40,6 +38,23 @@ class LinkResponse(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
     position: int
     has_password: bool
     opening_clicks: int
+
+
+# A subclass of LinkOptions would have the options first, and a reader look for the id.
+_WithOptions = msgspec.defstruct(
+    "LinkWithOptions",
+    [(field.name, field.type, field.default) for field in msgspec.structs.fields(LinkOptions)],
+    bases=(LinkFields,),
+    frozen=True,
+    kw_only=True,
+)
+
+
+class LinkResponse(_WithOptions, frozen=True, kw_only=True):  # type: ignore[call-arg, misc, valid-type]
+    """A link as the API shows it. `short_url` is set if the link also owns `/{slug}`, `github` if it is
+    synchronised with a repository, `health` once its target has been checked. `warnings` are in responses to
+    changes and name fields that are allowed, but perhaps mistaken."""
+
     version: Version
     created_at: datetime
     updated_at: datetime
@@ -106,17 +121,17 @@ def _in_utc(health: LinkHealth) -> LinkHealth:
 
 EXAMPLE: Final = {
     "id": "365072220160000002",
-    "profile_id": "365072220160000001",
     "slug": "spring",
-    "target": "https://example.com/spring",
     "title": "Spring collection",
+    "target": "https://example.com/spring",
+    "url": "https://go.example/ada/spring",
+    "short_url": "https://go.example/spring",
+    "profile_id": "365072220160000001",
     "status": 302,
     "kind": "url",
     "passthrough": False,
     "click_id": False,
     "short": True,
-    "url": "https://go.example/ada/spring",
-    "short_url": "https://go.example/spring",
     "external_id": "",
     "tags": ["campaign"],
     "folder": "",

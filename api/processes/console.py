@@ -209,6 +209,7 @@ class ConsoleParts:
             click_id_secret=partial(click_id_secret, self.database),
             profiles=self.profiles,
             announcer=self.announcer,
+            blocklist=lambda: self.blocklist.current,
         )
 
     def link_deps(self) -> links.LinkDeps:

@@ -8,6 +8,7 @@ from quart import Response, request
 from quart.wrappers.response import DataBody, IterableBody
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioRequest
+from werkzeug.routing import BaseConverter
 
 from api.accounts.cors import CrossOrigin
 from api.audit.security_events import record_denials
@@ -45,6 +46,13 @@ See README.md and ARCHITECTURE.md, which come with Waypost.</p>
 """
 
 
+class WholeConverter(BaseConverter):
+    """`<whole:name>`, the rest of a path: a text in which slashes are allowed."""
+
+    part_isolating = False
+    regex = ".+"
+
+
 class ConsoleRequest(TrioRequest):
     """Request whose body is read whole or not at all."""
 
@@ -80,6 +88,7 @@ def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings
     app.request_class = ConsoleRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
+    app.url_map.converters["whole"] = WholeConverter
     app.url_map.merge_slashes = False  # `//v1` is another path, and no redirect to this one
     problems.register(app)
     idempotency.register(app)

@@ -181,12 +181,12 @@ class PreparedExperiment(NamedTuple):
 
 
 def validate_draft(
-    draft: ExperimentDraft, *, private_hosts: bool = True
+    draft: ExperimentDraft, *, private_hosts: bool = True, visitors_url: str = ""
 ) -> tuple[ExperimentDraft | None, list[FieldError]]:
     """Return the normalised draft and no errors, or None and every error.
 
     Weights become shares of their sum. Targets of a destination may be missing:
-    with_state() requires them at the start.
+    with_state() requires them at the start. None may lead back to `visitors_url`, if it is known.
     """
     errors = _name_errors(draft.name, "name")
     if draft.kind not in EXPERIMENT_KINDS:
@@ -200,6 +200,11 @@ def validate_draft(
     errors += _goal_errors(draft) + analyses.errors(draft.analysis, len(draft.variants))
     variants, variant_errors = _validate_variants(draft, private_hosts)
     errors += variant_errors
+    errors += [
+        FieldError(f"variants.{number}.target", target.LOOP_REASON)
+        for number, variant in enumerate(variants)
+        if target.leads_back(variant.target, visitors_url)
+    ]
     if errors:
         return None, errors
     return msgspec.structs.replace(draft, variants=variants), []

@@ -64,10 +64,8 @@ def label_errors(folder: str, notes: str, external_id: str) -> list[FieldError]:
     """Return the errors of a link's folder, notes and external id."""
     errors = text_errors(folder, "folder", MAX_FOLDER_CHARS)
     errors += text_errors(external_id, "external_id", MAX_EXTERNAL_ID_CHARS)
-    if external_id != external_id.strip() or "/" in external_id:
-        errors.append(
-            FieldError("external_id", "must not begin or end with a blank, nor have a '/'")
-        )
+    if external_id != external_id.strip():
+        errors.append(FieldError("external_id", "must not begin or end with a blank"))
     for line in notes.splitlines() or [""]:
         errors += text_errors(line.replace("\t", " "), "notes", MAX_NOTES_CHARS)
     if len(notes) > MAX_NOTES_CHARS:

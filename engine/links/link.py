@@ -212,7 +212,7 @@ def _loop_errors(
         **{f"rules[{number}].target": rule.target for number, rule in enumerate(rules)},
     }
     return [
-        FieldError(field, "must not lead back to this server, such as to the link itself")
+        FieldError(field, target.LOOP_REASON)
         for field, url in targets.items()
         if target.leads_back(url, visitors_url)
     ]

@@ -7,7 +7,7 @@ from engine.common.json_forms import time_text
 from engine.links.link import Link
 
 LinkSort = Literal["created", "updated", "title", "slug", "position"]
-LinkState = Literal["active", "paused", "scheduled", "over"]
+LinkState = Literal["active", "paused", "scheduled", "over", "quarantined"]
 HealthFilter = Literal["ok", "broken", "unknown", "unchecked"]
 SORTS: Final[tuple[str, ...]] = get_args(LinkSort)
 STATES: Final[tuple[str, ...]] = get_args(LinkState)
@@ -47,7 +47,7 @@ def state_of(link: Link, now: datetime) -> LinkState:
         return "over"
     if link.active_from is not None and now < link.active_from:
         return "scheduled"
-    return "active"
+    return "quarantined" if link.quarantined else "active"
 
 
 def sort_value(link: Link, sort: str) -> str:

@@ -18,6 +18,7 @@ TargetKind = Literal["url", "mailto", "tel", "github"]
 TARGET_KINDS: Final[tuple[str, ...]] = get_args(TargetKind)
 
 MAX_TARGET_CHARS: Final = 2048
+LOOP_REASON: Final = "must not lead back to this server, such as to the link itself"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MAILTO: Final = re.compile(r"mailto:[^\s@<>\"?]+@[^\s@<>\"?]+(?:\?[^\s<>\"]*)?", re.IGNORECASE)
 _TEL: Final = re.compile(r"tel:\+?[0-9().\-*#]{2,32}(?:;[a-z0-9=.+\-]+)*", re.IGNORECASE)

@@ -31,11 +31,16 @@ _FROM: Final = "(l.options ->> 'active_from')::timestamptz"
 _PAUSED: Final = "coalesce((l.options ->> 'paused')::boolean, false)"
 _OVER: Final = f"NOT {_PAUSED} AND {_UNTIL} <= now()"
 _SCHEDULED: Final = f"NOT {_PAUSED} AND coalesce({_UNTIL} > now(), true) AND {_FROM} > now()"
+_OPEN: Final = (
+    f"NOT {_PAUSED} AND coalesce({_UNTIL} > now(), true) AND coalesce({_FROM} <= now(), true)"
+)
+_QUARANTINED: Final = "coalesce((l.options ->> 'quarantined')::boolean, false)"
 _STATES: Final = {
     "paused": _PAUSED,
     "over": _OVER,
     "scheduled": _SCHEDULED,
-    "active": f"NOT {_PAUSED} AND coalesce({_UNTIL} > now(), true) AND coalesce({_FROM} <= now(), true)",
+    "quarantined": f"{_OPEN} AND {_QUARANTINED}",
+    "active": f"{_OPEN} AND NOT {_QUARANTINED}",
 }
 _HEALTH: Final = """coalesce((SELECT h.state FROM link_health AS h WHERE h.tenant_id = l.tenant_id
     AND h.link_id = l.id AND h.target = l.target AND h.checked_at IS NOT NULL), 'unchecked')"""

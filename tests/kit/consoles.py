@@ -229,6 +229,7 @@ class Console:
                     conversion_hooks=self.conversion_hooks, shop_reports=self.shop_reports,
                     profiles=self.profiles,
                     click_id_secret=self.click_id_secret, announcer=self.announcer,
+                    blocklist=lambda: self.blocklist,
                 ), shared
             ),
             *github.routes(github.GithubDeps(profiles=self.profiles, syncs=self.github), shared),

@@ -31,12 +31,9 @@ def links() -> None:
     """
 
 
-def fields(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds the options for a link's fields. `default` says what omission means."""
-
-    def option(*names: str, **more: Any) -> Callable[..., Any]:
-        return click.option(*names, show_default=default, **more)
-
+def fields(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for a link's fields. The command's help says what becomes of a field without one."""
+    option = click.option
     options = (
         option("--slug", help="end of the address"),
         option("--title", help="text on the profile's page"),
@@ -56,13 +53,9 @@ def fields(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         option("--paused/--resumed", default=None, help="closure to visitors"),
         option("--quarantined/--released", default=None, help="page that warns visitors"),
     )  # fmt: skip
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for each in reversed(options):
-            command = each(command)
-        return command
-
-    return decorate
+    for add_option in reversed(options):
+        command = add_option(command)
+    return command
 
 
 def body_of(options: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +75,7 @@ def body_of(options: dict[str, Any]) -> dict[str, Any]:
 
 @links.command()
 @click.argument("target")
-@fields("none")
+@fields
 @PROFILE
 @click.option("--if-exists", type=click.Choice(["refuse", "return"]), default="refuse",
               show_default=True, help="treatment of a slug, or else a target, that has a link")  # fmt: skip
@@ -91,7 +84,10 @@ def body_of(options: dict[str, Any]) -> dict[str, Any]:
 def add(
     target: str, handle: str | None, if_exists: str, folder: Path, as_json: bool, **options: Any
 ) -> None:
-    """Add a link to TARGET, and print its address."""
+    """Add a link to TARGET, and print its address.
+
+    Fields without an option stay empty; a link without a slug gets a short one.
+    """
     from api.command.remote.console import console, profile_of
     from api.command.remote.link_output import show_link
 
@@ -104,8 +100,8 @@ def add(
 
 @links.command(name="list")
 @click.option("--profile", "handle", metavar="HANDLE", help="one profile; default: all profiles")
-@click.option("-q", "--search", "q", show_default="all links",
-              help="text in the slug, title, target, notes or external id")  # fmt: skip
+@click.option("-q", "--search", "q",
+              help="text in the slug, title, target, notes or external id; default: all links")  # fmt: skip
 @click.option("--tag", help="links with this tag; default: all links")
 @click.option(
     "--folder", "link_folder", metavar="NAME", help="links of this folder; default: all links"
@@ -141,15 +137,18 @@ def list_(
 
 @links.command()
 @click.argument("link")
-@click.option("--target", metavar="URL", show_default="as it is", help="target of the link")
-@fields("as it is")
+@click.option("--target", metavar="URL", help="target of the link")
+@fields
 @PROFILE
 @DATA
 @AS_JSON
 def edit(
     link: str, handle: str | None, folder: Path, as_json: bool, target: str | None, **options: Any
 ) -> None:
-    """Change the named fields of LINK, and print its address."""
+    """Change the named fields of LINK, and print its address.
+
+    Fields without an option stay as they are.
+    """
     from api.command.remote.console import console
     from api.command.remote.link_output import show_link
     from api.command.remote.link_search import link_of

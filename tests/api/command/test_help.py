@@ -38,6 +38,13 @@ def test_every_command_has_a_short_option_for_its_help(path: str) -> None:
     assert short.output.startswith(f"Usage: {path}")
 
 
+@pytest.mark.parametrize("command", ["add", "edit"])
+def test_fields_of_links_have_no_default_in_brackets(command: str) -> None:
+    output = " ".join(invoke("links", command, "--help").output.split())
+    assert "Fields without an option stay" in output
+    assert "[default: (" not in output
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_nothing_of_the_list_of_commands_is_cut(width: int) -> None:
     words = " ".join(invoke(width=width).output.split())

@@ -10,8 +10,9 @@ from engine.accounts.access import Caller
 from engine.clicks.click import Click
 from engine.clicks.record_items import EXPOSURES, OUTCOMES, VariantRef, pack_variant_refs
 from engine.experiments.increments import ExperimentCounter
+from engine.links.blocklist import NO_BLOCKLIST, Blocklist
 from engine.visits.edge_assignment import VariantAssigner
-from tests.kit.consoles import NOW, Answered, Console
+from tests.kit.consoles import NOW, VISITORS, Answered, Console
 
 A = {"name": "a", "weight": 1, "target": "https://a.example"}
 B = {"name": "b", "weight": 1, "target": "https://b.example"}
@@ -47,6 +48,25 @@ class Lab:
 
     async def step(self, id_: str, action: str, body: Any = None, **headers: str) -> Answered:
         return await self.console.call("POST", f"/v1/experiments/{id_}/{action}", body, **headers)
+
+
+async def test_targets_of_variants_are_checked_as_those_of_links_are() -> None:
+    lab = await Lab.open()
+    lab.console.blocklist = Blocklist(frozenset({"b.example"}))
+    problem = (await lab.create()).problem(422)
+    assert problem.keys() == {"variants.1.target"}
+    assert "blocklist" in problem["variants.1.target"]
+    for bad in (f"{VISITORS}/spring", "javascript:x", "mailto:a@b.example"):
+        refused = await lab.create(variants=[A | {"target": bad}, A | {"name": "b"}])
+        assert refused.problem(422).keys() == {"variants.0.target"}, bad
+    lab.console.blocklist = NO_BLOCKLIST
+    path = f"/v1/experiments/{await lab.created_id()}"
+    lab.console.blocklist = Blocklist(frozenset({"b.example"}))
+    assert (await lab.console.call("PATCH", path, {"name": "Kept"})).status == 200
+    refused = await lab.console.call(
+        "PATCH", path, {"variants": [A, B | {"target": "https://b.example/x"}]}
+    )
+    assert refused.problem(422).keys() == {"variants.1.target"}
 
 
 async def test_an_experiment_is_created_read_and_listed() -> None:

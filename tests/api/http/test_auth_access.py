@@ -56,7 +56,7 @@ async def test_the_reference_shows_the_access_of_each_route() -> None:
     console = Console()
     paths = (await console.call("GET", "/openapi.json", key="")).json["paths"]
     for route, _ in routes_of(console):
-        operation = paths[re.sub("<([^>]+)>", r"{\1}", route.rule)][route.method.lower()]
+        operation = paths[re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.rule)][route.method.lower()]
         assert operation["security"] == SCHEMES[route.access], route.rule
 
 

@@ -63,5 +63,5 @@ async def test_a_quarantined_link_is_said_to_warn() -> None:
     profile = await console.profile()
     link = await console.link(profile["id"], quarantined=True)
     explained = (await console.call("GET", f"/v1/links/{link['id']}/explain")).json
-    assert (explained["target"], explained["state"]) == (None, "active")
+    assert (explained["target"], explained["state"]) == (None, "quarantined")
     assert "quarantined" in explained["sentence"]

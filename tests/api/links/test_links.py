@@ -10,6 +10,13 @@ from engine.operations.settings import Settings
 from tests.kit.consoles import VISITORS, Console
 
 
+async def test_a_link_shows_what_a_reader_looks_for_first() -> None:
+    console = Console()
+    link = await console.link((await console.profile())["id"])
+    assert list(link)[:4] == ["id", "slug", "title", "target"]
+    assert list(link)[-3:] == ["version", "created_at", "updated_at"]
+
+
 async def test_a_status_is_one_of_four() -> None:
     console = Console()
     path = f"/v1/profiles/{(await console.profile())['id']}/links"

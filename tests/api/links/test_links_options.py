@@ -72,7 +72,7 @@ async def test_a_password_is_never_shown() -> None:
         ({"tags": ["a,b", "", "x" * 51]}, {"tags[0]", "tags[1]", "tags[2]"}),
         ({"tags": [str(n) for n in range(21)]}, {"tags"}),
         ({"tags": "a"}, {"tags"}),
-        ({"external_id": "a/b"}, {"external_id"}),
+        ({"external_id": " a"}, {"external_id"}),
         ({"folder": "x" * 101, "notes": "x\0"}, {"folder", "notes"}),
         ({"active_from": "2026-05-01T10:00:00"}, {"active_from"}),
         ({"active_from": "2026-05-02T00:00:00Z", "active_until": "2026-05-01T00:00:00Z"}, {"active_until"}),
@@ -107,6 +107,17 @@ async def test_an_external_id_is_created_then_changed() -> None:
     }
     body = {"target": TARGET, "external_id": "other"}
     assert (await console.call("PUT", path, body)).problem(422).keys() == {"external_id"}
+    (await console.call("PUT", path, {"target": TARGET}, key="two")).problem(404)
+
+
+@pytest.mark.parametrize("external_id", ["a/b", "/a", "a/", "a//b", "shop/../7", "?#%2F+é"])
+async def test_an_external_id_may_have_any_visible_characters(external_id: str) -> None:
+    console = Console()
+    links = await links_path(console)
+    path = f"{links}/external/{quote(external_id, safe='')}"
+    created = await console.call("PUT", path, {"target": TARGET})
+    assert (created.status, created.json["external_id"]) == (201, external_id)
+    assert (await console.call("PUT", path, {"title": "New"})).json["id"] == created.json["id"]
     (await console.call("PUT", path, {"target": TARGET}, key="two")).problem(404)
 
 

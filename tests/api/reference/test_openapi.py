@@ -1,5 +1,6 @@
 """`/openapi.json` and `/docs`: every route is documented, and the document is consistent."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +34,7 @@ async def undocumented(console: Console) -> set[tuple[str, str]]:
     """Return (method, path) of each route that the document lacks."""
     documented = {(method, path) for method, path, _ in operations(await document(console))}
     routes = {
-        (method, rule.rule.replace("<", "{").replace(">", "}"))
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in console.app.url_map.iter_rules()
         for method in rule.methods or ()
         if method not in ("HEAD", "OPTIONS")

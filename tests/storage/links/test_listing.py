@@ -87,8 +87,11 @@ async def test_filters(stores: Stores) -> None:
     await add(stores, demo, slug="c", active_from=NOW + timedelta(hours=1), external_id="x1")
     await add(stores, demo, slug="d", active_until=NOW - timedelta(hours=1), kind="mailto",
               target="mailto:a@b.example")  # fmt: skip
+    await add(stores, demo, slug="e", quarantined=True, target="https://bad.example/", hidden=True)
+    await add(stores, demo, slug="f", quarantined=True, paused=True, target="https://bad.example/",
+              hidden=True)  # fmt: skip
     for query, expected in (
-        (ALL, "abcd"),
+        (ALL, "abcdef"),
         (LinkQuery(text="spring 100%"), "a"),
         (LinkQuery(text="10_%"), ""),
         (LinkQuery(text="ADA"), "b"),
@@ -99,10 +102,11 @@ async def test_filters(stores: Stores) -> None:
         (LinkQuery(external_id="x1"), "c"),
         (LinkQuery(hidden=False), "acd"),
         (LinkQuery(state="active"), "a"),
-        (LinkQuery(state="paused"), "b"),
+        (LinkQuery(state="paused"), "bf"),
+        (LinkQuery(state="quarantined"), "e"),
         (LinkQuery(state="scheduled"), "c"),
         (LinkQuery(state="over"), "d"),
-        (LinkQuery(health="unchecked"), "abcd"),
+        (LinkQuery(health="unchecked"), "abcdef"),
         (LinkQuery(health="broken"), ""),
         (LinkQuery(state="active", tag="other"), ""),
     ):

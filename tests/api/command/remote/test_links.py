@@ -85,6 +85,8 @@ def test_options_are_set_and_cleared(links: LinkCommands) -> None:
     )
     assert (link["status"], link["has_password"], link["click_limit"]) == (301, True, 5)
     assert link["active_until"] == "2035-12-31T22:00:00Z"
+    links.lines("edit", "all", "--quarantined")
+    assert links.lines("list", "--state", "quarantined")[0].split("\t")[1] == "quarantined"
     clear = ("--password", "", "--click-limit", "0", "--active-from", "", "--active-until", "")
     link = json.loads(links.lines("edit", "all", *clear, "--json")[0])
     assert (link["has_password"], link["click_limit"]) == (False, None)
