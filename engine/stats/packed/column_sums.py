@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from engine.clicks.dimension import ALL_LINKS, Dimension
+from engine.stats.packed.numbering import distinct_in_groups, number_groups
 from engine.stats.packed.packed_clicks import COLUMN_OF, Numbers
 from engine.stats.packed.profile_clicks import QUARTERS, Mask, ProfileClicks, Values
 from engine.stats.parameters.filter_values import CASELESS
@@ -46,13 +47,15 @@ def column_sums(clicks: ProfileClicks, statement: CountsStatement, *, visitors: 
     rows = rows_of(clicks, statement.split.starts)[of]
     if not statement.by_value:
         # A click with two variants is one click where variants are not told apart.
-        of, first = np.unique(of, return_index=True)
-        rows, codes, names = rows[first], np.zeros(len(of), np.int64), ("",)
-    links = clicks.links[of] if statement.by_link else np.zeros(len(of), np.int64)
-    sums = group_sums(clicks, of, (links, codes, rows), visitors=visitors)
-    link_column, code_column, row_column = sums.keys
+        first = np.flatnonzero(np.diff(of, prepend=-1))
+        of, rows, codes, names = of[first], rows[first], np.zeros(len(first), np.int64), ("",)
+    keys: tuple[Numbers, ...] = (codes, rows)
+    if statement.by_link:
+        keys = (clicks.values(Dimension.LINK).codes[of], *keys)
+    sums = group_sums(clicks, of, keys, visitors=visitors)
+    *link_column, code_column, row_column = sums.keys
     return ColumnSums(
-        link_column.tolist() if statement.by_link else [None] * len(row_column),
+        _links(clicks, link_column[0]) if link_column else [None] * len(row_column),
         [names[code] for code in code_column.tolist()]
         if statement.by_value
         else [None] * len(row_column),
@@ -62,6 +65,11 @@ def column_sums(clicks: ProfileClicks, statement: CountsStatement, *, visitors: 
         sums.counts[:, 2].tolist(),
         sums.visitors.tolist(),
     )
+
+
+def _links(clicks: ProfileClicks, codes: Numbers) -> list[int | None]:
+    names = clicks.values(Dimension.LINK).names
+    return [int(names[code]) for code in codes.tolist()]
 
 
 def columns_of(statement: CountsStatement) -> set[str]:
@@ -93,7 +101,7 @@ def column_sketches(clicks: ProfileClicks, statement: CountsStatement) -> dict[S
     links = np.full(len(of), ALL_LINKS) if whole else clicks.links[of]
     rows = rows_of(clicks, statement.split.starts)[of]
     days = clicks.quarters[of] // QUARTERS
-    group, firsts = _numbered((links, codes, rows, days))
+    group, firsts = number_groups((links, codes, rows, days))
     pairs = np.unique(np.stack((group, clicks.pseudonyms[of])), axis=1)
     sizes = np.bincount(pairs[0], minlength=len(firsts)).tolist()
     keys = [
@@ -122,29 +130,15 @@ def group_sums(
     clicks: ProfileClicks, of: Numbers, keys: Sequence[Numbers], *, visitors: bool
 ) -> GroupSums:
     """Sum the clicks `of` by keys, columns as long as `of`. Without `visitors` their numbers are 0."""
-    group, firsts = _numbered(keys)
+    group, firsts = number_groups(keys)
     groups = len(firsts)
     counted_as = clicks.counted_as[of]
     counts = np.bincount(group * 3 + counted_as, minlength=3 * groups).reshape(groups, 3)
     numbers = np.zeros(groups, np.int64)
     if visitors:
-        known = (clicks.visitors[of] != 0) & (counted_as != _BOT)
-        of_known = clicks.visitors[of][known]
-        span = int(of_known.max(initial=0)) + 1
-        pairs = np.unique(group[known] * span + of_known)
-        numbers = np.bincount(pairs // span, minlength=groups)
+        known = np.flatnonzero((clicks.visitors[of] != 0) & (counted_as != _BOT))
+        numbers = distinct_in_groups(group[known], groups, clicks.visitors[of[known]])
     return GroupSums(tuple(key[firsts] for key in keys), counts, numbers)
-
-
-def _numbered(keys: Sequence[Numbers]) -> tuple[Numbers, Numbers]:
-    """Return the number of each row's group, and the first row of each group."""
-    group = np.zeros(len(keys[0]), np.int64)
-    for key in keys:
-        _, codes = np.unique(key, return_inverse=True)
-        group = group * (int(codes.max(initial=0)) + 1) + codes
-        _, group = np.unique(group, return_inverse=True)
-    _, firsts = np.unique(group, return_index=True)
-    return group, firsts
 
 
 def within(clicks: ProfileClicks, start: datetime, end: datetime) -> Mask:
@@ -154,7 +148,12 @@ def within(clicks: ProfileClicks, start: datetime, end: datetime) -> Mask:
 
 def rows_of(clicks: ProfileClicks, starts: Sequence[datetime]) -> Numbers:
     """Return the row of each click, from 1, for rows that begin at `starts`; 0: before the first."""
-    return np.searchsorted(np.array([quarter(start) for start in starts]), clicks.quarters, "right")
+    if not len(clicks):
+        return np.zeros(0, np.int64)
+    first = int(clicks.quarters.min())
+    quarters = np.arange(first, int(clicks.quarters.max()) + 1)
+    rows = np.searchsorted(np.array([quarter(start) for start in starts]), quarters, "right")
+    return rows[clicks.quarters - first]
 
 
 def quarter(moment: datetime) -> int:

@@ -132,11 +132,13 @@ def pack_links(links: Sequence[int], codes: Codes) -> bytes:
     return _SIZE.pack(len(links)) + array("q", links).tobytes() + _pack_codes(codes, len(links))
 
 
-def unpack_links(data: bytes, clicks: int) -> Numbers:
+def unpack_links(packed: PackedClicks) -> tuple[Numbers, Numbers]:
+    """Return the different links, and for each click the number of its link."""
+    data = packed.links
+    assert data is not None, "the links were not read"
     (count,) = _SIZE.unpack_from(data)
     links = np.frombuffer(data, "<i8", count, 4).astype(np.int64)
-    unpacked: Numbers = links[_unpack_codes(data, 4 + 8 * count, count, clicks)]
-    return unpacked
+    return links, _unpack_codes(data, 4 + 8 * count, count, packed.clicks)
 
 
 def pack_texts(texts: Sequence[str], codes: Codes) -> bytes:
@@ -193,21 +195,42 @@ def pack_visitors(visitors: Numbers) -> tuple[bytes, bytes]:
     ).tobytes()
 
 
-def unpack_visitors(data: bytes, pseudonyms: bytes | None, clicks: int, piece: int) -> Numbers:
+def unpack_visitors(packed: PackedClicks, piece: int) -> Numbers:
     """Return pseudonyms, 0: not known.
 
     Where pseudonyms are deleted, it returns numbers that tell the visitors of a piece apart; `piece` (from 1)
     keeps those of several pieces apart.
     """
+    data, clicks = _visitors(packed), packed.clicks
     if data[0] == _UNKNOWN:
         return np.zeros(clicks, np.int64)
     if data[0] == _PSEUDONYMS:
         return np.frombuffer(data, ">i8", clicks, 1).astype(np.int64)
-    (count,) = _SIZE.unpack_from(data, 1)
-    numbers: Numbers = _unpack_codes(data, 1 + _SIZE.size, count + 1, clicks)
-    if pseudonyms is not None:
-        return np.append(0, np.frombuffer(pseudonyms, ">i8").astype(np.int64))[numbers]
+    _, numbers = _numbered_visitors(data, clicks)
+    if packed.pseudonyms is not None:
+        return np.append(0, np.frombuffer(packed.pseudonyms, ">i8").astype(np.int64))[numbers]
     return np.where(numbers, piece << 32 | numbers, 0)
+
+
+def unpack_visitor_numbers(packed: PackedClicks) -> tuple[int, Numbers] | None:
+    """Return how many visitors a piece has, and for each click the number of its visitor from 1, 0: not known.
+
+    None: they are pseudonyms without numbers.
+    """
+    data = _visitors(packed)
+    if data[0] == _UNKNOWN:
+        return 0, np.zeros(packed.clicks, np.int64)
+    return None if data[0] == _PSEUDONYMS else _numbered_visitors(data, packed.clicks)
+
+
+def _numbered_visitors(data: bytes, clicks: int) -> tuple[int, Numbers]:
+    (count,) = _SIZE.unpack_from(data, 1)
+    return count, _unpack_codes(data, 1 + _SIZE.size, count + 1, clicks)
+
+
+def _visitors(packed: PackedClicks) -> bytes:
+    assert packed.visitors is not None, "the visitors were not read"
+    return packed.visitors
 
 
 def has_pseudonyms(packed: PackedClicks) -> bool:

@@ -25,6 +25,7 @@ from engine.stats.packed.packed_clicks import (
     unpack_texts,
     unpack_visitors,
 )
+from engine.stats.packed.visitor_numbers import visitor_numbers
 
 QUARTERS: Final = 96  # of a UTC day
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
@@ -68,10 +69,8 @@ class ProfileClicks:
     @property
     def links(self) -> Numbers:
         if self._links is None:
-            self._links = self._joined(
-                unpack_links(_present(packed.links, "links"), packed.clicks)
-                for _, packed in self.pieces
-            )
+            links = self.values(Dimension.LINK)
+            self._links = np.array([int(name) for name in links.names], np.int64)[links.codes]
         return self._links
 
     @property
@@ -86,26 +85,16 @@ class ProfileClicks:
     def visitors(self) -> Numbers:
         """Numbers of visitors: equal ones are of one visitor of one UTC day; 0: not known."""
         if self._visitors is None:
-            pseudonyms = self.pseudonyms
-            # Pseudonyms change with the UTC day: the same number on another day is another visitor.
-            _, by_pseudonym = np.unique(pseudonyms, return_inverse=True)
-            days = self.quarters // QUARTERS
-            first = int(days.min()) if len(days) else 0
-            _, numbers = np.unique(
-                by_pseudonym * (int(days.max(initial=0)) - first + 1) + days - first,
-                return_inverse=True,
+            self._visitors = visitor_numbers(
+                [packed for _, packed in self.pieces], self.quarters // QUARTERS
             )
-            self._visitors = np.where(pseudonyms != 0, numbers + 1, 0)
         return self._visitors
 
     @property
     def pseudonyms(self) -> Numbers:
         """Pseudonyms, 0: not known; of a piece without pseudonyms, numbers that only it has."""
         return self._joined(
-            unpack_visitors(
-                _present(packed.visitors, "visitors"), packed.pseudonyms, packed.clicks, number
-            )
-            for number, (_, packed) in enumerate(self.pieces, 1)
+            unpack_visitors(packed, number) for number, (_, packed) in enumerate(self.pieces, 1)
         )
 
     @property
@@ -116,8 +105,7 @@ class ProfileClicks:
     def values(self, dimension: Dimension) -> Values:
         """Return the values of a dimension but TOTAL."""
         if dimension is Dimension.LINK and dimension not in self._values:
-            links, codes = np.unique(self.links, return_inverse=True)
-            self._values[dimension] = Values(self._every(), codes, [str(link) for link in links])
+            self._values[dimension] = self._link_values()
         elif dimension not in self._values:
             self._unpack(COLUMN_OF[dimension])
         return self._values[dimension]
@@ -130,6 +118,13 @@ class ProfileClicks:
             texts, own = unpack_texts(packed.texts[column], packed.clicks)
             codes.append(np.array([numbers.setdefault(t, len(numbers)) for t in texts])[own])
         return list(numbers), self._joined(codes)
+
+    def _link_values(self) -> Values:
+        """Return the links in ascending order, as numbers of which each piece has its own."""
+        columns = [unpack_links(packed) for _, packed in self.pieces]
+        links = np.unique(self._joined(own for own, _ in columns))
+        codes = self._joined(np.searchsorted(links, own)[of] for own, of in columns)
+        return Values(self._every(), codes, [str(link) for link in links.tolist()])
 
     def _unpack(self, column: str) -> None:
         """Unpack a column of texts into the values of its dimensions."""
@@ -173,8 +168,3 @@ def _variants(parts: Sequence[Sequence[str]], codes: Numbers) -> Values:
     clicks = np.repeat(np.arange(len(codes), dtype=np.int64), times)
     nth = np.arange(len(clicks)) - np.repeat(np.cumsum(times) - times, times)
     return Values(clicks, flat[starts[codes][clicks] + nth], list(names))
-
-
-def _present(column: bytes | None, name: str) -> bytes:
-    assert column is not None, f"the column {name} was not read"
-    return column

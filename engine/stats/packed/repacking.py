@@ -1,12 +1,14 @@
 """Repacking: packed clicks of several pieces as one, and as columns for the tables of hot days."""
 
+from collections.abc import Sequence
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from engine.clicks.dimension import ALL_LINKS, Dimension
 from engine.stats.packed.column_sums import group_sums
+from engine.stats.packed.numbering import number_groups
 from engine.stats.packed.packed_clicks import (
     COLUMN_OF,
     VALUE_COLUMNS,
@@ -23,6 +25,8 @@ from engine.stats.vectorised_counts import ClickColumns, CountScope
 
 _QUARTER_US = 900_000_000
 
+T = TypeVar("T")
+
 
 def repacked(
     clicks: ProfileClicks, day: date, *, as_segment: bool, chosen: Mask | None = None
@@ -35,7 +39,7 @@ def repacked(
     order = np.argsort(clicks.quarters, kind="stable")
     if chosen is not None:
         order = order[chosen[order]]
-    links, link_codes = np.unique(clicks.links, return_inverse=True)
+    links = clicks.values(Dimension.LINK)
     texts = {}
     for column in VALUE_COLUMNS:
         values, codes = clicks.texts(column)
@@ -49,19 +53,19 @@ def repacked(
     return PackedClicks(
         len(order),
         pack_quarters(clicks.quarters[order] - quarter_of(day)),
-        pack_links(links.tolist(), link_codes[order]),
+        pack_links(*_used([int(name) for name in links.names], links.codes[order])),
         texts,
         visitors,
         pseudonyms,
     )
 
 
-def _used(values: list[str], codes: Numbers) -> tuple[list[str], Numbers]:
+def _used(values: Sequence[T], codes: Numbers) -> tuple[Sequence[T], Numbers]:
     """Return the values that are used, and their numbers."""
-    used, numbers = np.unique(codes, return_inverse=True)
-    if len(used) == len(values):
+    numbers, firsts = number_groups((codes,))
+    if len(firsts) == len(values):
         return values, codes
-    return [values[number] for number in used.tolist()], numbers
+    return [values[number] for number in codes[firsts].tolist()], numbers
 
 
 class RollupColumns(NamedTuple):
@@ -76,10 +80,12 @@ class RollupColumns(NamedTuple):
 
 def rollups_of(clicks: ProfileClicks) -> RollupColumns:
     every = np.arange(len(clicks))
-    of_links = group_sums(clicks, every, (clicks.links, clicks.quarters), visitors=False)
+    link_codes = clicks.values(Dimension.LINK).codes
+    of_links = group_sums(clicks, every, (link_codes, clicks.quarters), visitors=False)
     of_profile = group_sums(clicks, every, (clicks.quarters,), visitors=False)
     (quarters,) = of_profile.keys
-    links = np.append(of_links.keys[0], np.full(len(quarters), ALL_LINKS))
+    linked = np.array([int(name) for name in clicks.values(Dimension.LINK).names], np.int64)
+    links = np.append(linked[of_links.keys[0]], np.full(len(quarters), ALL_LINKS))
     counts = np.concatenate((of_links.counts, of_profile.counts))
     return RollupColumns(
         links.tolist(), [*of_links.keys[1].tolist(), *quarters.tolist()],
@@ -89,8 +95,8 @@ def rollups_of(clicks: ProfileClicks) -> RollupColumns:
 
 def count_columns(clicks: ProfileClicks, tenant_id: int, profile_id: int) -> ClickColumns:
     """Return the clicks as columns of which counts by dimension are made."""
-    places = np.stack((clicks.links, clicks.quarters), axis=1)
-    scopes, scope = np.unique(places, axis=0, return_inverse=True)
+    scope, firsts = number_groups((clicks.values(Dimension.LINK).codes, clicks.quarters))
+    scopes = zip(clicks.links[firsts].tolist(), clicks.quarters[firsts].tolist(), strict=True)
     names: list[str] = []
     values: dict[Dimension, Numbers] = {}
     for dimension in COLUMN_OF:
@@ -102,9 +108,9 @@ def count_columns(clicks: ProfileClicks, tenant_id: int, profile_id: int) -> Cli
     return ClickColumns(
         [
             CountScope(tenant_id, profile_id, link, quarter * _QUARTER_US)
-            for link, quarter in scopes.tolist()
+            for link, quarter in scopes
         ],
-        scope.reshape(-1),
+        scope,
         clicks.counted_as,
         clicks.pseudonyms,
         values,

@@ -11,25 +11,24 @@ import numpy as np
 
 from engine.clicks.dimension import Dimension
 from engine.stats.dimension_counts import max_values
+from engine.stats.packed.numbering import distinct_in_groups, number_groups
 from engine.stats.packed.packed_clicks import COLUMN_OF, Numbers
 from engine.stats.packed.profile_clicks import ProfileClicks
 
 MIN_CLICKS_A_ROW: Final = 8  # that are counted together; with fewer, a day is thin
 _DIMENSIONS: Final = tuple(d for d in COLUMN_OF if d is not Dimension.VARIANT)  # few clicks have it
 _PAGE: Final = 0  # a link's caps are those of the page
-_QUARTER_BITS: Final = 32
 
 
 def is_thin(clicks: ProfileClicks) -> bool:
     """Return whether tables would hold more than a row for every MIN_CLICKS_A_ROW of these clicks."""
     limit = len(clicks) // MIN_CLICKS_A_ROW
-    _, links = np.unique(clicks.links, return_inverse=True)
-    places, place = np.unique(links << _QUARTER_BITS | clicks.quarters, return_inverse=True)
-    rows = 0
+    place, firsts = number_groups((clicks.values(Dimension.LINK).codes, clicks.quarters))
+    places, rows = len(firsts), 0
     for left, dimension in zip(range(len(_DIMENSIONS), 0, -1), _DIMENSIONS, strict=True):
-        if rows + left * len(places) > limit:
+        if rows + left * places > limit:
             return True  # each of the dimensions that are left has a row for each place at least
-        rows += _rows_of(clicks, dimension, place, len(places))
+        rows += _rows_of(clicks, dimension, place, places)
     return rows > limit
 
 
@@ -38,8 +37,6 @@ def _rows_of(clicks: ProfileClicks, dimension: Dimension, place: Numbers, places
     of, codes, names = clicks.values(dimension)
     if len(names) == 1:
         return places
-    pairs = np.sort(place[of] * len(names) + codes)
-    distinct = pairs[np.diff(pairs, prepend=-1) != 0] // len(names)
     cap = max_values(dimension, _PAGE)
-    values = np.bincount(distinct, minlength=places)
+    values = distinct_in_groups(place[of], places, codes)
     return int((values if cap is None else np.minimum(values, cap + 1)).sum())
