@@ -10,8 +10,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 ROOMS: Final = ("engine", "storage", "actors", "api", "bench")
 # What the product is about: these folders mean the same in every room.
 DOMAINS: Final = frozenset({
-    "accounts", "audit", "clicks", "experiments", "github", "jobs", "limits", "links", "operations",
-    "privacy", "stats", "visits", "webhooks",
+    "accounts", "assets", "audit", "clicks", "experiments", "github", "jobs", "limits", "links",
+    "operations", "pages", "privacy", "stats", "visits", "webhooks",
 })  # fmt: skip
 # The other folders of a room.
 SPECIAL: Final[Mapping[str, frozenset[str]]] = {
