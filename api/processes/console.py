@@ -12,6 +12,7 @@ import api.github.routes as github
 import api.jobs.routes as jobs
 import api.links.routes as links
 import api.operations.routes as operations
+import api.pages.routes as pages
 import api.privacy.routes as privacy
 import api.stats.routes as stats
 import api.visits.routes as visits
@@ -59,6 +60,7 @@ from storage.links.blocklist_file import REFRESH_S, BlocklistFile
 from storage.links.domains import PostgresDomainStore
 from storage.links.import_rows import PostgresLinkImporter
 from storage.links.profiles import PostgresProfileStore
+from storage.pages.pages import PostgresPageStore
 from storage.postgres.database import Database
 from storage.privacy.archive import PostgresArchiveSource
 from storage.privacy.erasure import PostgresErasureStore
@@ -169,6 +171,9 @@ class ConsoleParts:
         )
         return [
             *links.routes(self.link_deps(), shared),
+            *pages.routes(
+                pages.PageDeps(pages=PostgresPageStore(database), announcer=self.announcer), shared
+            ),
             *experiments.routes(self.experiment_deps(), shared),
             *github.routes(
                 github.GithubDeps(profiles=self.profiles, syncs=PostgresLinkSyncStore(database)),

@@ -205,9 +205,9 @@ class _Schemas:
 
 
 def _component_name(name: str) -> str:
-    """Return a name without punctuation: `ListResponse_LinkResponse_` is a `LinkPage`."""
+    """Return a name without punctuation: `ListResponse_LinkResponse_` is a `LinkList`."""
     match = _LIST.fullmatch(name)
-    return name if match is None else f"{match[1]}Page"
+    return name if match is None else f"{match[1]}List"
 
 
 def _renamed(node: Any, names: Mapping[str, str]) -> Any:

@@ -227,9 +227,9 @@ def _json(example: Any) -> str:
 
 
 def _schema_name(name: str) -> str:
-    """Return a short name: a `LinkPage` is a page of links, a `LinkResponse` a link."""
-    if name.endswith("Page"):
-        return f"Page of {name.removesuffix('Page')}"
+    """Return a short name: a `LinkList` is a list page of links, a `LinkResponse` a link."""
+    if name.endswith("List"):
+        return f"List of {name.removesuffix('List')}"
     return name.removesuffix("Response")
 
 

@@ -148,6 +148,14 @@ class GithubSynced(msgspec.Struct, frozen=True, kw_only=True):
     archived: bool = False
 
 
+class PagePublished(msgspec.Struct, frozen=True, kw_only=True):
+    """The publication of the profile's page. `user_id` is the member who published it."""
+
+    profile_id: IdText
+    user_id: IdText | None = None
+    version: int
+
+
 class EndpointDisabled(msgspec.Struct, frozen=True, kw_only=True):
     """The disabling of a webhook, sent to the profile's other webhooks."""
 
@@ -228,6 +236,8 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
                        "after": _MEMBER}),
             EventType("member.deleted", "A member left or was removed", MemberChanged,
                       {"id": "365072220160000004", **_CHANGED_BY, "before": _MEMBER, "after": None}),
+            EventType("page.published", "The profile's page was published", PagePublished,
+                      {**_CHANGED_BY, "version": 3}),
             EventType("experiment.started", "An experiment was started", ExperimentStarted,
                       _EXPERIMENT | {"variants": ["a", "b"]}),
             EventType("experiment.decided", "An experiment has its verdict", ExperimentDecided,

@@ -68,12 +68,17 @@ class MemoryLinkState:
         entry = self._profiles.get(profile_id)
         return None if entry is None else (entry.profile, entry.members)
 
-    # For the twin of experiments
+    # For the twins of experiments and pages
 
     def links_of(self, profile_id: int) -> set[int]:
         """Return the ids of a profile's links; empty if it was deleted."""
         entry = self._profiles.get(profile_id)
         return set() if entry is None else {link.id for link in entry.links.values()}
+
+    def shown_links(self, profile_id: int) -> list[int]:
+        """Return the ids of a profile's links that are not hidden, in the page's order."""
+        links = (link for link in self._profiles[profile_id].links.values() if not link.hidden)
+        return [link.id for link in sorted(links, key=lambda link: (link.position, link.id))]
 
     def click_limit(self, link_id: int) -> int | None:
         """Return a link's limit of clicks; 0 if it was deleted."""

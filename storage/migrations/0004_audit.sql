@@ -122,7 +122,7 @@ END
 $$;
 
 -- Return the expression of a row as the log shows it, in SQL: without columns that are no change (its versions
--- and times) and without secrets.
+-- and times), without secrets, and without pages, of which a digest stands beside them.
 CREATE FUNCTION audit_log_expression(of_table oid, row_alias text) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, waypost, pg_temp
@@ -133,7 +133,7 @@ RETURN (
     WHERE a.attrelid = of_table AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (ARRAY[
         'tenant_id', 'profile_id', 'home_tenant_id', 'slot', 'version', 'revision', 'created_at',
         'updated_at', 'last_used_at', 'accepted_at', 'accepted_by', 'password_hash', 'key_sha256',
-        'token_sha256', 'secret', 'signing_secrets']));
+        'token_sha256', 'secret', 'signing_secrets', 'page']));
 
 -- ---- triggers ------------------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ DECLARE
             format(', %s AS old, NULL::jsonb AS new FROM old_rows AS o', old_row) || CASE
                 WHEN TG_ARGV[0] = 'key' THEN ' WHERE EXISTS (SELECT FROM users AS u '
                     'WHERE u.tenant_id = o.tenant_id AND u.id = o.user_id)'
-                WHEN TG_ARGV[2] NOT IN ('', TG_ARGV[1]) THEN format(' WHERE EXISTS (SELECT FROM profiles '
+                WHEN TG_ARGV[2] <> '' AND TG_ARGV[0] <> 'profile' THEN format(' WHERE EXISTS (SELECT FROM profiles '
                     'AS p WHERE p.tenant_id = o.tenant_id AND p.id = o.%I)', TG_ARGV[2])
                 ELSE '' END
         ELSE format(ids, 'n') || format(', %s AS old, %s AS new FROM old_rows AS o '

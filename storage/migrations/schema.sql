@@ -121,7 +121,7 @@ CREATE FUNCTION waypost.json_expression(row_alias text, of_column name, of_type 
 CREATE FUNCTION waypost.audit_log_expression(of_table oid, row_alias text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
-    RETURN (SELECT format('jsonb_build_object(%s)'::text, string_agg(format('%L, %s'::text, a.attname, waypost.json_expression(audit_log_expression.row_alias, a.attname, a.atttypid)), ', '::text)) AS format FROM pg_attribute a WHERE ((a.attrelid = audit_log_expression.of_table) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attname <> ALL (ARRAY['tenant_id'::text, 'profile_id'::text, 'home_tenant_id'::text, 'slot'::text, 'version'::text, 'revision'::text, 'created_at'::text, 'updated_at'::text, 'last_used_at'::text, 'accepted_at'::text, 'accepted_by'::text, 'password_hash'::text, 'key_sha256'::text, 'token_sha256'::text, 'secret'::text, 'signing_secrets'::text]))));
+    RETURN (SELECT format('jsonb_build_object(%s)'::text, string_agg(format('%L, %s'::text, a.attname, waypost.json_expression(audit_log_expression.row_alias, a.attname, a.atttypid)), ', '::text)) AS format FROM pg_attribute a WHERE ((a.attrelid = audit_log_expression.of_table) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attname <> ALL (ARRAY['tenant_id'::text, 'profile_id'::text, 'home_tenant_id'::text, 'slot'::text, 'version'::text, 'revision'::text, 'created_at'::text, 'updated_at'::text, 'last_used_at'::text, 'accepted_at'::text, 'accepted_by'::text, 'password_hash'::text, 'key_sha256'::text, 'token_sha256'::text, 'secret'::text, 'signing_secrets'::text, 'page'::text]))));
 
 CREATE TABLE waypost.audit_log (
     tenant_id bigint NOT NULL,
@@ -465,7 +465,7 @@ DECLARE
             format(', %s AS old, NULL::jsonb AS new FROM old_rows AS o', old_row) || CASE
                 WHEN TG_ARGV[0] = 'key' THEN ' WHERE EXISTS (SELECT FROM users AS u '
                     'WHERE u.tenant_id = o.tenant_id AND u.id = o.user_id)'
-                WHEN TG_ARGV[2] NOT IN ('', TG_ARGV[1]) THEN format(' WHERE EXISTS (SELECT FROM profiles '
+                WHEN TG_ARGV[2] <> '' AND TG_ARGV[0] <> 'profile' THEN format(' WHERE EXISTS (SELECT FROM profiles '
                     'AS p WHERE p.tenant_id = o.tenant_id AND p.id = o.%I)', TG_ARGV[2])
                 ELSE '' END
         ELSE format(ids, 'n') || format(', %s AS old, %s AS new FROM old_rows AS o '
@@ -496,6 +496,18 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION waypost.log_publication() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM append_to_audit_log(NEW.tenant_id, NEW.profile_id, 'page', ARRAY[jsonb_build_array(
+        NEW.profile_id, NULL, jsonb_build_object('number', NEW.number, 'digest', NEW.digest),
+        'page.published')]);
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION waypost.log_short_slugs() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
@@ -517,6 +529,19 @@ BEGIN
             CASE TG_OP WHEN 'INSERT' THEN jsonb_build_object('short', short.slug) END,
             CASE TG_OP WHEN 'INSERT' THEN 'link.short_claimed' ELSE 'link.short_released' END)]);
     END LOOP;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION waypost.log_unsubscription() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM profiles AS p WHERE p.tenant_id = OLD.tenant_id AND p.id = OLD.profile_id) THEN
+        PERFORM append_to_audit_log(OLD.tenant_id, OLD.profile_id, 'subscriber', ARRAY[jsonb_build_array(
+            OLD.id, NULL, NULL, 'subscriber.deleted')]);
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -728,6 +753,25 @@ CREATE FUNCTION waypost.stats_versions(tenants bigint[], profiles bigint[]) RETU
         WHERE d.tenant_id = p.tenant_id AND d.profile_id = p.profile_id) AS deltas
     CROSS JOIN LATERAL (SELECT coalesce(sum(s.clicks), 0) AS clicks FROM click_segments AS s
         WHERE s.tenant_id = p.tenant_id AND s.profile_id = p.profile_id) AS segments
+$$;
+
+CREATE FUNCTION waypost.subscribe(of_tenant bigint, of_profile bigint, of_block text, address text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM page_subscribers AS s
+               WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile OFFSET 49999) THEN
+        RETURN EXISTS (SELECT FROM page_subscribers AS s WHERE s.tenant_id = of_tenant
+            AND s.profile_id = of_profile AND s.block = of_block AND s.email = address);
+    END IF;
+    INSERT INTO page_subscribers (tenant_id, profile_id, block, email)
+    SELECT p.tenant_id, p.id, of_block, address FROM profiles AS p
+    WHERE p.tenant_id = of_tenant AND p.id = of_profile
+    ON CONFLICT DO NOTHING;
+    RETURN EXISTS (SELECT FROM page_subscribers AS s WHERE s.tenant_id = of_tenant
+        AND s.profile_id = of_profile AND s.block = of_block AND s.email = address);
+END
 $$;
 
 CREATE FUNCTION waypost.tables_of_profiles() RETURNS TABLE(of_table text, erasable boolean)
@@ -1526,6 +1570,53 @@ CREATE TABLE waypost.namespaces (
 
 ALTER TABLE ONLY waypost.namespaces FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.page_drafts (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    page jsonb NOT NULL,
+    digest text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT page_drafts_digest_check CHECK ((digest ~ '^[0-9a-f]{32}$'::text)),
+    CONSTRAINT page_drafts_page_check CHECK ((length((page)::text) <= 262144))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE ONLY waypost.page_drafts FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.page_subscribers (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    block text NOT NULL COLLATE pg_catalog."C",
+    email text NOT NULL COLLATE pg_catalog."C",
+    subscribed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT page_subscribers_block_check CHECK ((length(block) <= 32)),
+    CONSTRAINT page_subscribers_email_check CHECK ((length(email) <= 254))
+);
+
+ALTER TABLE ONLY waypost.page_subscribers FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.page_versions (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    number bigint NOT NULL,
+    page jsonb NOT NULL,
+    digest text NOT NULL COLLATE pg_catalog."C",
+    pictures jsonb DEFAULT '{}'::jsonb NOT NULL,
+    link_ids bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    published_by bigint,
+    published_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT page_versions_digest_check CHECK ((digest ~ '^[0-9a-f]{32}$'::text)),
+    CONSTRAINT page_versions_link_ids_check CHECK ((cardinality(link_ids) <= 200)),
+    CONSTRAINT page_versions_number_check CHECK ((number > 0)),
+    CONSTRAINT page_versions_page_check CHECK ((length((page)::text) <= 262144)),
+    CONSTRAINT page_versions_pictures_check CHECK ((length((pictures)::text) <= 262144))
+);
+
+ALTER TABLE ONLY waypost.page_versions FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.periodic_jobs (
     kind text NOT NULL,
     due timestamp with time zone NOT NULL
@@ -1903,6 +1994,15 @@ ALTER TABLE ONLY waypost.members
 ALTER TABLE ONLY waypost.namespaces
     ADD CONSTRAINT namespaces_pkey PRIMARY KEY (tenant_id, profile_id, name);
 
+ALTER TABLE ONLY waypost.page_drafts
+    ADD CONSTRAINT page_drafts_pkey PRIMARY KEY (tenant_id, profile_id);
+
+ALTER TABLE ONLY waypost.page_subscribers
+    ADD CONSTRAINT page_subscribers_pkey PRIMARY KEY (tenant_id, profile_id, block, email);
+
+ALTER TABLE ONLY waypost.page_versions
+    ADD CONSTRAINT page_versions_pkey PRIMARY KEY (tenant_id, profile_id, number);
+
 ALTER TABLE ONLY waypost.periodic_jobs
     ADD CONSTRAINT periodic_jobs_pkey PRIMARY KEY (kind);
 
@@ -2060,6 +2160,8 @@ CREATE UNIQUE INDEX links_slug ON waypost.links USING btree (profile_id, slug, t
 
 CREATE INDEX members_user ON waypost.members USING btree (user_id, profile_id);
 
+CREATE UNIQUE INDEX page_subscribers_listing ON waypost.page_subscribers USING btree (tenant_id, profile_id, id);
+
 CREATE INDEX profile_changes_xid ON waypost.profile_changes USING btree (xid);
 
 CREATE UNIQUE INDEX profiles_handle ON waypost.profiles USING btree (handle);
@@ -2110,6 +2212,10 @@ CREATE TRIGGER log_delete AFTER DELETE ON waypost.links REFERENCING OLD TABLE AS
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.members REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('member', 'user_id', 'profile_id');
 
+CREATE TRIGGER log_delete AFTER DELETE ON waypost.page_drafts REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('page', 'profile_id', 'profile_id');
+
+CREATE TRIGGER log_delete AFTER DELETE ON waypost.page_subscribers FOR EACH ROW EXECUTE FUNCTION waypost.log_unsubscription();
+
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.profiles REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('profile', 'id', 'id');
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.shares REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('share', 'id', 'profile_id');
@@ -2136,6 +2242,10 @@ CREATE TRIGGER log_insert AFTER INSERT ON waypost.links REFERENCING NEW TABLE AS
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.members REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('member', 'user_id', 'profile_id');
 
+CREATE TRIGGER log_insert AFTER INSERT ON waypost.page_drafts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('page', 'profile_id', 'profile_id');
+
+CREATE TRIGGER log_insert AFTER INSERT ON waypost.page_versions FOR EACH ROW EXECUTE FUNCTION waypost.log_publication();
+
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.profiles REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('profile', 'id', 'id');
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.shares REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('share', 'id', 'profile_id');
@@ -2159,6 +2269,8 @@ CREATE TRIGGER log_update AFTER UPDATE ON waypost.invitations REFERENCING OLD TA
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.links REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('link', 'id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.members REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('member', 'user_id', 'profile_id');
+
+CREATE TRIGGER log_update AFTER UPDATE ON waypost.page_drafts REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('page', 'profile_id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.profiles REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('profile', 'id', 'id');
 
@@ -2245,6 +2357,15 @@ ALTER TABLE ONLY waypost.members
 
 ALTER TABLE ONLY waypost.namespaces
     ADD CONSTRAINT namespaces_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.page_drafts
+    ADD CONSTRAINT page_drafts_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.page_subscribers
+    ADD CONSTRAINT page_subscribers_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.page_versions
+    ADD CONSTRAINT page_versions_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY waypost.profiles
     ADD CONSTRAINT profiles_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES waypost.tenants(id) ON DELETE CASCADE;
@@ -2335,6 +2456,8 @@ CREATE POLICY definer ON waypost.jobs FOR SELECT TO waypost_owner USING (true);
 CREATE POLICY definer ON waypost.links FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.members TO waypost_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY definer ON waypost.page_subscribers TO waypost_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY definer ON waypost.profile_days FOR SELECT TO waypost_owner USING (true);
 
@@ -2430,6 +2553,12 @@ CREATE POLICY own_profiles ON waypost.webhooks AS RESTRICTIVE FOR INSERT TO wayp
 
 CREATE POLICY owner ON waypost.waypost_migrations TO waypost_owner USING (true) WITH CHECK (true);
 
+ALTER TABLE waypost.page_drafts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.page_subscribers ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.page_versions ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.periodic_jobs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.profile_changes ENABLE ROW LEVEL SECURITY;
@@ -2520,6 +2649,12 @@ CREATE POLICY tenant ON waypost.members TO waypost_app USING ((tenant_id = waypo
 
 CREATE POLICY tenant ON waypost.namespaces TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
+CREATE POLICY tenant ON waypost.page_drafts TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.page_subscribers TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.page_versions TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
 CREATE POLICY tenant ON waypost.profile_changes TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.profile_days FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
@@ -2562,9 +2697,13 @@ CREATE POLICY visitors ON waypost.domains FOR SELECT TO waypost_edge USING ((sta
 
 CREATE POLICY visitors ON waypost.experiments FOR SELECT TO waypost_edge USING (true);
 
+CREATE POLICY visitors ON waypost.github_syncs FOR SELECT TO waypost_edge USING (true);
+
 CREATE POLICY visitors ON waypost.links FOR SELECT TO waypost_edge USING (true);
 
 CREATE POLICY visitors ON waypost.namespaces FOR SELECT TO waypost_edge USING (true);
+
+CREATE POLICY visitors ON waypost.page_versions FOR SELECT TO waypost_edge USING (true);
 
 CREATE POLICY visitors ON waypost.profile_changes FOR SELECT TO waypost_edge USING (true);
 
@@ -2672,7 +2811,11 @@ REVOKE ALL ON FUNCTION waypost.log_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.log_erasure() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION waypost.log_publication() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION waypost.log_short_slugs() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION waypost.log_unsubscription() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.login_of(login_email text) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.login_of(login_email text) TO waypost_app;
@@ -2724,6 +2867,9 @@ GRANT ALL ON FUNCTION waypost.shared_secret(secret_name text) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.stats_versions(tenants bigint[], profiles bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.stats_versions(tenants bigint[], profiles bigint[]) TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.subscribe(of_tenant bigint, of_profile bigint, of_block text, address text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.subscribe(of_tenant bigint, of_profile bigint, of_block text, address text) TO waypost_edge;
 
 REVOKE ALL ON FUNCTION waypost.tables_of_profiles() FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.tables_of_profiles() TO waypost_aggregator;
@@ -3004,14 +3150,21 @@ GRANT SELECT,DELETE ON TABLE waypost.github_syncs TO waypost_app;
 GRANT SELECT,DELETE,UPDATE ON TABLE waypost.github_syncs TO waypost_aggregator;
 
 GRANT INSERT(tenant_id) ON TABLE waypost.github_syncs TO waypost_app;
+GRANT SELECT(tenant_id) ON TABLE waypost.github_syncs TO waypost_edge;
 
 GRANT INSERT(link_id) ON TABLE waypost.github_syncs TO waypost_app;
+GRANT SELECT(link_id) ON TABLE waypost.github_syncs TO waypost_edge;
 
 GRANT INSERT(target) ON TABLE waypost.github_syncs TO waypost_app;
+GRANT SELECT(target) ON TABLE waypost.github_syncs TO waypost_edge;
 
 GRANT UPDATE(state) ON TABLE waypost.github_syncs TO waypost_app;
 
+GRANT SELECT(facts) ON TABLE waypost.github_syncs TO waypost_edge;
+
 GRANT INSERT(asked_at),UPDATE(asked_at) ON TABLE waypost.github_syncs TO waypost_app;
+
+GRANT SELECT(synced_at) ON TABLE waypost.github_syncs TO waypost_edge;
 
 GRANT INSERT(next_at),UPDATE(next_at) ON TABLE waypost.github_syncs TO waypost_app;
 
@@ -3129,6 +3282,33 @@ GRANT INSERT(tenant_id) ON TABLE waypost.namespaces TO waypost_app;
 GRANT INSERT(profile_id) ON TABLE waypost.namespaces TO waypost_app;
 
 GRANT INSERT(name) ON TABLE waypost.namespaces TO waypost_app;
+
+GRANT SELECT ON TABLE waypost.page_drafts TO waypost_app;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.page_drafts TO waypost_app;
+
+GRANT INSERT(profile_id) ON TABLE waypost.page_drafts TO waypost_app;
+
+GRANT UPDATE(version) ON TABLE waypost.page_drafts TO waypost_app;
+
+GRANT INSERT(page),UPDATE(page) ON TABLE waypost.page_drafts TO waypost_app;
+
+GRANT INSERT(digest),UPDATE(digest) ON TABLE waypost.page_drafts TO waypost_app;
+
+GRANT UPDATE(updated_at) ON TABLE waypost.page_drafts TO waypost_app;
+
+GRANT SELECT,DELETE ON TABLE waypost.page_subscribers TO waypost_app;
+
+GRANT SELECT,INSERT,DELETE ON TABLE waypost.page_versions TO waypost_app;
+GRANT SELECT ON TABLE waypost.page_versions TO waypost_edge;
+
+GRANT SELECT(tenant_id) ON TABLE waypost.page_versions TO waypost_aggregator;
+
+GRANT SELECT(profile_id) ON TABLE waypost.page_versions TO waypost_aggregator;
+
+GRANT SELECT(number) ON TABLE waypost.page_versions TO waypost_aggregator;
+
+GRANT SELECT(link_ids) ON TABLE waypost.page_versions TO waypost_aggregator;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE waypost.periodic_jobs TO waypost_aggregator;
 

@@ -20,6 +20,7 @@ import api.github.routes as github
 import api.jobs.routes as jobs
 import api.links.routes as links
 import api.operations.routes as operations
+import api.pages.routes as pages
 import api.privacy.routes as privacy
 import api.stats.routes as stats
 import api.visits.routes as visits
@@ -65,6 +66,7 @@ from storage.limits.memory_limiter import MemoryRateLimiter, MemoryRateLimitServ
 from storage.links.memory_domains import MemoryDomains
 from storage.links.memory_health import MemoryLinkHealthStore
 from storage.links.memory_profiles import MemoryProfiles
+from storage.pages.memory_pages import MemoryPages
 from storage.privacy.memory_archive import MemoryArchiveSource
 from storage.privacy.memory_erasure import MemoryErasureStore
 from storage.stats.dashboards.memory_shares import MemoryShareStore
@@ -191,6 +193,7 @@ class Console:
         self.link_health = MemoryLinkHealthStore(self.profiles, lambda: NOW)
         self.domains = MemoryDomains(self.profiles, lambda: NOW)
         self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
+        self.pages = MemoryPages(self.profiles, lambda: NOW)
         self.erasures = MemoryErasureStore(self.profiles, lambda: NOW)
         self.polls = RecentPolls(self.stats.known_version)
         self.app = self.create_app()
@@ -223,6 +226,7 @@ class Console:
                 ),
                 shared,
             ),
+            *pages.routes(pages.PageDeps(pages=self.pages, announcer=self.announcer), shared),
             *experiments.routes(
                 experiments.ExperimentDeps(
                     experiments=self.experiments, conversions=self.conversions,

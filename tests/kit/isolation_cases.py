@@ -78,6 +78,8 @@ TABLES = {
         "INSERT INTO github_syncs (tenant_id, link_id, target) "
         "VALUES ({t}, {l}, 'https://github.com/o/n{t}')",
         app="SIUD",
+        # Pages show the facts.
+        edge="S",
         aggregator="SUD",
     ),
     "link_health": Table(
@@ -89,6 +91,23 @@ TABLES = {
     "aggregators": Table("", aggregator="SIUD"),
     "short_slugs": Table(
         "INSERT INTO short_slugs VALUES ('s{t}', {t}, {p}, {l})", app="SIUD", edge="S"
+    ),
+    "page_drafts": Table(
+        "INSERT INTO page_drafts (tenant_id, profile_id, page, digest) VALUES ({t}, {p}, '{{}}', md5('{t}'))",
+        app="SIU",
+    ),
+    "page_versions": Table(
+        "INSERT INTO page_versions (tenant_id, profile_id, number, page, digest) "
+        "VALUES ({t}, {p}, 1, '{{}}', md5('{t}'))",
+        app="SID",
+        edge="S",
+        # The links that a page shows, whose facts change.
+        aggregator="S",
+    ),
+    "page_subscribers": Table(
+        "INSERT INTO page_subscribers (tenant_id, profile_id, block, email) "
+        "VALUES ({t}, {p}, 'b1', 'v{t}@example.com')",
+        app="SD",
     ),
     "domains": Table(
         "INSERT INTO domains (tenant_id, profile_id, id, host, state, token, slot) "
@@ -384,6 +403,9 @@ FUNCTIONS = {
         (("SELECT id FROM my_profiles(0, 1000) WHERE tenant_id = {t}", []),),
     ),
     "lease_clicks(bigint[],bigint[])": Function("waypost_edge", "clicks of links of any tenant, to edges"),
+    "subscribe(bigint,bigint,text,text)": Function(
+        "waypost_edge", "nothing: edges note visitors' addresses of any tenant"
+    ),
     "give_back_clicks(bigint[],bigint[],bigint[])": Function(
         "waypost_edge", "clicks that an edge leased and did not use, of any tenant"
     ),
@@ -466,6 +488,8 @@ FUNCTIONS = {
         "waypost_aggregator", "how many kept answers showed a profile, which it deletes"
     ),
     "log_erasure()": _TRIGGER,
+    "log_publication()": _TRIGGER,
+    "log_unsubscription()": _TRIGGER,
     "refuse_unless_erased()": _TRIGGER,
     "add_first_owners()": _TRIGGER,
     "require_an_owner()": _TRIGGER,

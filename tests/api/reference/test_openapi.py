@@ -153,7 +153,7 @@ async def test_the_page_has_an_anchor_and_a_command_for_each_operation() -> None
     assert html.count("curl ") == len(list(operations(openapi_document)))
     for name in openapi_document["components"]["schemas"]:
         assert f'id="schema-{name}"' in html
-    assert ">Page of Link<" in html
+    assert ">List of Link<" in html
     assert "src=" not in html
     style = await console.call("GET", "/docs.css", key="")
     assert style.headers["Content-Type"] == "text/css; charset=utf-8"

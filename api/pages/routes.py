@@ -1,0 +1,21 @@
+"""Endpoints of pages, and their dependencies."""
+
+from dataclasses import dataclass
+
+from api.http.routes import Route
+from api.http.shared import Shared
+from api.pages.drafts import PageDraftRoutes
+from engine.pages.ports import PageStore
+from engine.visits.ports import Announcer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageDeps:
+    pages: PageStore
+    announcer: Announcer
+
+
+def routes(deps: PageDeps, shared: Shared) -> list[Route]:
+    private_hosts = shared.settings.private_targets
+    drafts = PageDraftRoutes(deps.pages, deps.announcer, private_hosts=private_hosts)
+    return drafts.routes()

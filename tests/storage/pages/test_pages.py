@@ -1,0 +1,183 @@
+"""Drafts and published versions: the contract of PageStore, on Postgres and on its twin."""
+
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import asyncpg
+import pytest
+
+from engine.common.errors import ForbiddenError, InvalidError, LostUpdateError, NotFoundError
+from engine.links.link import LinkDraft
+from engine.links.profile import ProfileDraft
+from engine.pages.blocks import HeadingBlock, LinkBlock, TextBlock
+from engine.pages.page import ProfilePage
+from engine.pages.ports import PageStore
+from engine.pages.publication import MAX_PAGE_BYTES, MAX_VERSIONS
+from storage.bridge import in_asyncio
+from storage.links.memory_profiles import MemoryProfiles
+from storage.pages.memory_pages import MemoryPages
+from storage.pages.pages import PostgresPageStore
+from tests.kit.hosted import hosted_run
+from tests.kit.stores import Stores, opened
+
+pytestmark = pytest.mark.trio(run=hosted_run)
+
+
+class World(NamedTuple):
+    pages: PageStore
+    stores: Stores
+    profile_id: int
+
+
+@pytest.fixture
+async def world(place: str, stores: Stores) -> AsyncIterator[World]:
+    profile = await stores.profiles.create_profile(stores.caller, ProfileDraft(handle="ada"))
+    if not place:
+        assert isinstance(stores.profiles, MemoryProfiles)
+        yield World(MemoryPages(stores.profiles), stores, profile.id)
+        return
+    async with opened(place) as open_database:
+        yield World(PostgresPageStore(await open_database("waypost_app")), stores, profile.id)
+
+
+async def fetch(url: str, statement: str) -> list[Any]:
+    """Run one statement as the login user."""
+
+    async def connected() -> list[Any]:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetch(statement)
+        finally:
+            await connection.close()
+
+    return await in_asyncio(connected)
+
+
+def page(name: str = "Ada", *blocks: Any) -> ProfilePage:
+    return ProfilePage(name=name, blocks=blocks)
+
+
+async def link(world: World, slug: str, **fields: Any) -> int:
+    draft = LinkDraft(slug=slug, target="https://example.com/", **fields)
+    made, _ = await world.stores.profiles.create_link(world.stores.caller, world.profile_id, draft)
+    return made.id
+
+
+async def test_a_profile_without_a_draft_has_its_links(world: World) -> None:
+    me, pages, id_ = world.stores.caller, world.pages, world.profile_id
+    second = await link(world, "second", position=2)
+    await link(world, "hidden", position=0, hidden=True)
+    first = await link(world, "first", position=1)
+    draft = await pages.draft(me, id_)
+    assert (draft.version, draft.updated_at, draft.published) == (0, None, None)
+    assert draft.page.blocks == (
+        LinkBlock(id="b1", link_id=str(first)), LinkBlock(id="b2", link_id=str(second))
+    )  # fmt: skip
+
+
+async def test_a_draft_is_written_published_and_restored(world: World) -> None:
+    me, pages, id_ = world.stores.caller, world.pages, world.profile_id
+    profile = await world.stores.profiles.profile(me, id_)
+    draft = await pages.put_draft(me, id_, page("Ada"), 0)
+    assert (draft.version, draft.page.name, draft.is_changed) == (1, "Ada", True)
+    assert await pages.put_draft(me, id_, page("Ada"), 1) == draft
+    with pytest.raises(LostUpdateError):
+        await pages.put_draft(me, id_, page("Eve"), 0)
+    assert await world.stores.profiles.profile(me, id_) == profile  # visitors have the same
+    version, change = await pages.publish(me, id_, 1)
+    assert (version.number, version.page, version.user_id) == (1, page("Ada"), me.user_id)
+    assert change.version == profile.version + 1
+    assert await pages.publish(me, id_) == (version, change)  # published already
+    draft = await pages.draft(me, id_)
+    assert (draft.published, draft.is_changed) == (1, False)
+    await pages.put_draft(me, id_, page("Bea"))
+    assert (await pages.publish(me, id_))[0].number == 2
+    with pytest.raises(LostUpdateError):
+        await pages.restore(me, id_, 1, 1)
+    draft = await pages.restore(me, id_, 1, 2)
+    assert (draft.version, draft.page.name, draft.published, draft.is_changed) == (
+        3,
+        "Ada",
+        2,
+        True,
+    )
+    assert await pages.page_version(me, id_, 1) == version
+
+
+async def test_the_last_versions_are_kept_and_listed_newest_first(world: World) -> None:
+    me, pages, id_ = world.stores.caller, world.pages, world.profile_id
+    for number in range(MAX_VERSIONS + 2):
+        await pages.put_draft(me, id_, page(f"Ada {number}"))
+        await pages.publish(me, id_)
+    first = await pages.list_versions(me, id_, 0, 40)
+    rest = await pages.list_versions(me, id_, first.next_after or 0, 40)
+    numbers = [version.number for version in [*first.items, *rest.items]]
+    assert numbers == list(range(MAX_VERSIONS + 2, 2, -1))
+    assert rest.next_after is None
+    with pytest.raises(NotFoundError):
+        await pages.page_version(me, id_, 2)
+
+
+async def test_a_page_names_only_links_of_its_profile(world: World) -> None:
+    me, pages, id_ = world.stores.caller, world.pages, world.profile_id
+    own = LinkBlock(id="b1", link_id=str(await link(world, "own")))
+    strange = LinkBlock(id="b2", link_id=str(2**63 + 5))
+    with pytest.raises(InvalidError) as refused:
+        await pages.put_draft(me, id_, page("Ada", own, strange))
+    assert [error.field for error in refused.value.errors] == ["blocks[1].link_id"]
+    await pages.put_draft(me, id_, page("Ada", own, HeadingBlock(id="b2", text="Work")))
+
+
+async def test_a_page_is_bounded(world: World) -> None:
+    me, pages, id_ = world.stores.caller, world.pages, world.profile_id
+    blocks = [TextBlock(id=f"b{n}", text="é" * 1_000) for n in range(MAX_PAGE_BYTES // 2_000 + 2)]
+    with pytest.raises(InvalidError, match="65,536"):
+        await pages.put_draft(me, id_, page("Ada", *blocks))
+
+
+async def test_only_members_with_the_right_role_see_and_change_pages(world: World) -> None:
+    me, them, pages, id_ = world.stores.caller, world.stores.other, world.pages, world.profile_id
+    await pages.put_draft(me, id_, page())
+    await pages.publish(me, id_)
+    for call in (
+        pages.draft(them, id_), pages.put_draft(them, id_, page()), pages.publish(them, id_),
+        pages.list_versions(them, id_, 0, 9), pages.page_version(them, id_, 1),
+        pages.restore(them, id_, 1),
+    ):  # fmt: skip
+        with pytest.raises(NotFoundError):
+            await call
+    reader = me._replace(scopes=("read",))
+    assert (await pages.draft(reader, id_)).version == 1
+    for call in (
+        pages.put_draft(reader, id_, page()), pages.publish(reader, id_),
+        pages.restore(reader, id_, 1),
+    ):  # fmt: skip
+        with pytest.raises(ForbiddenError):
+            await call
+
+
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+async def test_changes_are_logged_without_the_page_and_published_ones_are_events(
+    world: World, place: str
+) -> None:
+    me, pages, id_ = world.stores.caller, world.pages, world.profile_id
+    await fetch(
+        place,
+        "INSERT INTO waypost.webhooks (tenant_id, profile_id, url, event_types, slot) VALUES "
+        f"({me.tenant_id}, {id_}, 'https://example.com/', '{{page.published}}', 1)",
+    )
+    await pages.put_draft(me, id_, page("Ada"))
+    await pages.put_draft(me, id_, page("Bea"))
+    await pages.publish(me, id_)
+    rows = await fetch(
+        place, "SELECT action, before::text, after::text FROM waypost.audit_log ORDER BY seq"
+    )
+    assert [row[0] for row in rows if row[0].startswith("page")] == [
+        "page.created", "page.updated", "page.published",
+    ]  # fmt: skip
+    assert "Ada" not in str(rows)
+    assert "Bea" not in str(rows)
+    events = await fetch(place, "SELECT type, data ->> 'version' FROM waypost.events")
+    assert [tuple(event) for event in events] == [("page.published", "1")]
+    await world.stores.profiles.delete_profile(me, id_)
+    assert await fetch(place, "SELECT FROM waypost.audit_log WHERE action = 'page.deleted'") == []
