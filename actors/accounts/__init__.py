@@ -1,1 +1,1 @@
-"""Times of the last use of API keys and sessions."""
+"""Times of the last use of API keys and sessions, and mails that reset passwords."""

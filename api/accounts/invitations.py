@@ -61,13 +61,15 @@ class InvitationResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvitedResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The profile and role that an invitation offers."""
+    """The profile and role that an invitation offers. `inviter`: the name, or else the address, of the member
+    who made it; empty if they have left."""
 
     profile_id: Id
     handle: str
     title: str
     email: str
     role: str
+    inviter: str
     expires_at: datetime
 
 
@@ -154,6 +156,7 @@ class InvitationRoutes:
                 title=invited.title,
                 email=invited.email,
                 role=invited.role,
+                inviter=invited.inviter,
                 expires_at=utc(invited.expires_at),
             )
         )
@@ -290,6 +293,7 @@ _PREVIEW: Final = Doc(
                 "title": "Ada Lovelace",
                 "email": "grace@example.com",
                 "role": "editor",
+                "inviter": "Ada Lovelace",
                 "expires_at": "2026-05-08T09:30:00Z",
             },
         )

@@ -1,4 +1,4 @@
-"""Endpoints of users, sessions, keys, members and invitations, and their dependencies."""
+"""Endpoints of users, sessions, set-up, resets, keys, members and invitations, and their dependencies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from api.accounts.invitations import InvitationRoutes
 from api.accounts.keys import KeyRoutes
 from api.accounts.members import MemberRoutes
+from api.accounts.recovery import RecoveryRoutes
 from api.accounts.sessions import LoginFlow, SessionRoutes
 from api.http.routes import Route
 from api.http.shared import Shared
@@ -15,6 +16,7 @@ from engine.accounts.ports import (
     InvitationStore,
     LoginThrottle,
     MemberStore,
+    RecoveryStore,
     SessionStore,
 )
 
@@ -28,6 +30,7 @@ class AccountDeps:
     keys: ApiKeyStore
     members: MemberStore
     invitations: InvitationStore
+    recovery: RecoveryStore
     login_throttle: LoginThrottle
     forget_key: Callable[[int], None]
 
@@ -36,6 +39,7 @@ def routes(deps: AccountDeps, shared: Shared) -> list[Route]:
     login_flow = LoginFlow(deps.login_throttle, shared.settings)
     return [
         *SessionRoutes(deps.accounts, deps.sessions, login_flow).routes(),
+        *RecoveryRoutes(deps.recovery, login_flow, mail=bool(shared.settings.smtp_url)).routes(),
         *KeyRoutes(deps.keys, deps.forget_key, shared.now).routes(),
         *MemberRoutes(deps.members).routes(),
         *InvitationRoutes(deps.invitations, login_flow, shared.settings.console_url).routes(),

@@ -108,6 +108,10 @@ class LoginFlow:
         """Charge one password attempt; without `email`, to the client address only. Raises TooSoonError."""
         await self._throttle.admit(email, client_address.address(self._trusted_hops))
 
+    async def admit_reset(self, email: str) -> None:
+        """Charge one request for a reset's mail. Raises TooSoonError."""
+        await self._throttle.admit_reset(email, client_address.address(self._trusted_hops))
+
     def set_cookie(self, response: Response, login: NewSession) -> Response:
         """Return the response with the cookie of the new session."""
         lifetime = login.session.expires_at - login.session.created_at

@@ -1,4 +1,4 @@
-"""`waypost doctor`: checks of folder, servers, schema, geo file and daily keys."""
+"""`waypost doctor`: checks of folder, servers, schema, geo file, daily keys and mail server."""
 
 import os
 import shutil
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engine.common.errors import UnavailableError, WaypostError
+from engine.mail.server import mail_server, sender
 from engine.operations.server_conditions import (
     MIN_POSTGRES,
     Condition,
@@ -25,6 +26,7 @@ from engine.operations.settings import Settings
 from storage.audit.verification import AuditResult, verify
 from storage.clicks.recovery import orphans
 from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
+from storage.mail.smtp import SmtpMailer
 from storage.operations.inspection import migrations_pending, postgres_facts, redis_facts
 from storage.operations.rights import ROLE_OF_PROCESS, find_flaws
 from storage.visits.daily_keys import memory_folder, swap_files
@@ -133,6 +135,19 @@ class Doctor:
                 f"daily keys may be swapped out to {', '.join(swap)}: encrypt swap or turn it off",
             )
 
+    async def check_mail(self) -> None:
+        """Check that the mail server takes a connection and the login."""
+        if not self.settings.smtp_url:
+            self.add("ok", "mail", "none is sent; WAYPOST_SMTP_URL turns it on")
+            return
+        server = mail_server(self.settings.smtp_url)
+
+        async def check() -> None:
+            await SmtpMailer(server, sender(self.settings.mail_from)).check()
+            self.add("ok", "mail", f"{server.host}:{server.port} takes mail of this engine")
+
+        await self._try("mail", check)
+
     async def check_servers(self) -> None:
         await self._try("postgres", self._check_postgres)
         await self._try("redis", self._check_redis)
@@ -180,11 +195,12 @@ class Doctor:
 
 
 async def examine(settings: Settings, folder: Path) -> list[Finding]:
-    """Run all checks. Returns their findings: folder, geo file, daily keys, then servers."""
+    """Run all checks. Returns their findings: folder, geo file, daily keys, mail, then servers."""
     doctor = Doctor(settings, folder)
     running = doctor.check_folder()
     await doctor.check_geo_file()
     doctor.check_daily_keys()
+    await doctor.check_mail()
     if running:
         await doctor.check_servers()
     return doctor.findings

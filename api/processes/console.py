@@ -47,6 +47,7 @@ from storage.accounts.invitations import PostgresInvitationStore
 from storage.accounts.keys import PostgresApiKeyStore, first_owner
 from storage.accounts.members import PostgresMemberStore
 from storage.accounts.passwords import PasswordHasher
+from storage.accounts.recovery import PostgresRecoveryStore
 from storage.accounts.sessions import PostgresSessionStore
 from storage.audit.audit_log import PostgresActivityReader
 from storage.audit.security_events import PostgresSecurityStore
@@ -201,6 +202,7 @@ class ConsoleParts:
             keys=self.key_store,
             members=PostgresMemberStore(self.database),
             invitations=PostgresInvitationStore(self.database, self.passwords, session_s),
+            recovery=PostgresRecoveryStore(self.database, self.passwords, session_s),
             login_throttle=RateLimitedLogins(self.limiter),
             forget_key=self.key_cache.forget,
         )

@@ -20,6 +20,7 @@ from api.processes.server_watch import ServerWatch, inspections
 from api.processes.sockets import listen, url_of
 from engine.common.errors import WaypostError
 from engine.operations.settings import Settings
+from storage.accounts.recovery import issue_setup_code
 from storage.embedded import EmbeddedServers, lock_folder
 from storage.embedded.folder import layout, make_run_folder
 from storage.migrations import migrate
@@ -53,6 +54,7 @@ class Launch:
         self.servers: EmbeddedServers | None = None
         self._stack = ExitStack()
         self._failure: WaypostError | None = None
+        self._setup_code = ""
 
     def __enter__(self) -> "Launch":
         """Lock the folder, bind the ports, start the embedded servers. Raises WaypostError."""
@@ -146,6 +148,8 @@ class Launch:
             # Not on a machine of edges or workers: its folder is no place to look for a password.
             if "api" in self.roles:
                 await owner.create(database, self.settings, self.folder)
+                code = await issue_setup_code(database)
+                self._setup_code = code.token if code else ""
             owner.refresh_urls(self.settings, self.folder)
             if self.with_demo:
                 await demo.ensure(database)
@@ -217,6 +221,9 @@ class Launch:
         credentials = self.folder / owner.FILE
         if credentials.exists():
             notice(f"the owner's password and API key are in {credentials}")
+        if self._setup_code:
+            page = f"{self.settings.console_url.rstrip('/')}/setup#{self._setup_code}"
+            notice(f"set up your own account within an hour: {page}")
         if self.with_demo and self.visitors:
             for line in demo.hints(self.settings, credentials):
                 notice(line)

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 import trio
 
+from engine.accounts.recovery import GENERATED_EMAIL
 from engine.common.errors import WaypostError
 from engine.operations.settings import Settings
 from storage.accounts.keys import OwnerCredentials, PostgresApiKeyStore, ensure_owner
@@ -24,7 +25,6 @@ from storage.postgres.database import Database
 FILE: Final = "owner.json"
 PENDING: Final = "owner.json.pending"
 LOCK: Final = "owner.lock"
-EMAIL: Final = "owner@localhost"
 LOCK_WAIT_S: Final = 20.0
 
 
@@ -57,7 +57,7 @@ async def create(database: Database, settings: Settings, folder: Path) -> bool:
     _make_folder(folder)
     async with _locked(folder):
         settled = await _settle(database, folder)
-        created = await ensure_owner(database, EMAIL, keep=keep)
+        created = await ensure_owner(database, GENERATED_EMAIL, keep=keep)
         if created is not None:
             _name(folder)
     return settled or created is not None

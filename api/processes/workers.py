@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from actors.accounts.reset_mails import ResetMails
 from actors.clicks.aggregator import Aggregator
 from actors.experiments.automation import ExperimentAutomation
 from actors.experiments.dimension_copier import DimensionCopier
@@ -26,13 +27,16 @@ from actors.stats.live_feed import LiveFeed
 from actors.webhooks.courier import Courier, CourierLimits
 from api.processes.process import ProcessSpec, group, status_child, supervisor, until_stopped
 from engine.github.sync import SYNC_QUEUE
+from engine.jobs.handler import Handler
 from engine.jobs.periodic import PERIODIC_QUEUE, PeriodicJob
+from engine.mail.server import mail_server, sender
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.health import Component
 from engine.operations.metrics import Sample
 from engine.operations.progress import progress_component
 from engine.operations.settings import Settings
 from storage.accounts.purge import AccountsPurge
+from storage.accounts.reset_tokens import PostgresResetTokenStore
 from storage.clicks.ledger import PostgresClickLedger
 from storage.clicks.partitions import Partitions
 from storage.clicks.stream import RedisClickStream
@@ -47,6 +51,7 @@ from storage.links.domain_looks import PostgresDomainLookStore
 from storage.links.health import PostgresLinkHealthStore
 from storage.links.prober import HttpProber
 from storage.links.txt_records import DnsTxtRecords
+from storage.mail.smtp import SmtpMailer
 from storage.postgres.database import Database
 from storage.postgres.idempotency import IdempotencyPurge
 from storage.privacy.erasure import Eraser
@@ -107,12 +112,19 @@ class Workers:
             *self._automation.periodic_jobs(),
             *maintenance(settings, database, redis),
         ]
-        handlers = {job.kind: job.handler for job in self.periodic_jobs} | self._github.handlers()
+        self._mailer = mailer(settings)
         self._queue = PostgresJobQueue(database)
         self._gauges = QueueGauges(self._queue)
-        self._worker = Worker(self._owner, self._queue, handlers, CONCURRENCY)
+        self._worker = Worker(self._owner, self._queue, self._handlers(), CONCURRENCY)
         self._scheduler = Scheduler(self._queue, self._worker.wake, self.periodic_jobs)
         self.tree = supervisor("workers", self._children())
+
+    def _handlers(self) -> dict[str, Handler]:
+        """Return the handler of each kind of job."""
+        tokens = PostgresResetTokenStore(self._database)
+        resets = ResetMails(tokens, self._mailer, self._settings.console_url)
+        periodic = {job.kind: job.handler for job in self.periodic_jobs}
+        return periodic | self._github.handlers() | resets.handlers()
 
     def _github_sync(self) -> GithubSync:
         settings = self._settings
@@ -183,6 +195,7 @@ class Workers:
             *self._github.samples(),
             *self._automation.samples(),
             *self._copier.samples(),
+            *(self._mailer.samples() if self._mailer else ()),
             *self._database.samples(),
         ]
 
@@ -213,6 +226,13 @@ def maintenance(settings: Settings, database: Database, redis: RedisServer) -> l
         *ExperimentCountsPurge(database).periodic_jobs(),
         *PostgresJobQueue(database).periodic_jobs(settings.jobs_kept_days),
     ]
+
+
+def mailer(settings: Settings) -> SmtpMailer | None:
+    """Return the sender of mail; None: the engine sends none."""
+    if not settings.smtp_url:
+        return None
+    return SmtpMailer(mail_server(settings.smtp_url), sender(settings.mail_from))
 
 
 def courier_limits(settings: Settings) -> CourierLimits:

@@ -64,13 +64,15 @@ class InvitationDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvitationPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """An invitation as its receiver sees it before accepting."""
+    """An invitation as its receiver sees it before accepting. `inviter`: the name, or else the address, of the
+    member who made it; '' if they have left."""
 
     profile_id: int
     handle: str
     title: str
     email: str
     role: str
+    inviter: str
     expires_at: datetime
 
 

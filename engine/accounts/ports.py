@@ -14,6 +14,7 @@ from engine.accounts.member import (
     JoinResult,
     Member,
 )
+from engine.accounts.recovery import IssuedToken, SetupDraft
 from engine.common.drafts import Change
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
@@ -83,6 +84,39 @@ class SessionStore(Protocol):
     async def end_session(self, caller: Caller, session_id: int) -> None: ...
 
 
+class RecoveryStore(Protocol):
+    """Set-up of the first account, and resets of forgotten passwords. A token works once, until it expires.
+
+    Methods that take a password raise UnavailableError while too many are being hashed.
+    """
+
+    async def setup_needed(self) -> bool:
+        """Return whether the first account still has its generated address, or there is none."""
+
+    async def set_up(self, draft: SetupDraft, user_agent: str, request_id: str) -> NewSession:
+        """Give the first account a name, an address and a password, end its sessions, and log it in.
+
+        Its API keys still work. Raises NotFoundError for a code that does not work, and
+        ConflictError("email", …) for the address of another account.
+        """
+
+    async def request_reset(self, email: str) -> None:
+        """Enqueue a mail with a reset token, if the address has an account. Says nothing of whether it has."""
+
+    async def reset(self, token: str, password: str, request_id: str) -> Caller:
+        """Set a password by a reset token, and end the user's sessions. Returns the user.
+
+        Raises NotFoundError for a token that does not work.
+        """
+
+
+class ResetTokenStore(Protocol):
+    """Reset tokens, for workers that mail them."""
+
+    async def issue_reset_token(self, tenant_id: int, user_id: int) -> IssuedToken | None:
+        """Make a reset token. Returns None if the user is gone."""
+
+
 class LoginThrottle(Protocol):
     """Rate limits of login attempts, against guessing of passwords."""
 
@@ -92,6 +126,9 @@ class LoginThrottle(Protocol):
         Raises TooSoonError if one of them has no attempt left, and UnavailableError if the limits cannot be
         read: then no user can log in.
         """
+
+    async def admit_reset(self, email: str, address: str) -> None:
+        """Charge one request for a reset's mail to the account and the address. Raises as admit()."""
 
 
 class MemberStore(Protocol):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.common.errors import SettingsError
+from engine.mail.server import parse_mail_from, parse_smtp_url
 from engine.operations.server_url import parse_database_url, parse_redis_url
 from engine.operations.setting import (
     PREFIX,
@@ -138,6 +139,12 @@ class Settings:
         secret=True)
     session_hours: int = setting(168, whole(1, 8_784), "lifetime of a session of the console")
 
+    # Mail
+    smtp_url: str = setting("", parse_smtp_url,
+        "server that sends mail: smtp://USER:PASSWORD@HOST:587 with STARTTLS, smtps:// with TLS, smtp+plain:// "
+        "with neither; unset: no mail is sent", secret=True)
+    mail_from: str = setting("", parse_mail_from, "sender of mail, as in Waypost <waypost@example.com>")
+
     # Workers
     lease_ttl_ms: int = setting(10_000, whole(500, 600_000),
         "lifetime of a lease on a stream or a webhook that its worker does not renew")
@@ -208,6 +215,8 @@ def _require_consistent(settings: Settings, *, database_only: bool) -> Settings:
         )
     if settings.database_direct_url and not settings.database_url:
         raise SettingsError("WAYPOST_DATABASE_DIRECT_URL is set, DATABASE_URL is missing: set both")
+    if bool(settings.smtp_url) != bool(settings.mail_from):
+        raise SettingsError("WAYPOST_SMTP_URL and WAYPOST_MAIL_FROM must be set both, or neither")
     if settings.journal_max_bytes < 2 * settings.journal_segment_bytes:
         raise SettingsError(
             "WAYPOST_JOURNAL_MAX_BYTES must be at least twice WAYPOST_JOURNAL_SEGMENT_BYTES"

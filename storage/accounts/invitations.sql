@@ -2,7 +2,7 @@
 
 -- name: invitation_of
 -- Read the invitation by the SHA-256 of its token.
-SELECT profile_id, handle, title, email, role, expires_at, expired, accepted
+SELECT profile_id, handle, title, email, role, inviter, expires_at, expired, accepted
 FROM invitation_of($1);
 
 -- name: accept_invitation

@@ -100,6 +100,12 @@ class MemoryAccountStore:
                 del self._sessions[session.id]
         return True
 
+    def reset_password(self, user_id: int, password: str) -> None:
+        """Set a user's password and end their sessions."""
+        self._passwords[user_id] = password
+        for session in self._of(user_id):
+            del self._sessions[session.id]
+
     # Sessions
 
     async def find(self, token: str) -> tuple[Caller, int, datetime] | None:

@@ -182,15 +182,20 @@ class MemoryMembers:
 
     async def preview(self, token: str) -> InvitationPreview:
         await trio.lowlevel.checkpoint()
-        _, invitation, profile, _ = self._require_open(token)
+        _, invitation, profile, team = self._require_open(token)
         return InvitationPreview(
             profile_id=profile.id,
             handle=profile.handle,
             title=profile.title,
             email=invitation.email,
             role=invitation.role,
+            inviter=self._inviter(invitation, team),
             expires_at=invitation.expires_at,
         )
+
+    def _inviter(self, invitation: Invitation, team: dict[int, MemberRole]) -> str:
+        user = self._accounts.users.get(invitation.invited_by)
+        return user.name or user.email if user and user.id in team else ""
 
     async def accept(
         self, caller: Caller, token: str, once: IdempotentRequest[JoinResult] | None = None

@@ -1,4 +1,4 @@
-"""Purge of sessions, API keys and invitations that have ended."""
+"""Purge of sessions, recovery tokens, API keys and invitations that have ended."""
 
 from typing import Final
 
@@ -27,6 +27,12 @@ class AccountsPurge:
                 repeatable(self.purge_sessions),
             ),
             PeriodicJob(
+                "recovery-tokens.purge",
+                Every(HOUR, 15 * MINUTE),
+                "delete reset tokens and set-up codes that have expired",
+                repeatable(self.purge_recovery_tokens),
+            ),
+            PeriodicJob(
                 "keys.purge",
                 Cron("10 3 * * *"),
                 "delete API keys that ended 30 days ago",
@@ -42,6 +48,9 @@ class AccountsPurge:
 
     async def purge_sessions(self) -> None:
         await self._purge("purge_sessions")
+
+    async def purge_recovery_tokens(self) -> None:
+        await self._purge("purge_recovery_tokens")
 
     async def purge_keys(self) -> None:
         await self._purge("purge_keys")

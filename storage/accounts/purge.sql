@@ -5,6 +5,12 @@
 DELETE FROM sessions WHERE (tenant_id, id) IN (
     SELECT tenant_id, id FROM sessions WHERE expires_at <= statement_timestamp() ORDER BY expires_at LIMIT $1);
 
+-- name: purge_recovery_tokens
+-- Purge expired recovery tokens.
+DELETE FROM recovery_tokens WHERE (tenant_id, id) IN (
+    SELECT tenant_id, id FROM recovery_tokens
+    WHERE expires_at <= statement_timestamp() ORDER BY expires_at LIMIT $1);
+
 -- name: purge_keys
 -- Purge API keys that expired or were revoked 30 days ago.
 DELETE FROM api_keys WHERE (tenant_id, id) IN (

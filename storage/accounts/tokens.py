@@ -10,8 +10,8 @@ from typing import Final, Literal
 MAX_CHARS: Final = 200
 PREFIX_CHARS: Final = 8  # of a `wp_…` key: shows 30 of its 256 bits
 
-# An API key, a session, an invitation, a hook, a share (which only reads).
-Prefix = Literal["wp_", "wps_", "wpi_", "wph_", "wpr_"]
+# An API key, a session, an invitation, a hook, a share (which only reads), a one-time token of recovery.
+Prefix = Literal["wp_", "wps_", "wpi_", "wph_", "wpr_", "wpo_"]
 
 
 def new(prefix: Prefix) -> str:

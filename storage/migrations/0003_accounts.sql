@@ -28,6 +28,8 @@ GRANT SELECT, DELETE,
     INSERT (tenant_id, email, name, password_hash, version, created_at, updated_at),
     UPDATE (email, name, password_hash, version, created_at, updated_at)
     ON users TO waypost_app;
+-- Workers send mail to users.
+GRANT SELECT (tenant_id, id, email, name) ON users TO waypost_aggregator;
 
 -- An API key acts for its user, and never for more than its scopes.
 CREATE TABLE api_keys (
@@ -87,6 +89,30 @@ CREATE POLICY tenant ON sessions TO waypost_app
 CREATE POLICY definer ON sessions TO waypost_owner USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO waypost_app;
 GRANT SELECT (tenant_id, id, expires_at), DELETE ON sessions TO waypost_aggregator;
+
+-- A one-time token that gives its user a new password. Of it only the SHA-256 is stored.
+CREATE TABLE recovery_tokens (
+    tenant_id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT new_id(),
+    user_id bigint NOT NULL,
+    purpose text NOT NULL CHECK (purpose IN ('reset', 'setup')),
+    token_sha256 bytea NOT NULL CHECK (length(token_sha256) = 32),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES users ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX recovery_tokens_token ON recovery_tokens (token_sha256);
+CREATE INDEX recovery_tokens_user ON recovery_tokens (tenant_id, user_id);
+CREATE INDEX recovery_tokens_expiry ON recovery_tokens (expires_at);
+
+ALTER TABLE recovery_tokens ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON recovery_tokens TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY definer ON recovery_tokens FOR SELECT TO waypost_owner USING (true);
+GRANT SELECT, INSERT, DELETE ON recovery_tokens TO waypost_app;
+-- Workers make the tokens that they mail, and delete those that have expired.
+GRANT SELECT, INSERT, DELETE ON recovery_tokens TO waypost_aggregator;
 
 -- The response to a create that named an Idempotency-Key, written in the transaction of that create. One that
 -- holds a secret is sealed (engine/common/response_seal.py): of its headers only the location is in clear, and
@@ -263,6 +289,17 @@ AS $$
         AND s.tenant_id = coalesce(waypost.current_tenant(), s.tenant_id)
 $$;
 
+-- The user of a one-time token, until it expires.
+CREATE FUNCTION recovery_token_of(sha256 bytea, of_purpose text)
+RETURNS TABLE (tenant_id bigint, user_id bigint)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT t.tenant_id, t.user_id FROM waypost.recovery_tokens AS t
+    WHERE t.token_sha256 = sha256 AND t.purpose = of_purpose AND t.expires_at > clock_timestamp()
+        AND t.tenant_id = coalesce(waypost.current_tenant(), t.tenant_id)
+$$;
+
 -- The password's hash that a login is compared with.
 CREATE FUNCTION login_of(login_email text)
 RETURNS TABLE (tenant_id bigint, user_id bigint, password_hash text)
@@ -289,10 +326,10 @@ AS $$
         AND last_used_at < clock_timestamp() - interval '1 minute'
 $$;
 
-REVOKE ALL ON FUNCTION authenticate(bytea), key_allows_origin(text), first_owner(), session_user_of(bytea), login_of(text),
-    record_last_used(bigint[], bigint[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION authenticate(bytea), key_allows_origin(text), first_owner(), session_user_of(bytea), login_of(text),
-    record_last_used(bigint[], bigint[]) TO waypost_app;
+REVOKE ALL ON FUNCTION authenticate(bytea), key_allows_origin(text), first_owner(), session_user_of(bytea),
+    recovery_token_of(bytea, text), login_of(text), record_last_used(bigint[], bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION authenticate(bytea), key_allows_origin(text), first_owner(), session_user_of(bytea),
+    recovery_token_of(bytea, text), login_of(text), record_last_used(bigint[], bigint[]) TO waypost_app;
 
 -- ---- access of the current user ------------------------------------------------------------------------
 
@@ -386,17 +423,22 @@ $$;
 
 -- ---- joining -------------------------------------------------------------------------------------------
 
--- An invitation by its token, with the profile that it is for. No row when there is none.
+-- An invitation by its token, with the profile that it is for, and the name or address of the member who made it
+-- ('' if they have left). No row when there is none.
 CREATE FUNCTION invitation_of(sha256 bytea)
 RETURNS TABLE (id bigint, tenant_id bigint, profile_id bigint, handle text, title text, email text,
-    role text, expires_at timestamptz, expired boolean, accepted boolean)
+    role text, inviter text, expires_at timestamptz, expired boolean, accepted boolean)
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT i.id, i.tenant_id, i.profile_id, p.handle, p.title, i.email, i.role, i.expires_at,
-        i.expires_at <= clock_timestamp(), i.accepted_at IS NOT NULL
-    FROM waypost.invitations AS i JOIN waypost.profiles AS p
-        ON p.tenant_id = i.tenant_id AND p.id = i.profile_id
+    SELECT i.id, i.tenant_id, i.profile_id, p.handle, p.title, i.email, i.role,
+        coalesce(nullif(u.name, ''), u.email, ''), i.expires_at, i.expires_at <= clock_timestamp(),
+        i.accepted_at IS NOT NULL
+    FROM waypost.invitations AS i
+    JOIN waypost.profiles AS p ON p.tenant_id = i.tenant_id AND p.id = i.profile_id
+    LEFT JOIN waypost.members AS m ON m.tenant_id = i.tenant_id AND m.profile_id = i.profile_id
+        AND m.user_id = i.invited_by
+    LEFT JOIN waypost.users AS u ON u.tenant_id = m.home_tenant_id AND u.id = m.user_id
     WHERE i.token_sha256 = sha256
 $$;
 

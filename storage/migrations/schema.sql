@@ -340,14 +340,18 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION waypost.invitation_of(sha256 bytea) RETURNS TABLE(id bigint, tenant_id bigint, profile_id bigint, handle text, title text, email text, role text, expires_at timestamp with time zone, expired boolean, accepted boolean)
+CREATE FUNCTION waypost.invitation_of(sha256 bytea) RETURNS TABLE(id bigint, tenant_id bigint, profile_id bigint, handle text, title text, email text, role text, inviter text, expires_at timestamp with time zone, expired boolean, accepted boolean)
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT i.id, i.tenant_id, i.profile_id, p.handle, p.title, i.email, i.role, i.expires_at,
-        i.expires_at <= clock_timestamp(), i.accepted_at IS NOT NULL
-    FROM waypost.invitations AS i JOIN waypost.profiles AS p
-        ON p.tenant_id = i.tenant_id AND p.id = i.profile_id
+    SELECT i.id, i.tenant_id, i.profile_id, p.handle, p.title, i.email, i.role,
+        coalesce(nullif(u.name, ''), u.email, ''), i.expires_at, i.expires_at <= clock_timestamp(),
+        i.accepted_at IS NOT NULL
+    FROM waypost.invitations AS i
+    JOIN waypost.profiles AS p ON p.tenant_id = i.tenant_id AND p.id = i.profile_id
+    LEFT JOIN waypost.members AS m ON m.tenant_id = i.tenant_id AND m.profile_id = i.profile_id
+        AND m.user_id = i.invited_by
+    LEFT JOIN waypost.users AS u ON u.tenant_id = m.home_tenant_id AND u.id = m.user_id
     WHERE i.token_sha256 = sha256
 $$;
 
@@ -647,6 +651,15 @@ CREATE FUNCTION waypost.record_last_used(keys bigint[], sessions bigint[]) RETUR
     WHERE id = ANY (record_last_used.sessions)
         AND tenant_id = coalesce(waypost.current_tenant(), tenant_id)
         AND last_used_at < clock_timestamp() - interval '1 minute'
+$$;
+
+CREATE FUNCTION waypost.recovery_token_of(sha256 bytea, of_purpose text) RETURNS TABLE(tenant_id bigint, user_id bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT t.tenant_id, t.user_id FROM waypost.recovery_tokens AS t
+    WHERE t.token_sha256 = sha256 AND t.purpose = of_purpose AND t.expires_at > clock_timestamp()
+        AND t.tenant_id = coalesce(waypost.current_tenant(), t.tenant_id)
 $$;
 
 CREATE FUNCTION waypost.refuse_change() RETURNS trigger
@@ -1671,6 +1684,20 @@ CREATE TABLE waypost.raw_click_retention (
 
 ALTER TABLE ONLY waypost.raw_click_retention FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.recovery_tokens (
+    tenant_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    user_id bigint NOT NULL,
+    purpose text NOT NULL,
+    token_sha256 bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT recovery_tokens_purpose_check CHECK ((purpose = ANY (ARRAY['reset'::text, 'setup'::text]))),
+    CONSTRAINT recovery_tokens_token_sha256_check CHECK ((length(token_sha256) = 32))
+);
+
+ALTER TABLE ONLY waypost.recovery_tokens FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.refunds (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -2018,6 +2045,9 @@ ALTER TABLE ONLY waypost.profiles
 ALTER TABLE ONLY waypost.raw_click_retention
     ADD CONSTRAINT raw_click_retention_pkey PRIMARY KEY (tenant_id, profile_id);
 
+ALTER TABLE ONLY waypost.recovery_tokens
+    ADD CONSTRAINT recovery_tokens_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY waypost.refunds
     ADD CONSTRAINT refunds_pkey PRIMARY KEY (tenant_id, profile_id, name, order_id, refund_id);
 
@@ -2165,6 +2195,12 @@ CREATE UNIQUE INDEX page_subscribers_listing ON waypost.page_subscribers USING b
 CREATE INDEX profile_changes_xid ON waypost.profile_changes USING btree (xid);
 
 CREATE UNIQUE INDEX profiles_handle ON waypost.profiles USING btree (handle);
+
+CREATE INDEX recovery_tokens_expiry ON waypost.recovery_tokens USING btree (expires_at);
+
+CREATE UNIQUE INDEX recovery_tokens_token ON waypost.recovery_tokens USING btree (token_sha256);
+
+CREATE INDEX recovery_tokens_user ON waypost.recovery_tokens USING btree (tenant_id, user_id);
 
 CREATE INDEX refunds_at ON waypost.refunds USING btree (tenant_id, profile_id, at);
 
@@ -2370,6 +2406,9 @@ ALTER TABLE ONLY waypost.page_versions
 ALTER TABLE ONLY waypost.profiles
     ADD CONSTRAINT profiles_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES waypost.tenants(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY waypost.recovery_tokens
+    ADD CONSTRAINT recovery_tokens_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES waypost.users(tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY waypost.refunds
     ADD CONSTRAINT refunds_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
@@ -2462,6 +2501,8 @@ CREATE POLICY definer ON waypost.page_subscribers TO waypost_owner USING (true) 
 CREATE POLICY definer ON waypost.profile_days FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.profiles FOR SELECT TO waypost_owner USING (true);
+
+CREATE POLICY definer ON waypost.recovery_tokens FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.sessions TO waypost_owner USING (true) WITH CHECK (true);
 
@@ -2569,6 +2610,8 @@ ALTER TABLE waypost.profiles ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.raw_click_retention ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.recovery_tokens ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.refunds ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.removed_links ENABLE ROW LEVEL SECURITY;
@@ -2662,6 +2705,8 @@ CREATE POLICY tenant ON waypost.profile_days FOR SELECT TO waypost_app USING ((t
 CREATE POLICY tenant ON waypost.profiles TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.raw_click_retention FOR SELECT TO waypost_app USING ((tenant_id = ANY (ARRAY[(0)::bigint, waypost.current_tenant()])));
+
+CREATE POLICY tenant ON waypost.recovery_tokens TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.refunds TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
@@ -2843,6 +2888,9 @@ GRANT ALL ON FUNCTION waypost.profile_members(of_profile bigint) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.record_last_used(keys bigint[], sessions bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.record_last_used(keys bigint[], sessions bigint[]) TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.recovery_token_of(sha256 bytea, of_purpose text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.recovery_token_of(sha256 bytea, of_purpose text) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.refuse_change() FROM PUBLIC;
 
@@ -3361,6 +3409,9 @@ GRANT SELECT(updated_at),UPDATE(updated_at) ON TABLE waypost.profiles TO waypost
 GRANT SELECT ON TABLE waypost.raw_click_retention TO waypost_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.raw_click_retention TO waypost_aggregator;
 
+GRANT SELECT,INSERT,DELETE ON TABLE waypost.recovery_tokens TO waypost_app;
+GRANT SELECT,INSERT,DELETE ON TABLE waypost.recovery_tokens TO waypost_aggregator;
+
 GRANT SELECT,INSERT ON TABLE waypost.refunds TO waypost_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.removed_links TO waypost_app;
@@ -3416,10 +3467,15 @@ GRANT UPDATE(seen) ON TABLE waypost.user_agents TO waypost_aggregator;
 GRANT SELECT,DELETE ON TABLE waypost.users TO waypost_app;
 
 GRANT INSERT(tenant_id) ON TABLE waypost.users TO waypost_app;
+GRANT SELECT(tenant_id) ON TABLE waypost.users TO waypost_aggregator;
+
+GRANT SELECT(id) ON TABLE waypost.users TO waypost_aggregator;
 
 GRANT INSERT(email),UPDATE(email) ON TABLE waypost.users TO waypost_app;
+GRANT SELECT(email) ON TABLE waypost.users TO waypost_aggregator;
 
 GRANT INSERT(name),UPDATE(name) ON TABLE waypost.users TO waypost_app;
+GRANT SELECT(name) ON TABLE waypost.users TO waypost_aggregator;
 
 GRANT INSERT(password_hash),UPDATE(password_hash) ON TABLE waypost.users TO waypost_app;
 

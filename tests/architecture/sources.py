@@ -10,7 +10,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 ROOMS: Final = ("engine", "storage", "actors", "api", "bench")
 # What the product is about: these folders mean the same in every room.
 DOMAINS: Final = frozenset({
-    "accounts", "assets", "audit", "clicks", "experiments", "github", "jobs", "limits", "links",
+    "accounts", "assets", "audit", "clicks", "experiments", "github", "jobs", "limits", "links", "mail",
     "operations", "pages", "privacy", "stats", "visits", "webhooks",
 })  # fmt: skip
 # The other folders of a room.

@@ -53,6 +53,7 @@ from engine.stats.result import Stats
 from storage.accounts.memory_accounts import MemoryAccountStore
 from storage.accounts.memory_keys import MemoryApiKeyStore
 from storage.accounts.memory_members import MemoryMembers
+from storage.accounts.memory_recovery import MemoryRecovery
 from storage.accounts.passwords import PasswordHasher
 from storage.audit.memory_audit_log import MemoryActivityReader
 from storage.audit.memory_security_events import MemorySecurityStore
@@ -177,6 +178,7 @@ class Console:
         self.activity = self.activity or MemoryActivityReader(self.profiles)
         self.security_log = BufferedSecurityLog(self.security_events, lambda: NOW)
         self.members = MemoryMembers(self.profiles, self.accounts)
+        self.recovery = MemoryRecovery(self.accounts, lambda: NOW)
         self.counts = MemoryExperimentCounts()
         self.click_counts = MemoryClickTables()
         self.live = MemoryLiveChannel(trio.current_time)
@@ -255,7 +257,7 @@ class Console:
             *accounts.routes(
                 accounts.AccountDeps(
                     accounts=self.accounts, sessions=self.accounts, keys=self.keys,
-                    members=self.members, invitations=self.members,
+                    members=self.members, invitations=self.members, recovery=self.recovery,
                     login_throttle=RateLimitedLogins(self.limiter), forget_key=key_cache.forget,
                 ), shared
             ),

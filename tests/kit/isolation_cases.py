@@ -44,6 +44,8 @@ TABLES = {
         "INSERT INTO users (tenant_id, id, email, password_hash) "
         "VALUES ({t}, {u}, 'u{t}@example.com', 'hash')",
         app="SIUD",
+        # Addresses and names, to send mail.
+        aggregator="S",
     ),
     "api_keys": Table(
         "INSERT INTO api_keys (tenant_id, id, user_id, key_sha256, origins) "
@@ -131,6 +133,12 @@ TABLES = {
         app="SIU",
         edge="S",
         aggregator="SUD",
+    ),
+    "recovery_tokens": Table(
+        "INSERT INTO recovery_tokens (tenant_id, id, user_id, purpose, token_sha256, expires_at) "
+        "VALUES ({t}, {s}, {u}, 'reset', sha256('recovery{t}'), now() + interval '1 hour')",
+        app="SID",
+        aggregator="SID",
     ),
     "invitations": Table(
         "INSERT INTO invitations (tenant_id, profile_id, id, email, role, token_sha256, invited_by, "
@@ -448,6 +456,11 @@ FUNCTIONS = {
         "waypost_app",
         "the password's hash of an address, to who has set no other tenant",
         (("SELECT * FROM login_of('u{t}@example.com')", []),),
+    ),
+    "recovery_token_of(bytea,text)": Function(
+        "waypost_app",
+        "whose token it is, to who has it and has set no other tenant",
+        (("SELECT * FROM recovery_token_of(sha256('recovery{t}'), 'reset')", []),),
     ),
     "invitation_of(bytea)": Function(
         "waypost_app",

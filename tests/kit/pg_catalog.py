@@ -18,6 +18,7 @@ UNIQUE_ACROSS_TENANTS = {
     "api_keys_sha256": "only who holds the 256-bit secret can collide with its hash",
     "sessions_token": "only who holds the 256-bit secret can collide with its hash",
     "conversion_hooks_token": "only who holds the 256-bit secret can collide with its hash",
+    "recovery_tokens_token": "only who holds the 256-bit secret can collide with its hash",
     "shares_token": "only who holds the 256-bit secret can collide with its hash",
     "invitations_token": "only who holds the 256-bit secret can collide with its hash",
     "profile_changes_pkey": "the policy own_profiles refuses foreign ids before the key is looked at",

@@ -54,7 +54,7 @@ async def test_an_invitation_from_its_creation_to_its_acceptance() -> None:
     console = owner.console
     preview = await console.call("POST", "/v1/invitations/preview", {"token": token}, key="")
     assert preview.status == 200
-    assert preview.json["handle"] == "anna"
+    assert (preview.json["handle"], preview.json["inviter"]) == ("anna", "one@example.com")
     assert (preview.json["email"], preview.json["role"]) == ("ben@example.com", "viewer")
 
     body = {"token": token, "password": NEW, "name": "Ben"}

@@ -53,6 +53,7 @@ async def test_an_accepted_invitation_gives_its_role(teams: Teams) -> None:
     assert page == ([invitation], None)
     preview = await teams.invitations.preview(token)
     assert (preview.handle, preview.email, preview.role) == ("demo", BEN, "viewer")
+    assert preview.inviter == (await teams.accounts.user(ada)).email
 
     join_result = await teams.invitations.accept(ben, token)
     assert (join_result.profile_id, join_result.role, join_result.login) == (

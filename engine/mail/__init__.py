@@ -1,0 +1,1 @@
+"""Mail: messages, and the port that sends them."""

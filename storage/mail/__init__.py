@@ -1,0 +1,1 @@
+"""Mail: sent to a server by SMTP, or kept in memory."""
