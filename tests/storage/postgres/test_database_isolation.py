@@ -31,7 +31,8 @@ from tests.kit.isolation import (
     rows_of,
     undone,
 )
-from tests.kit.isolation_cases import FUNCTIONS, TABLES
+from tests.kit.isolation_cases import TABLES
+from tests.kit.isolation_functions import FUNCTIONS
 from tests.kit.pg_catalog import (
     ROLES,
     UNIQUE_ACROSS_TENANTS,
