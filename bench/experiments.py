@@ -47,6 +47,7 @@ from actors.visits.click_ids import ClickIds
 from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
 from actors.visits.link_gate import GateParts
+from actors.visits.page_renders import PageRenders
 from actors.visits.password_checks import PasswordChecks
 from actors.visits.profile import ProfileActor, profile_actor
 from api.visits.pages.visit_responses import visit_responses
@@ -405,6 +406,7 @@ def _actor(*experiments: EdgeExperiment) -> ProfileActor:
         ClickIds(),
         Entrances(),
         GateParts(ClickQuotas(), PasswordChecks()),
+        PageRenders(),
         _no_refresh,
     )
     actor.add(snapshot.links)

@@ -8,9 +8,9 @@ ever sees half of a change.
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from hashlib import blake2b
-from html import escape
 from struct import pack
 from typing import Final
 
@@ -19,12 +19,15 @@ import msgspec
 from actors.visits.click_ids import ClickIds
 from actors.visits.entrances import Entrances
 from actors.visits.link_gate import GateParts, LinkGate, decorated, needs_gate, robots
+from actors.visits.page_renders import Look, PageRenders, WantedPage
+from actors.visits.profile_page import NO_PAGE, PageSource, make_page
 from actors.visits.responses import VisitResponses
 from actors.visits.route import VisitRoute
 from actors.visits.variants import (
     NO_PAGE_EXPERIMENTS,
     LinkExperiments,
     PageExperiments,
+    ShownVariant,
     VariantDestination,
     experiments_by_subject,
     exposure_items,
@@ -47,6 +50,7 @@ from engine.clicks.record_items import (
 from engine.clicks.record_items import items as unpack_items
 from engine.clicks.record_layout import NO_VISITOR, pack_record
 from engine.links import name, target
+from engine.visits.content_coding import names_tag
 from engine.visits.edge_assignment import (
     PREVIEW_PARAMETER,
     VariantAssigner,
@@ -54,9 +58,9 @@ from engine.visits.edge_assignment import (
     take_preview_token,
 )
 from engine.visits.entrance import OwnReferrer, own_referrer, way_from_page
-from engine.visits.query_parameters import PAGE_QUERY, campaign, names_campaign, take_trigger
+from engine.visits.query_parameters import campaign, names_campaign, take_trigger
 from engine.visits.request import Visit, VisitRequest
-from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
+from engine.visits.snapshot import EdgeLink, Snapshot
 
 logger = logging.getLogger("waypost.profile")
 
@@ -64,6 +68,9 @@ _UNSAFE: Final = re.compile(rb"[^\x21-\x7e]")
 # Looked up once, as each visit compares with them.
 _LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, ClickKind.VIEW
 _TRIGGER_ITEMS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
+# A visitor waits for a page this often; then it is rendered at once, as the profile may change all the time.
+MAX_PAGE_WAITS: Final = 2
+_NO_PAGE_CHOSEN: Final = b"", b"", b""
 _NO_LINK_EXPERIMENTS: Final[dict[int, list[VariantAssigner]]] = {}  # shared by all profiles without
 # Visitor classes whose exposures and outcomes are recorded.
 _EXPOSED: Final = frozenset((VisitorClass.UNCLASSIFIED, VisitorClass.HUMAN))
@@ -92,6 +99,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
     _click_ids: ClickIds
     _entrances: Entrances
     _gate_parts: GateParts
+    _page_renders: PageRenders
     _refresh: "Callable[[ProfileActor, int], Awaitable[None]]"
     handle: str = ""
     title: str = ""
@@ -99,11 +107,10 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
     wanted: int = 0  # the highest version announced
     visited: bool = True
     weight: int = 0  # resident links that the registry has counted for it
-    page: bytes | None = None
+    page: PageSource = NO_PAGE
     page_paths: tuple[bytes, ...] = ()
     routes: dict[int, VisitRoute] = msgspec.field(default_factory=dict)
     _ids: bytes = b""
-    _page_links: tuple[PageLink, ...] = ()
     _link_experiments: dict[int, list[VariantAssigner]] = _NO_LINK_EXPERIMENTS
     _page_experiments: PageExperiments = NO_PAGE_EXPERIMENTS
 
@@ -111,29 +118,30 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         self._ids = pack("<qq", self.tenant_id, self.profile_id)
 
     def close(self) -> None:
-        """Break the circles between the actor, its routes and its pages, so that their memory is free."""
+        """Break the circle between the actor and its routes, and drop its pages, to free their memory."""
         self.routes = {}
-        self._page_experiments = NO_PAGE_EXPERIMENTS
+        self._page_renders.forget(self.profile_id)
 
     def describe(self, snapshot: Snapshot) -> None:
         """Take over all of the snapshot but its links."""
         self.handle = snapshot.handle
         self.title = snapshot.title
         self.version = snapshot.version
-        self._page_links = snapshot.page
-        self.page: bytes | None = None
+        self.page = PageSource.of(snapshot)
+        self._page_renders.forget(self.profile_id)
         self.page_paths = (name.encode_path("@" + snapshot.handle),)
         self._link_experiments = _NO_LINK_EXPERIMENTS
         self._page_experiments = NO_PAGE_EXPERIMENTS
         if snapshot.experiments:
             self._link_experiments, assigners = experiments_by_subject(snapshot.experiments)
-            self._page_experiments = PageExperiments(assigners, snapshot.page, self._rendered)
+            self._page_experiments = PageExperiments(assigners, self.page.link_ids())
 
     # ---- the hot path ---------------------------------------------------------------------------
 
     # long: each call that it were cut into costs 0.1 µs of every visit.
     def visit(self, route: VisitRoute, visit: Visit) -> tuple[bytes, bytes]:  # noqa: C901
-        """Return (the response after its status line and date, the record to journal).
+        """Return (the response after its status line and date, the record to journal); both are empty for a
+        view of a page that has to be rendered first.
 
         Written out, as each call costs 0.1 µs: a plain redirect makes two, for the pseudonym and the record.
         """
@@ -149,7 +157,11 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
             if query.find(PREVIEW_PARAMETER) >= 0:
                 preview_token, query = take_preview_token(query)
         own: OwnReferrer | None = None
-        is_view = route.kind == _VIEW
+        is_view, page = route.kind == _VIEW, _NO_PAGE_CHOSEN
+        if is_view:
+            page = self._choose_page(visit, preview_token)
+            if not page[0]:
+                return b"", b""
         if referrer and (trigger or is_view or referrer.find(b"/@") >= 0):
             own = own_referrer(referrer, host, self.page_paths[0])
             if own is not None and own.is_page and not trigger:
@@ -162,7 +174,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         if trigger or is_view:
             referrer, utm_query = self._way(route, visit, trigger, own, utm_query, visitor_id)
         if is_view:
-            tail, variant_items, fields = self._choose_page(visit, preview_token)
+            tail, variant_items, fields = page
             items += variant_items
         elif route.plain and (trigger is not _PAGE or not self._page_experiments.live):
             tail = route.tail
@@ -238,25 +250,43 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         return referrer, utm_query
 
     def _choose_page(self, visit: Visit, preview_token: bytes) -> tuple[bytes, bytes, bytes]:
-        """Return (the page for this visitor, record items with exposures, more header fields)."""
+        """Return (the page for this visitor, record items with exposures, more header fields). The page is
+        empty if it has to be rendered first."""
         experiments = self._page_experiments
-        if preview_token and (page := experiments.preview(preview_token, visit.at_us)) is not None:
-            return page, b"", b""
+        if preview_token and (look := experiments.preview(preview_token, visit.at_us)) is not None:
+            return self._page(visit, *look), b"", b""
         if not experiments.live:
-            if self.page is None:
-                self.page = self._rendered(self._page_links)
-            return self.page, b"", b""
+            return self._page(visit, (), ()), b"", b""
         visitor_class = visit.classification & CLASS_MASK
         exposed = visitor_class in _EXPOSED
         cookie, fields = self._cookie(visit.request, experiments.asks_for_cookie and exposed)
         assignments, packed, by_cookie = experiments.assign(
             visit, visitor_class in _ASSIGNED, cookie
         )
-        page = experiments.page(assignments)
+        numbers = tuple(assignment.variant for assignment in assignments)
+        page = self._page(visit, numbers, experiments.shown(numbers))
         if not exposed:
             return page, b"", fields
         pseudonym = self._cookie_pseudonym(cookie) if by_cookie else b""
         return page, exposure_items(packed, pseudonym, by_cookie), fields
+
+    def _page(self, visit: Visit, look: Look, shown: Sequence[ShownVariant]) -> bytes:
+        """Return the page with this look in a coding that the browser takes, or that the browser has it;
+        empty if the visitor has to wait for it."""
+        request, renders = visit.request, self._page_renders
+        tails = renders.page(self.profile_id, self.version, look, visit.at_us)
+        if tails is None:
+            make = partial(make_page, self.page, shown, visit.at_us, self._responses.page_tails)
+            wanted = WantedPage(self.profile_id, self.version, look, make)
+            if request.page_waits < MAX_PAGE_WAITS:
+                request.page_waits += 1
+                visit.wanted_page = wanted
+                return b""
+            tails = renders.make(wanted)
+        if request.known_tags and names_tag(request.known_tags, tails.tag):
+            visit.not_modified = True
+            return tails.not_modified
+        return tails.by_coding[request.coding]
 
     def _redirect(
         self,
@@ -366,9 +396,6 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         """Return the pseudonym of the visitor with this cookie; it differs between profiles."""
         return blake2b(self._ids + cookie, digest_size=VISITOR_BYTES).digest()
 
-    def _rendered(self, links: tuple[PageLink, ...]) -> bytes:
-        return self._responses.page_tail(render(self.handle, self.title, links))
-
     # ---- versions -------------------------------------------------------------------------------
 
     async def handle_message(self, message: int) -> None:
@@ -400,11 +427,11 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
 
     def resident_links(self) -> int:
         """Return how many links are in memory, as routes or for the page; at least 1."""
-        return max(1, len(self.routes), len(self._page_links))
+        return max(1, len(self.routes), len(self.page.links))
 
     def link_title(self, link_id: int) -> str:
         """Return the title of a link on the page; empty for one that is not there."""
-        return next((link.title for link in self._page_links if link.id == link_id), "")
+        return next((link.title for link in self.page.links if link.id == link_id), "")
 
     def page_route(self) -> VisitRoute:
         route = VisitRoute(self, 0, ClickKind.VIEW, 200, b"")
@@ -449,11 +476,12 @@ def profile_actor(
     click_ids: ClickIds,
     entrances: Entrances,
     gate_parts: GateParts,
+    page_renders: PageRenders,
     refresh: Callable[[ProfileActor, int], Awaitable[None]],
 ) -> ProfileActor:
     """Return an actor of the profile, without routes: add() makes those."""
     ids = snapshot.tenant_id, snapshot.profile_id
-    actor = ProfileActor(*ids, responses, click_ids, entrances, gate_parts, refresh)
+    actor = ProfileActor(*ids, responses, click_ids, entrances, gate_parts, page_renders, refresh)
     actor.wanted = snapshot.version
     actor.describe(snapshot)
     return actor
@@ -461,18 +489,3 @@ def profile_actor(
 
 def _percent(match: "re.Match[bytes]") -> bytes:
     return b"%%%02X" % match[0][0]
-
-
-def render(handle: str, title: str, links: tuple[PageLink, ...]) -> tuple[str, str]:
-    """Return (title, body) of the page as HTML. Its links lead to this server, so that clicks are counted."""
-    heading = escape(title or f"@{handle}")
-    items = "\n".join(
-        f'<li><a href="{escape(name.encode_path(handle, link.slug).decode())}?{PAGE_QUERY}" rel="nofollow">'
-        f"{_thumbnail(link)}{escape(link.title or link.slug)}</a></li>"
-        for link in links
-    )
-    return heading, f"<h1>{heading}</h1>\n<ul>\n{items}\n</ul>" if items else f"<h1>{heading}</h1>"
-
-
-def _thumbnail(link: PageLink) -> str:
-    return f'<img src="{escape(link.thumbnail)}" alt="" height="24"> ' if link.thumbnail else ""

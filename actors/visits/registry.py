@@ -29,6 +29,7 @@ from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
 from actors.visits.link_gate import GateParts
 from actors.visits.mailbox import Dispatcher
+from actors.visits.page_renders import PageRenders
 from actors.visits.password_checks import PasswordChecks
 from actors.visits.preloader import Preloader
 from actors.visits.profile import ProfileActor, profile_actor
@@ -99,6 +100,7 @@ class Registry:
         max_unknown: int,
         entrances: Entrances | None = None,
         gate_parts: GateParts | None = None,
+        page_renders: PageRenders | None = None,
     ) -> None:
         self.paths: dict[bytes, VisitRoute] = {}
         self.profiles: dict[int, ProfileActor] = {}
@@ -106,13 +108,14 @@ class Registry:
         self.click_ids = ClickIds()
         self.entrances = entrances or Entrances()
         self.gate_parts = gate_parts or GateParts(ClickQuotas(), PasswordChecks())
+        self.page_renders = page_renders or PageRenders()
         self.refresh_limit = REFRESH_LIMIT
         self.links = 0
         self.preloader = Preloader(source, self._room, self._admit_following)
         self._source = source
         # Shared by all actors, one bound method too: there may be a million of them.
         self._parts_of_actor = (
-            responses, self.click_ids, self.entrances, self.gate_parts, self._refresh,
+            responses, self.click_ids, self.entrances, self.gate_parts, self.page_renders, self._refresh,
         )  # fmt: skip
         self._max_links = max_links
         self._unknown: dict[bytes, int] = {}

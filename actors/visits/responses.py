@@ -1,16 +1,27 @@
 """How a profile actor gets its responses written, without knowing HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from engine.links.preview_card import PreviewCard
+
+
+class PageTails(NamedTuple):
+    """A page after the status line and date: for each content coding (empty: none), and for a visitor whose
+    browser has it already. `tag` is its entity tag. `size` is in bytes."""
+
+    by_coding: Mapping[bytes, bytes]
+    not_modified: bytes
+    tag: bytes
+    size: int
 
 
 class VisitResponses(NamedTuple):
     """Functions of api/visits/responses.py. A tail is a response after its status line and date.
 
     `redirect_tail(status, location)` raises ValueError for a location that no header may carry;
-    `page_tail((title, body))` takes HTML; `visitor_cookie(value)` returns a header field;
+    `page_tails((title, body))` takes HTML and compresses it, so it is for a thread;
+    `visitor_cookie(value)` returns a header field;
     `refusal_tail(status)` is of a page that says what is wrong;
     `password_tail(wrong)` is of the form that asks for a link's password;
     `card_tail(card, location)` is of the page that messengers get of a link with a preview card;
@@ -18,7 +29,7 @@ class VisitResponses(NamedTuple):
     """
 
     redirect_tail: Callable[[int, bytes], bytes]
-    page_tail: Callable[[tuple[str, str]], bytes]
+    page_tails: Callable[[tuple[str, str]], PageTails]
     visitor_cookie: Callable[[bytes], bytes]
     refusal_tail: Callable[[int], bytes]
     password_tail: Callable[[bool], bytes]

@@ -1,24 +1,26 @@
 """Experiments of one profile: prepared for each snapshot, applied to each visit.
 
-A link's experiments choose its target; those of the page choose what it shows. A page's variants are
-rendered when a visitor first gets them, and a bounded number of them is kept.
+A link's experiments choose its target; those of the page choose what it shows.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
 
+from actors.visits.page_renders import Look
 from engine.clicks.record_items import COOKIE, EXPOSURES, OUTCOMES, item
 from engine.experiments.experiment import EdgeExperiment, Variant
-from engine.visits.edge_assignment import UNASSIGNED, AssignedVariant, VariantAssigner
+from engine.visits.edge_assignment import AssignedVariant, VariantAssigner
 from engine.visits.request import Visit
 from engine.visits.snapshot import PageLink
 
 logger = logging.getLogger("waypost.variants")
 
-MAX_PAGES: Final = 64  # rendered variants of one page that are kept
+_PREVIEW: Final = -1  # no variant's number: begins the look of a preview
+# A variant that a page shows, and the link that it is of.
+ShownVariant = tuple[int | None, Variant]
 
 
 class VariantDestination(NamedTuple):
@@ -83,21 +85,12 @@ class LinkExperiments:
 class PageExperiments:
     """Experiments on what the page shows."""
 
-    __slots__ = ("_all", "_links", "_pages", "_render", "asks_for_cookie", "live")
+    __slots__ = ("_all", "asks_for_cookie", "live")
 
-    def __init__(
-        self,
-        assigners: Iterable[VariantAssigner],
-        links: tuple[PageLink, ...],
-        render: Callable[[tuple[PageLink, ...]], bytes],
-    ) -> None:
-        link_ids = {link.id for link in links}
+    def __init__(self, assigners: Iterable[VariantAssigner], link_ids: Collection[int]) -> None:
         self._all = tuple(a for a in assigners if a.experiment.link_id in link_ids)
         self.live = tuple(assigner for assigner in self._all if assigner.live)
         self.asks_for_cookie = any(assigner.cookie and assigner.running for assigner in self.live)
-        self._links = links
-        self._render = render
-        self._pages: dict[tuple[int | None, ...], bytes] = {}
 
     def assign(
         self, visit: Visit, is_human: bool, cookie: bytes
@@ -127,34 +120,25 @@ class PageExperiments:
                 packed += assignment.packed_exposure
         return packed, by_cookie
 
-    def page(self, assignments: Sequence[AssignedVariant]) -> bytes:
-        """Return the page for these assignments, one for each live experiment."""
-        variants = tuple(assignment.variant for assignment in assignments)
-        page = self._pages.get(variants)
-        if page is None:
-            page = self._rendered(zip(self.live, variants, strict=True))
-            if len(self._pages) >= MAX_PAGES:
-                self._pages.clear()
-            self._pages[variants] = page
-        return page
+    def shown(self, look: Look) -> list[ShownVariant]:
+        """Return the variants of a look: the numbers of those that the live experiments assigned."""
+        pairs = zip(self.live, look, strict=True)
+        return [_shown(assigner, number) for assigner, number in pairs if number is not None]
 
-    def preview(self, token: bytes, at_us: int) -> bytes | None:
-        """Return the page with the variant that a preview token names; None when it is for none of them."""
+    def preview(self, token: bytes, at_us: int) -> tuple[Look, list[ShownVariant]] | None:
+        """Return the look with the variant that a preview token names; None when it is for none of them."""
         for assigner in self._all:
-            assignment = assigner.assign_preview(token, at_us)
-            if assignment != UNASSIGNED:
-                return self._rendered([(assigner, assignment.variant)])
+            number = assigner.assign_preview(token, at_us).variant
+            if number is not None:
+                return (_PREVIEW, assigner.id, number), [_shown(assigner, number)]
         return None
 
-    def _rendered(self, chosen: Iterable[tuple[VariantAssigner, int | None]]) -> bytes:
-        links = self._links
-        for assigner, variant in chosen:
-            if variant is not None:
-                links = with_variant(links, assigner.experiment.link_id, assigner.variants[variant])
-        return self._render(links)
+
+def _shown(assigner: VariantAssigner, number: int) -> ShownVariant:
+    return assigner.experiment.link_id, assigner.variants[number]
 
 
-NO_PAGE_EXPERIMENTS: Final = PageExperiments((), (), lambda _: b"")
+NO_PAGE_EXPERIMENTS: Final = PageExperiments((), ())
 
 
 def with_variant(

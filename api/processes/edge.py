@@ -192,13 +192,14 @@ class Edge:
         ]
 
     def _gates(self) -> list[ChildSpec]:
-        """Return the actors that open links with a limit or a password, and the one that draws QR codes."""
+        """Return the actors that open links with a limit or a password, render pages and draw QR codes."""
         parts, deliver = self._registry.gate_parts, self._server.deliver
         lease = partial(parts.click_quotas.run, self._click_quotas, deliver)
         check = partial(parts.password_checks.run, self._passwords.check, deliver)
         return [
             ChildSpec(name="click-quotas", start=lease),
             ChildSpec(name="link-passwords", start=check),
+            ChildSpec(name="pages", start=partial(self._registry.page_renders.run, deliver)),
             ChildSpec(name="qr-codes", start=partial(self._server.qr_codes.run, deliver)),
         ]
 
@@ -318,6 +319,7 @@ class Edge:
             *self._orphans.samples(),
             *self._watch.samples(),
             *self._registry.samples(),
+            *self._registry.page_renders.samples(),
             *self._registry.gate_parts.click_quotas.samples(),
             *self._registry.gate_parts.password_checks.samples(),
             *self._server.qr_codes.samples(),

@@ -15,7 +15,7 @@ class VisitCounters:
     _connections: ConnectionSet
 
     def __init__(self) -> None:
-        self.visits_by_status = dict.fromkeys((200, *REDIRECTS), 0)
+        self.visits_by_status = dict.fromkeys((200, *REDIRECTS, 304), 0)
         self.hits = 0  # views and clicks of pages elsewhere
         self.previews = 0  # visits of messengers that got a link's preview card
         self.destinations = 0  # pages that say where a link leads

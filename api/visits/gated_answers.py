@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Final
 
 from actors.visits.link_gate import UNDECIDED, ClosedResponse
+from actors.visits.registry import Registry
 from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
 from api.visits.counters import VisitCounters
@@ -17,6 +18,7 @@ class GatedAnswers(VisitCounters):
     """The part of a visitor server that answers for gates."""
 
     _now: float
+    _registry: Registry
     _records: list[bytes]
 
     @abstractmethod
@@ -80,6 +82,13 @@ class GatedAnswers(VisitCounters):
             self._refuse(connection, status, False, close=True)
         else:
             self._let_wait(connection, request, waits=True)
+
+    def _let_wait_for_page(
+        self, connection: VisitorConnection, route: VisitRoute, visit: Visit
+    ) -> None:
+        """Have the page that a view wants rendered."""
+        waits = self._registry.page_renders.wait(connection, route, visit.wanted_page)
+        self._let_wait(connection, visit.request, waits=waits)
 
     def _let_wait(
         self, connection: VisitorConnection, request: VisitRequest, *, waits: bool

@@ -33,7 +33,7 @@ _PAGES: Final = {
     505: ("HTTP version not supported", "This server speaks HTTP/1.1."),
 }
 REDIRECTS: Final = (301, 302, 303, 307, 308)
-_STATUSES: Final = (200, *REDIRECTS, 403, *_PAGES)
+_STATUSES: Final = (200, *REDIRECTS, 304, 403, *_PAGES)
 
 
 def html(title: str, body: str, head: str = "") -> bytes:
@@ -106,17 +106,6 @@ def visitor_cookie(value: bytes, *, secure: bool) -> bytes:
         COOKIE_AGE_S,
         b"; Secure" if secure else b"",
     )
-
-
-def profile_page_tail(page: tuple[str, str]) -> bytes:
-    """Return a profile's page after its status line and date, from (title, body) as HTML.
-
-    A page with thumbnails may load images from other servers.
-    """
-    tail = page_tail(html(*page))
-    if "<img " in page[1]:
-        tail = tail.replace(b"img-src 'self'", b"img-src 'self' https:", 1)
-    return tail
 
 
 def warning_tail(location: bytes) -> bytes:

@@ -48,6 +48,7 @@ from engine.visits.side_path import side_path
 BATCH: Final = 64
 READ_BYTES: Final = 16 * 1024
 MAX_UNSENT_BYTES: Final = 64 * 1024  # and one response more
+_NOT_MODIFIED: Final = 304
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 
@@ -345,9 +346,13 @@ class VisitorServer(HostAnswers):
             if closed is not None:
                 self._answer_closed(connection, request, route, closed)
                 return
-        tail, record = route.actor.visit(
-            route, Visit(request, client, classification, self._now_us, self._pseudonymiser)
-        )
+        visit = Visit(request, client, classification, self._now_us, self._pseudonymiser)
+        tail, record = route.actor.visit(route, visit)
+        if not record:
+            self._let_wait_for_page(connection, route, visit)
+            return
+        if visit.not_modified:
+            status = _NOT_MODIFIED
         self._records.append(record)
         self.visits_by_status[status] += 1
         if request.keep_alive and (not self._draining or connection.has_request):

@@ -1,5 +1,7 @@
 """A visitor's request, its client, and both as one visit: what an edge reads and its actors decide by."""
 
+from typing import Any
+
 import msgspec
 
 from engine.visits.pseudonym import Pseudonymiser
@@ -23,6 +25,9 @@ class VisitRequest(msgspec.Struct, gc=False):
     form_bytes: int = 0  # of a POST with a form: the length of its body
     form: bytes = b""  # that body
     password_is_right: bool | None = None  # None: the visitor has given none
+    coding: bytes = b""  # of a page: engine/visits/content_coding.py; empty: none
+    known_tags: bytes = b""  # of a page: the value of If-None-Match
+    page_waits: int = 0  # times that it has waited for a page to be rendered
 
 
 class ClientInfo(msgspec.Struct, gc=False, frozen=True):
@@ -45,7 +50,8 @@ class Visit(msgspec.Struct, gc=False):
     """A visit to be answered: the request, its client and what the edge knows of the moment.
 
     `classification` is the record's byte (engine/visits/classifier.py), `at_us` Unix time in microseconds,
-    `pseudonymiser` that of the UTC day of `at_us`; None while the day has no key.
+    `pseudonymiser` that of the UTC day of `at_us`; None while the day has no key. The actor that answers it
+    sets `not_modified` if the visitor has the page already, and `wanted_page` if it has to be rendered first.
     """
 
     request: VisitRequest
@@ -53,3 +59,5 @@ class Visit(msgspec.Struct, gc=False):
     classification: int
     at_us: int
     pseudonymiser: Pseudonymiser | None
+    not_modified: bool = False
+    wanted_page: Any = None

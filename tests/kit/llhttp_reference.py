@@ -13,6 +13,7 @@ import httptools
 from engine.clicks.agents.client_hints import with_hints
 from engine.clicks.click import MAX_LANGUAGE_BYTES, MAX_REFERRER_BYTES, MAX_USER_AGENT_BYTES
 from engine.visits.classifier import is_prefetch
+from engine.visits.content_coding import coding_of
 from engine.visits.request import VisitRequest
 
 Field = tuple[bytes, bytes]
@@ -164,6 +165,7 @@ def _request(message: _Message, behind_proxies: bool) -> VisitRequest | None:
         target = rest[len(host) :]
         target = target if target.startswith(b"/") else b"/" + target
     path, _, query = target.partition(b"?")
+    is_page = path == b"/" or path.startswith(b"/@")
     return VisitRequest(
         path,
         query,
@@ -178,6 +180,8 @@ def _request(message: _Message, behind_proxies: bool) -> VisitRequest | None:
         _visitor_cookie(message.values(b"cookie")),
         len(message.body),
         message.body,
+        coding=coding_of(b",".join(message.values(b"accept-encoding"))) if is_page else b"",
+        known_tags=b",".join(message.values(b"if-none-match"))[:512] if is_page else b"",
     )
 
 

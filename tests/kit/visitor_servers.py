@@ -215,6 +215,7 @@ async def served_edge(
         nursery.start_soon(edge.registry.dispatcher.run_one)
         quotas = MemoryClickQuotas(edge.profiles.click_limit)
         nursery.start_soon(edge.registry.gate_parts.click_quotas.run, quotas, edge.server.deliver)
+        nursery.start_soon(edge.registry.page_renders.run, edge.server.deliver)
         nursery.start_soon(edge.server.qr_codes.run, edge.server.deliver)
         checks = edge.registry.gate_parts.password_checks
         nursery.start_soon(checks.run, PasswordHasher(FAST).check, edge.server.deliver)

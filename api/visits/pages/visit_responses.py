@@ -4,10 +4,10 @@ from functools import partial
 
 from actors.visits.responses import VisitResponses
 from api.visits.pages.look_pages import card_tail
+from api.visits.pages.profile_page import page_tails
 from api.visits.responses import (
     REFUSALS,
     password_tail,
-    profile_page_tail,
     redirect_tail,
     visitor_cookie,
     warning_tail,
@@ -19,7 +19,7 @@ def visit_responses(*, secure: bool) -> VisitResponses:
     cookie = partial(visitor_cookie, secure=secure)
     return VisitResponses(
         redirect_tail,
-        profile_page_tail,
+        page_tails,
         cookie,
         REFUSALS.__getitem__,
         password_tail,

@@ -11,6 +11,7 @@ from actors.visits.click_ids import ClickIds
 from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
 from actors.visits.link_gate import GateParts
+from actors.visits.page_renders import PageRenders
 from actors.visits.password_checks import PasswordChecks
 from actors.visits.profile import ProfileActor, profile_actor
 from api.visits.pages.visit_responses import visit_responses
@@ -18,7 +19,7 @@ from engine.experiments.experiment import EdgeExperiment, Experiment, Variant
 from engine.links.profile import ProfileChange
 from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
 from tests.kit.delayed_profiles import TENANT
-from tests.kit.running_registry import running_registry
+from tests.kit.running_registry import plain_visit, running_registry
 
 
 @pytest.fixture(autouse=True)
@@ -57,15 +58,20 @@ async def test_a_profile_that_leaves_memory_is_freed_without_the_collector(
         assert sys.getrefcount(tail) == 2
 
 
-async def test_pages_of_experiments_go_with_their_profile() -> None:
-    actor = _actor_with_a_page_experiment()
+async def test_pages_go_with_their_profile() -> None:
+    renders = PageRenders()
+    actor = _actor_with_a_page_experiment(renders)
     (_route,) = actor.routes.values()
-    assert sys.getrefcount(actor) > 3  # its pages are rendered by it
+    visit = plain_visit()
+    assert actor.visit(actor.page_route(), visit) == (b"", b"")
+    renders.make(visit.wanted_page)
+    assert renders.kept_bytes > 0
     actor.close()
+    assert renders.kept_bytes == 0
     assert sys.getrefcount(actor) == 3  # `actor`, `route` and the argument
 
 
-def _actor_with_a_page_experiment() -> ProfileActor:
+def _actor_with_a_page_experiment(renders: PageRenders) -> ProfileActor:
     variants = (Variant(name="a", weight=1), Variant(name="b", weight=1, title="B"))
     experiment = Experiment(
         name="x", kind="page", variants=variants, link_id=1, id=7, seed="s", state="running"
@@ -82,6 +88,7 @@ def _actor_with_a_page_experiment() -> ProfileActor:
         ClickIds(),
         Entrances(),
         GateParts(ClickQuotas(), PasswordChecks()),
+        renders,
         _no_refresh,
     )
     actor.add(snapshot.links)
