@@ -142,12 +142,12 @@ def import_(
         progress = runtime.run(importer.run)
     if importer.unread:
         click.echo(f"columns that were not read: {', '.join(map(printable, importer.unread))}")
-    if progress.rejected:
+    if progress.counts.rejected:
         click.echo(f"rejected rows, with reasons: {importer.rejects.path}")
     if dry_run:
         click.echo("nothing was changed: this is what would be done")
-    click.echo(progress.line())
-    sys.exit(1 if progress.rejected else 0)
+    click.echo(progress.text())
+    sys.exit(1 if progress.counts.rejected else 0)
 
 
 @cli.command()

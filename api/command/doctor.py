@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engine.common.errors import UnavailableError, WaypostError
+from engine.links.imports.link_import import IMPORT_CONNECTIONS
 from engine.mail.server import mail_server, sender
 from engine.operations.server_conditions import (
     MIN_POSTGRES,
@@ -28,7 +29,7 @@ from storage.clicks.recovery import orphans
 from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
 from storage.mail.smtp import SmtpMailer
 from storage.operations.inspection import migrations_pending, postgres_facts, redis_facts
-from storage.operations.rights import ROLE_OF_PROCESS, find_flaws
+from storage.operations.rights import ROLES_OF_PROCESS, find_flaws
 from storage.visits.daily_keys import memory_folder, swap_files
 from storage.visits.geo import GeoError, load
 
@@ -164,7 +165,7 @@ class Doctor:
     async def _check_postgres(self) -> None:
         url = self.settings.database_url
         facts = await postgres_facts(url)
-        needed = len(ROLE_OF_PROCESS) * self.settings.database_pool
+        needed = len(ROLES_OF_PROCESS) * self.settings.database_pool + IMPORT_CONNECTIONS
         self._add_conditions(
             f"version {facts.major}", postgres_conditions(facts, needed), "postgres"
         )

@@ -29,8 +29,10 @@ from engine.accounts.access import Caller
 from engine.common.errors import StoppedError, WaypostError
 from engine.common.export import csv_lines
 from engine.links.imports.columns import COLUMNS
+from engine.links.imports.importable_rows import ImportableRows
 from engine.links.imports.link_file import LinkFile
 from engine.links.imports.plan import IfExists
+from engine.links.imports.row_error import RowReject
 from engine.links.imports.rows import RowReader
 from engine.links.profile import ProfileDraft, validate_draft
 from engine.operations.settings import Settings
@@ -55,14 +57,14 @@ class Rejects:
         except OSError as error:
             raise WaypostError(f"{self.path} cannot be replaced: {error.strerror}") from None
 
-    def add(self, line: int, reason: str) -> None:
+    def add(self, reject: RowReject) -> None:
         if self._file is None:
             try:
                 self._file = self.path.open("wb")
             except OSError as error:
                 raise WaypostError(f"{self.path} cannot be written: {error.strerror}") from None
             self._file.write(csv_lines([("line", "reason")]))
-        self._file.write(csv_lines([(line, reason)]))
+        self._file.write(csv_lines([(reject.line, reject.reason)]))
 
     def close(self) -> None:
         if self._file is not None:
@@ -201,11 +203,11 @@ class Importer:
             def before_batch(progress: ImportProgress) -> None:
                 if stop.is_set():
                     raise StoppedError(
-                        f"stopped after {progress.line()}; run it again for the rest"
+                        f"stopped after {progress.text()}; run it again for the rest"
                     )
                 display.show(progress, self.file.tell())
 
-            progress = await run.run(caller, source, reader, before_batch)
+            progress = await run.run(caller, ImportableRows(source, reader), before_batch)
         self.unread = source.unread
         return progress
 
@@ -246,4 +248,4 @@ class Display:
             self._progress.update(self._task, completed=bytes_read, rate=rate)
         elif time.monotonic() - self._shown_at >= LINE_INTERVAL_S:
             self._shown_at = time.monotonic()
-            click.echo(progress.line(), err=True)
+            click.echo(progress.text(), err=True)

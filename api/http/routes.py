@@ -72,7 +72,8 @@ class Route(NamedTuple):
 
     api/http/auth.py enforces `access` and api/reference shows it; every route outside of `/v1` is public.
     `security_events` maps statuses of responses to the security events that they are, beyond the statuses
-    that are events at every route (api/audit/security_events.py).
+    that are events at every route (api/audit/security_events.py). `max_body_bytes` is the largest body of a
+    request if it is another one than WAYPOST_MAX_BODY_BYTES: a handler that has one reads it piece by piece.
     """
 
     method: str
@@ -81,6 +82,7 @@ class Route(NamedTuple):
     doc: Doc | None = None
     access: Access = "key"
     security_events: Mapping[int, SecurityEventKind] = _NO_EVENTS
+    max_body_bytes: int | None = None
 
 
 def is_api_path(path: str) -> bool:

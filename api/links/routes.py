@@ -21,8 +21,9 @@ from api.links.qr import QrRoutes
 from engine.github.repository import web_host
 from engine.links.blocklist import Blocklist
 from engine.links.domain import host_of_url
+from engine.links.import_ports import ImportStore
 from engine.links.link import validate_draft
-from engine.links.ports import DomainStore, LinkImporter, ProfileStore
+from engine.links.ports import DomainStore, ProfileStore
 from engine.visits.ports import Announcer
 
 
@@ -33,7 +34,7 @@ class LinkDeps:
     hash_password: HashPassword
     domains: DomainStore
     blocklist: Callable[[], Blocklist]
-    importer: LinkImporter
+    imports: ImportStore
 
 
 def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
@@ -52,14 +53,7 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *LinkExplainRoutes(deps.profiles, shared.now).routes(),
         *QrRoutes(deps.profiles, url).routes(),
         *LinkExportRoutes(deps.profiles).routes(),
-        *LinkImportRoutes(
-            deps.profiles,
-            deps.importer,
-            deps.announcer,
-            private_hosts=shared.settings.private_targets,
-            visitors_url=url,
-            blocklist=deps.blocklist,
-        ).routes(),
+        *LinkImportRoutes(deps.profiles, deps.imports, shared.settings.max_import_bytes).routes(),
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
         *BulkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
         *DomainRoutes(deps.domains, (host_of_url(url),)).routes(),

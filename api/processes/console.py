@@ -59,7 +59,7 @@ from storage.jobs.jobs import PostgresJobStore
 from storage.limits.shared_secret import SharedRateLimiter
 from storage.links.blocklist_file import REFRESH_S, BlocklistFile
 from storage.links.domains import PostgresDomainStore
-from storage.links.import_rows import PostgresLinkImporter
+from storage.links.imports import PostgresImportStore
 from storage.links.profiles import PostgresProfileStore
 from storage.pages.pages import PostgresPageStore
 from storage.postgres.database import Database
@@ -226,7 +226,7 @@ class ConsoleParts:
             hash_password=self.passwords.hash,
             domains=PostgresDomainStore(self.database),
             blocklist=lambda: self.blocklist.current,
-            importer=PostgresLinkImporter(self.database),
+            imports=PostgresImportStore(self.database),
         )
 
     def privacy_deps(self) -> privacy.PrivacyDeps:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from quart import Response, request
 from quart.wrappers.response import DataBody, IterableBody
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioRequest
-from werkzeug.routing import BaseConverter
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter, Map, Rule
 
 from api.accounts.cors import CrossOrigin
 from api.audit.security_events import record_denials
@@ -54,13 +55,44 @@ class WholeConverter(BaseConverter):
 
 
 class ConsoleRequest(TrioRequest):
-    """Request whose body is read whole or not at all."""
+    """Request whose body is read whole or not at all. Routes in `own_limits` have another limit of bodies."""
+
+    own_limits: ClassVar[Map] = Map()
+
+    def __init__(self, method: str, scheme: str, path: str, *args: Any, **kwargs: Any) -> None:
+        limit = _own_limit(self.own_limits, method, path)
+        if limit is not None:
+            kwargs["max_content_length"] = limit
+        super().__init__(method, scheme, path, *args, **kwargs)
 
     async def get_data(self, *args: Any, **kwargs: Any) -> Any:
         """Return the body. Raises BadRequest if it was malformed or cut short."""
         data = await super().get_data(*args, **kwargs)
         require_whole_body(cast(Scope, self.scope))
         return data
+
+
+def own_limits(routes: Sequence[Route]) -> Map:
+    """Return the rules of routes with a limit of their own, which is each one's endpoint."""
+    return Map(
+        [
+            Rule(route.rule, methods=[route.method], endpoint=route.max_body_bytes)
+            for route in routes
+            if route.max_body_bytes is not None
+        ],
+        converters={"whole": WholeConverter},
+        merge_slashes=False,
+    )
+
+
+def _own_limit(limits: Map, method: str, path: str) -> int | None:
+    if method in ("GET", "HEAD"):
+        return None
+    try:
+        limit, _ = limits.bind("").match(path, method)
+    except HTTPException:
+        return None
+    return cast(int, limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +117,11 @@ def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings
     routes = [Route("GET", "/", home, access="public"), *domain_routes]
     routes += ReferenceRoutes(routes, settings.console_url).routes()
     app = QuartTrio("api.processes.console_app", static_folder=None)
-    app.request_class = ConsoleRequest
+
+    class LimitedRequest(ConsoleRequest):
+        own_limits = own_limits(routes)
+
+    app.request_class = LimitedRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.url_map.converters["whole"] = WholeConverter

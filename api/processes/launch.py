@@ -19,13 +19,14 @@ from api.processes.process import ProcessSpec, environment, notice, settings_for
 from api.processes.server_watch import ServerWatch, inspections
 from api.processes.sockets import listen, url_of
 from engine.common.errors import WaypostError
+from engine.links.imports.link_import import IMPORT_CONNECTIONS
 from engine.operations.settings import Settings
 from storage.accounts.recovery import issue_setup_code
 from storage.embedded import EmbeddedServers, lock_folder
 from storage.embedded.folder import layout, make_run_folder
 from storage.migrations import migrate
 from storage.operations import status
-from storage.operations.rights import ROLE_OF_PROCESS, require_rights
+from storage.operations.rights import ROLES_OF_PROCESS, require_rights
 from storage.postgres.database import Database
 
 ROLES: Final = ("edge", "api", "workers")
@@ -111,7 +112,7 @@ class Launch:
         """Run until `stop` is requested. Raises WaypostError when the launcher gives up on a process."""
         for name in await migrate(self.settings.sessions_url):
             notice(f"migration {name} applied")
-        roles = [ROLE_OF_PROCESS[role] for role in self.roles]
+        roles = sorted({name for role in self.roles for name in ROLES_OF_PROCESS[role]})
         await require_rights(self.settings.database_url, roles)
         await self._fill()
 
@@ -121,7 +122,7 @@ class Launch:
 
         commands = self._commands()
         launcher = Launcher(commands, give_up)
-        needed = len(commands) * self.settings.database_pool
+        needed = len(commands) * self.settings.database_pool + IMPORT_CONNECTIONS
         watch = ServerWatch(inspections(self.settings, roles, needed))
         own = LauncherStatus(launcher, watch, layout(self.folder).run)
         async with trio.open_nursery() as nursery:

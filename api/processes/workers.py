@@ -18,6 +18,7 @@ from actors.jobs.queue_gauges import QueueGauges
 from actors.jobs.scheduler import Scheduler
 from actors.jobs.worker import RESCUE_S, Worker
 from actors.links.domain_checks import DomainChecks
+from actors.links.file_imports import FileImports
 from actors.links.health_checks import LinkChecks
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
@@ -25,10 +26,13 @@ from actors.operations.supervisor import ChildSpec
 from actors.stats.delta_settler import DeltaSettler
 from actors.stats.live_feed import LiveFeed
 from actors.webhooks.courier import Courier, CourierLimits
+from api.links.announce import announce
 from api.processes.process import ProcessSpec, group, status_child, supervisor, until_stopped
 from engine.github.sync import SYNC_QUEUE
 from engine.jobs.handler import Handler
 from engine.jobs.periodic import PERIODIC_QUEUE, PeriodicJob
+from engine.links.blocklist import Blocklist
+from engine.links.imports.link_import import IMPORT_CONNECTIONS, IMPORT_QUEUE, MAX_RUNNING_IMPORTS
 from engine.mail.server import mail_server, sender
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.health import Component
@@ -47,8 +51,11 @@ from storage.github.api import HttpGithubApi
 from storage.github.syncs import PostgresGithubRequestLease, PostgresGithubSyncQueue
 from storage.http.sender import HttpWebhookSender
 from storage.jobs.jobs import PostgresJobQueue
+from storage.links.blocklist_file import BlocklistFile
 from storage.links.domain_looks import PostgresDomainLookStore
 from storage.links.health import PostgresLinkHealthStore
+from storage.links.import_rows import PostgresLinkImporter
+from storage.links.imports import ImportSweep, PostgresImportSpool
 from storage.links.prober import HttpProber
 from storage.links.txt_records import DnsTxtRecords
 from storage.mail.smtp import SmtpMailer
@@ -59,17 +66,30 @@ from storage.redis.client import RedisServer
 from storage.stats.daily import DailyAggregation
 from storage.stats.live import RedisLiveChannel
 from storage.stats.settling import PostgresDeltaStore
+from storage.visits.announcer import RedisAnnouncer
 from storage.webhooks.deliveries import PostgresDeliveryQueue
 
+IMPORT_STATEMENT_MS: Final = 60_000
 # Queue: how many of its jobs run at once.
-CONCURRENCY: Final[Mapping[str, int]] = {"default": 16, PERIODIC_QUEUE: 4, SYNC_QUEUE: 1}
+CONCURRENCY: Final[Mapping[str, int]] = {
+    "default": 16,
+    PERIODIC_QUEUE: 4,
+    SYNC_QUEUE: 1,
+    IMPORT_QUEUE: MAX_RUNNING_IMPORTS,
+}
 
 
 class Workers:
-    """Actors of one workers process. `database` is opened as waypost_aggregator."""
+    """Actors of one workers process. `database` is opened as waypost_aggregator, `imports_database` as
+    waypost_app: an import is done as its member, under row-level security."""
 
     def __init__(
-        self, spec: ProcessSpec, settings: Settings, database: Database, redis: RedisServer
+        self,
+        spec: ProcessSpec,
+        settings: Settings,
+        database: Database,
+        imports_database: Database,
+        redis: RedisServer,
     ) -> None:
         self._spec = spec
         self._settings = settings
@@ -88,14 +108,7 @@ class Workers:
             on_fold=self._feed.committed,
         )
         self._sender = HttpWebhookSender(loopback=settings.webhook_loopback)
-        self._courier = Courier(
-            self._owner,
-            PostgresDeliveryQueue(database),
-            self._sender,
-            now=lambda: datetime.now(UTC),
-            jitter=lambda: random.uniform(-1, 1),  # noqa: S311
-            limits=courier_limits(settings),
-        )
+        self._courier = self._new_courier()
         self._github_api = HttpGithubApi(settings.github_url, settings.github_token)
         self._github = self._github_sync()
         self._prober = HttpProber(everywhere=settings.check_links == "everywhere")
@@ -113,6 +126,7 @@ class Workers:
             *maintenance(settings, database, redis),
         ]
         self._mailer = mailer(settings)
+        self._imports = self._file_imports(imports_database, redis)
         self._queue = PostgresJobQueue(database)
         self._gauges = QueueGauges(self._queue)
         self._worker = Worker(self._owner, self._queue, self._handlers(), CONCURRENCY)
@@ -124,7 +138,34 @@ class Workers:
         tokens = PostgresResetTokenStore(self._database)
         resets = ResetMails(tokens, self._mailer, self._settings.console_url)
         periodic = {job.kind: job.handler for job in self.periodic_jobs}
-        return periodic | self._github.handlers() | resets.handlers()
+        rest = self._github.handlers() | self._imports.handlers() | resets.handlers()
+        return periodic | rest
+
+    def _new_courier(self) -> Courier:
+        return Courier(
+            self._owner,
+            PostgresDeliveryQueue(self._database),
+            self._sender,
+            now=lambda: datetime.now(UTC),
+            jitter=lambda: random.uniform(-1, 1),  # noqa: S311
+            limits=courier_limits(self._settings),
+        )
+
+    def _file_imports(self, database: Database, redis: RedisServer) -> FileImports:
+        blocklist = BlocklistFile(self._settings.blocklist)
+
+        async def read_blocklist() -> Blocklist:
+            await blocklist.refresh()
+            return blocklist.current
+
+        return FileImports(
+            PostgresImportSpool(database),
+            PostgresLinkImporter(database),
+            partial(announce, RedisAnnouncer(redis)),
+            read_blocklist,
+            private_hosts=self._settings.private_targets,
+            visitors_url=self._settings.visitors_url,
+        )
 
     def _github_sync(self) -> GithubSync:
         settings = self._settings
@@ -193,6 +234,7 @@ class Workers:
             *self._checks.samples(),
             *self._domains.samples(),
             *self._github.samples(),
+            *self._imports.samples(),
             *self._automation.samples(),
             *self._copier.samples(),
             *(self._mailer.samples() if self._mailer else ()),
@@ -224,6 +266,7 @@ def maintenance(settings: Settings, database: Database, redis: RedisServer) -> l
         *PostgresDeliveryQueue(database).periodic_jobs(),
         *Eraser(database, redis).periodic_jobs(),
         *ExperimentCountsPurge(database).periodic_jobs(),
+        *ImportSweep(database).periodic_jobs(),
         *PostgresJobQueue(database).periodic_jobs(settings.jobs_kept_days),
     ]
 
@@ -251,12 +294,19 @@ async def workers(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
         size=settings.database_pool,
         query_timeout_ms=settings.query_timeout_ms,
     )
+    imports_database = await Database.open(
+        settings.database_url,
+        role="waypost_app",
+        size=IMPORT_CONNECTIONS,
+        query_timeout_ms=max(IMPORT_STATEMENT_MS, settings.query_timeout_ms),
+    )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
-    process = Workers(spec, settings, database, redis)
+    process = Workers(spec, settings, database, imports_database, redis)
     try:
         await until_stopped(process.tree, stop, process.drain)
     finally:
         with trio.CancelScope(shield=True):
             await process.close()
             await redis.close()
+            await imports_database.close()
             await database.close()

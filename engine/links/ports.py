@@ -4,7 +4,7 @@ All methods are trio-async and cancellable, and raise UnavailableError if the se
 answer within its time limit. One contract suite (tests/storage/) runs against both implementations.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -21,6 +21,7 @@ from engine.links.domain import (
     NewDomainDraft,
     TxtAnswer,
 )
+from engine.links.imports.row_error import RowReject
 from engine.links.link import Link, LinkDraft
 from engine.links.link_query import ALL, LinkQuery
 from engine.links.profile import Profile, ProfileChange, ProfileDraft
@@ -176,13 +177,17 @@ class ImportRow(NamedTuple):
 
 
 class ImportResult(NamedTuple):
-    """Numbers of links, (line, reason) of each rejected row, and the profile changes to announce."""
+    """Numbers of links, the rejected rows, and the profile changes to announce."""
 
     created: int
     updated: int
     unchanged: int
-    rejected: list[tuple[int, str]]
+    rejected: list[RowReject]
     changes: list[ProfileChange]
+
+
+# Writes what becomes of the rows in their transaction.
+ImportNote = Callable[[Any, ImportResult], Awaitable[None]]
 
 
 class LinkImporter(Protocol):
@@ -195,12 +200,15 @@ class LinkImporter(Protocol):
         if_exists: Literal["update", "reject"] = "update",
         *,
         dry_run: bool = False,
+        note: ImportNote | None = None,
     ) -> ImportResult:
         """Create or update links for up to 5,000 rows in one transaction. Idempotent: to import the same rows
         again changes nothing.
 
         Of rows with the same handle and slug the first one counts, and the others are rejected. `if_exists`
-        "reject" rejects rows that differ from an existing link. A dry run changes nothing.
+        "reject" rejects rows that differ from an existing link. A dry run changes nothing. `note(connection,
+        result)` is called in the transaction, and may be called more than once, as the transaction is repeated
+        after a deadlock; it is not called in a dry run. If it raises, nothing is written.
         """
 
 

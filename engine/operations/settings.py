@@ -134,6 +134,7 @@ class Settings:
         "changes per minute by one API key, or one user's sessions; 0: no limit")
     stats_timeout_ms: int = setting(2_000, milliseconds, "time limit of one statement of a stats query")
     max_body_bytes: int = setting(_MIB, whole(1024, _GIB), "largest request body that the console accepts")
+    max_import_bytes: int = setting(32 * _MIB, whole(1024, _GIB), "largest file of an import through the API")
     api_key: str = setting("", token,
         "API key of `waypost links` and `waypost mcp`; unset: that of the owner in the data folder",
         secret=True)

@@ -11,7 +11,7 @@ from engine.accounts.access import Action, Caller, require_scope
 from engine.links.imports.plan import IfExists, ImportPlan, draft_of_row
 from engine.links.link import Link, LinkDraft
 from engine.links.options import options_of, pack_options
-from engine.links.ports import ImportResult, ImportRow
+from engine.links.ports import ImportNote, ImportResult, ImportRow
 from engine.links.profile import ProfileChange
 from storage.links.link_rows import link_of
 from storage.postgres import queries
@@ -52,6 +52,7 @@ class PostgresLinkImporter:
         if_exists: IfExists = "update",
         *,
         dry_run: bool = False,
+        note: ImportNote | None = None,
     ) -> ImportResult:
         if len(rows) > MAX_ROWS:
             raise ValueError(f"at most {MAX_ROWS} rows at once, not {len(rows)}")
@@ -65,6 +66,8 @@ class PostgresLinkImporter:
             )
             if dry_run:
                 raise _DryRunError(result._replace(changes=[]))
+            if note is not None:
+                await note(connection, result)
             return result
 
         require_scope(caller, "write")

@@ -20,7 +20,7 @@ from engine.links.imports.plan import IfExists, ImportPlan, draft_of_row
 from engine.links.link import Link, LinkDraft
 from engine.links.link_query import ALL, LinkQuery, matches, sort_value
 from engine.links.name import encode_path
-from engine.links.ports import ImportResult, ImportRow, LinkChange, LinkChangeResult
+from engine.links.ports import ImportNote, ImportResult, ImportRow, LinkChange, LinkChangeResult
 from engine.links.profile import (
     MAX_HISTORY,
     MAX_WHOLE_LINKS,
@@ -269,6 +269,7 @@ class MemoryProfiles(MemoryLinkState):
         if_exists: IfExists = "update",
         *,
         dry_run: bool = False,
+        note: ImportNote | None = None,
     ) -> ImportResult:
         await trio.lowlevel.checkpoint()
         require_scope(caller, "write")
@@ -282,14 +283,12 @@ class MemoryProfiles(MemoryLinkState):
             external_id = row.fields.get("external_id") or None
             owners = (link.slug for link in links.values() if link.external_id == external_id)
             plan.add(row, links.get(row.slug), next(owners, ""))
-        changes = {} if dry_run else self._carry_out(caller, plan)
-        return ImportResult(
-            len(plan.created),
-            len(plan.updated),
-            plan.unchanged,
-            plan.rejected,
-            list(changes.values()),
-        )
+        numbers = len(plan.created), len(plan.updated), plan.unchanged, plan.rejected
+        if dry_run:
+            return ImportResult(*numbers, [])
+        if note is not None:
+            await note(None, ImportResult(*numbers, []))
+        return ImportResult(*numbers, list(self._carry_out(caller, plan).values()))
 
     def _carry_out(self, caller: Caller, plan: ImportPlan) -> dict[int, ProfileChange]:
         """Make the links of a plan. Returns the profiles' changes by id."""

@@ -1512,6 +1512,53 @@ WITH (fillfactor='80');
 
 ALTER TABLE ONLY waypost.link_health FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.link_import_chunks (
+    tenant_id bigint NOT NULL,
+    import_id bigint NOT NULL,
+    number integer NOT NULL,
+    data bytea NOT NULL,
+    CONSTRAINT link_import_chunks_data_check CHECK ((length(data) <= 1048576))
+);
+
+ALTER TABLE ONLY waypost.link_import_chunks FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.link_import_rejects (
+    tenant_id bigint NOT NULL,
+    import_id bigint NOT NULL,
+    line integer NOT NULL,
+    reason text NOT NULL,
+    first_line integer DEFAULT 0 NOT NULL,
+    CONSTRAINT link_import_rejects_reason_check CHECK ((length(reason) <= 1000))
+);
+
+ALTER TABLE ONLY waypost.link_import_rejects FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.link_imports (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    job_id bigint,
+    wishes jsonb NOT NULL,
+    size bigint DEFAULT 0 NOT NULL,
+    chunks integer DEFAULT 0 NOT NULL,
+    attempt integer DEFAULT 0 NOT NULL,
+    created integer DEFAULT 0 NOT NULL,
+    updated integer DEFAULT 0 NOT NULL,
+    unchanged integer DEFAULT 0 NOT NULL,
+    rejected integer DEFAULT 0 NOT NULL,
+    line integer DEFAULT 0 NOT NULL,
+    total integer,
+    unread text[] DEFAULT '{}'::text[] NOT NULL,
+    error text DEFAULT ''::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT link_imports_error_check CHECK ((length(error) <= 1000)),
+    CONSTRAINT link_imports_unread_check CHECK ((cardinality(unread) <= 100)),
+    CONSTRAINT link_imports_wishes_check CHECK ((pg_column_size(wishes) <= 16384))
+)
+WITH (fillfactor='80');
+
+ALTER TABLE ONLY waypost.link_imports FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.links (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -2009,6 +2056,15 @@ ALTER TABLE ONLY waypost.journals
 ALTER TABLE ONLY waypost.link_health
     ADD CONSTRAINT link_health_pkey PRIMARY KEY (tenant_id, link_id);
 
+ALTER TABLE ONLY waypost.link_import_chunks
+    ADD CONSTRAINT link_import_chunks_pkey PRIMARY KEY (tenant_id, import_id, number);
+
+ALTER TABLE ONLY waypost.link_import_rejects
+    ADD CONSTRAINT link_import_rejects_pkey PRIMARY KEY (tenant_id, import_id, line);
+
+ALTER TABLE ONLY waypost.link_imports
+    ADD CONSTRAINT link_imports_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY waypost.links
     ADD CONSTRAINT links_pkey PRIMARY KEY (tenant_id, id);
 
@@ -2177,6 +2233,10 @@ CREATE UNIQUE INDEX jobs_unique ON waypost.jobs USING btree (tenant_id, kind, un
 CREATE INDEX link_health_due ON waypost.link_health USING btree (next_at);
 
 CREATE INDEX link_health_target ON waypost.link_health USING btree (tenant_id, md5(target));
+
+CREATE UNIQUE INDEX link_imports_job ON waypost.link_imports USING btree (tenant_id, job_id);
+
+CREATE INDEX link_imports_profile ON waypost.link_imports USING btree (tenant_id, profile_id, id);
 
 CREATE UNIQUE INDEX links_external_id ON waypost.links USING btree (tenant_id, profile_id, external_id) WHERE (external_id <> ''::text);
 
@@ -2382,6 +2442,18 @@ ALTER TABLE ONLY waypost.invitations
 ALTER TABLE ONLY waypost.link_health
     ADD CONSTRAINT link_health_tenant_id_link_id_fkey FOREIGN KEY (tenant_id, link_id) REFERENCES waypost.links(tenant_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY waypost.link_import_chunks
+    ADD CONSTRAINT link_import_chunks_tenant_id_import_id_fkey FOREIGN KEY (tenant_id, import_id) REFERENCES waypost.link_imports(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.link_import_rejects
+    ADD CONSTRAINT link_import_rejects_tenant_id_import_id_fkey FOREIGN KEY (tenant_id, import_id) REFERENCES waypost.link_imports(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.link_imports
+    ADD CONSTRAINT link_imports_tenant_id_job_id_fkey FOREIGN KEY (tenant_id, job_id) REFERENCES waypost.jobs(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.link_imports
+    ADD CONSTRAINT link_imports_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY waypost.links
     ADD CONSTRAINT links_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
@@ -2582,6 +2654,12 @@ ALTER TABLE waypost.journals ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.link_health ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.link_import_chunks ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.link_import_rejects ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.link_imports ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.links ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.members ENABLE ROW LEVEL SECURITY;
@@ -2685,6 +2763,12 @@ CREATE POLICY tenant ON waypost.invitations TO waypost_app USING ((tenant_id = w
 CREATE POLICY tenant ON waypost.jobs TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.link_health FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.link_import_chunks TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.link_import_rejects TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.link_imports TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.links TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
@@ -3289,6 +3373,48 @@ GRANT SELECT(retired_at),UPDATE(retired_at) ON TABLE waypost.journals TO waypost
 
 GRANT SELECT ON TABLE waypost.link_health TO waypost_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE waypost.link_health TO waypost_aggregator;
+
+GRANT SELECT,INSERT,DELETE ON TABLE waypost.link_import_chunks TO waypost_app;
+GRANT DELETE ON TABLE waypost.link_import_chunks TO waypost_aggregator;
+
+GRANT SELECT(tenant_id) ON TABLE waypost.link_import_chunks TO waypost_aggregator;
+
+GRANT SELECT(import_id) ON TABLE waypost.link_import_chunks TO waypost_aggregator;
+
+GRANT SELECT,INSERT,DELETE ON TABLE waypost.link_import_rejects TO waypost_app;
+
+GRANT SELECT,DELETE ON TABLE waypost.link_imports TO waypost_app;
+GRANT SELECT,DELETE ON TABLE waypost.link_imports TO waypost_aggregator;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT INSERT(profile_id) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT UPDATE(job_id) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT INSERT(wishes) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT UPDATE(size) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT UPDATE(chunks) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT UPDATE(attempt) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT UPDATE(created) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT UPDATE(updated) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT UPDATE(unchanged) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT UPDATE(rejected) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT UPDATE(line) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT UPDATE(total) ON TABLE waypost.link_imports TO waypost_app;
+
+GRANT UPDATE(unread) ON TABLE waypost.link_imports TO waypost_aggregator;
+
+GRANT UPDATE(error) ON TABLE waypost.link_imports TO waypost_aggregator;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.links TO waypost_app;
 GRANT SELECT ON TABLE waypost.links TO waypost_edge;

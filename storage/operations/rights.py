@@ -22,8 +22,12 @@ from storage.postgres.database import Connection
 OWNER: Final = "waypost_owner"
 AGGREGATOR: Final = "waypost_aggregator"
 ROLES: Final = (OWNER, "waypost_app", "waypost_edge", AGGREGATOR)
-# The role of each kind of process.
-ROLE_OF_PROCESS: Final = {"edge": "waypost_edge", "api": "waypost_app", "workers": AGGREGATOR}
+# The roles of each kind of process. Workers import files as their members.
+ROLES_OF_PROCESS: Final = {
+    "edge": ("waypost_edge",),
+    "api": ("waypost_app",),
+    "workers": (AGGREGATOR, "waypost_app"),
+}
 
 _SQL: Final = queries.load("operations/rights")
 _GRANT: Final = re.compile(

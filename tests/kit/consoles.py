@@ -66,6 +66,7 @@ from storage.jobs.memory_jobs import MemoryJobs
 from storage.limits.memory_limiter import MemoryRateLimiter, MemoryRateLimitServer
 from storage.links.memory_domains import MemoryDomains
 from storage.links.memory_health import MemoryLinkHealthStore
+from storage.links.memory_imports import MemoryImports
 from storage.links.memory_profiles import MemoryProfiles
 from storage.pages.memory_pages import MemoryPages
 from storage.privacy.memory_archive import MemoryArchiveSource
@@ -193,6 +194,7 @@ class Console:
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
         self.github = MemoryGithubSyncs(self.profiles, self.jobs, lambda: NOW)
         self.link_health = MemoryLinkHealthStore(self.profiles, lambda: NOW)
+        self.imports = MemoryImports(self.profiles, self.jobs, lambda: NOW)
         self.domains = MemoryDomains(self.profiles, lambda: NOW)
         self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
         self.pages = MemoryPages(self.profiles, lambda: NOW)
@@ -224,7 +226,7 @@ class Console:
                     hash_password=PasswordHasher(FAST).hash,
                     domains=self.domains,
                     blocklist=lambda: self.blocklist,
-                    importer=self.profiles,
+                    imports=self.imports,
                 ),
                 shared,
             ),

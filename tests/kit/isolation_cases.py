@@ -316,6 +316,19 @@ TABLES = {
         app="SIU",
         aggregator="SIUD",
     ),
+    "link_imports": Table(
+        "INSERT INTO link_imports (tenant_id, profile_id, id, job_id, wishes) "
+        "VALUES ({t}, {p}, {i}, {j}, '{{}}')",
+        app="SIUD",
+        # How it ended, and to delete what was not sent whole.
+        aggregator="SUD",
+    ),
+    "link_import_chunks": Table(
+        "INSERT INTO link_import_chunks VALUES ({t}, {i}, 0, 'x')", app="SID", aggregator="SD"
+    ),
+    "link_import_rejects": Table(
+        "INSERT INTO link_import_rejects VALUES ({t}, {i}, 1, 'bad')", app="SID"
+    ),
     "periodic_jobs": Table(
         "INSERT INTO periodic_jobs VALUES ('test', now()) ON CONFLICT DO NOTHING", aggregator="SIU"
     ),

@@ -3,8 +3,9 @@
 import io
 from collections.abc import Mapping
 
-from engine.links.imports.importable_rows import importable_rows
+from engine.links.imports.importable_rows import ImportableRows
 from engine.links.imports.link_file import LinkFile
+from engine.links.imports.row_error import RowReject
 from engine.links.imports.rows import RowReader
 from engine.links.ports import ImportRow
 
@@ -22,5 +23,6 @@ def outcomes(
     """Return the rows of a file, and the reasons of the rejected ones by line."""
     source = link_file(text, handle, columns)
     reader = RowReader(handle, private_hosts=False, tag_separators=source.tag_separators)
-    rejects: dict[int, str] = {}
-    return list(importable_rows(source, reader, rejects.__setitem__)), rejects
+    rows = list(ImportableRows(source, reader))
+    rejects = {row.line: row.reason for row in rows if isinstance(row, RowReject)}
+    return [row for row in rows if isinstance(row, ImportRow)], rejects

@@ -12,4 +12,4 @@ def unconnected_workers() -> Workers:
     database = Database(None, "waypost_aggregator", 1, 1000)  # type: ignore[arg-type]
     redis = RedisServer(None, None)  # type: ignore[arg-type]
     spec = ProcessSpec(role="workers", index=0, data="unused", parent=0, settings={})
-    return Workers(spec, Settings(), database, redis)
+    return Workers(spec, Settings(), database, database, redis)

@@ -37,16 +37,21 @@ class LinkFile:
     """
 
     def __init__(
-        self, file: BinaryIO, columns: Mapping[str, str] | None = None, handle: str = ""
+        self,
+        file: BinaryIO,
+        columns: Mapping[str, str] | None = None,
+        handle: str = "",
+        max_document_chars: int = MAX_DOCUMENT_CHARS,
     ) -> None:
         """Find out the file's kind, encoding and columns. Raises InvalidError for an archive of another
-        format, and for a header with a name twice.
+        format, for a header with a name twice, and for a document of JSON of more than `max_document_chars`.
 
         `handle` is the profile of rows that name none: with one, a CSV file without a header needs no handles.
         """
         self._file = file
         self._given = dict(columns or {})
         self._handle = handle
+        self._max_document_chars = max_document_chars
         self.encoding = encoding_of(file)
         with closing(text_lines(file, self.encoding)) as lines:
             self._first = (next(_without_blank(lines), (0, ""))[1] or "").lstrip("\ufeff")
@@ -103,8 +108,9 @@ class LinkFile:
         for _, text in text_lines(self._file, self.encoding):
             parts.append(text or "\x00")
             size += len(parts[-1])
-            if size > MAX_DOCUMENT_CHARS:
-                return None
+            if size > self._max_document_chars:
+                reason = f"must have at most {self._max_document_chars:,} characters, or be lines of JSON"
+                raise InvalidError([FieldError("document", reason)])
         try:
             document = msgspec.json.decode("".join(parts).lstrip("\ufeff"))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -4,6 +4,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from engine.links.imports.row_error import RowReject
 from engine.links.link import Link, LinkDraft
 from engine.links.options import normalised_options
 from engine.links.ports import ImportRow
@@ -25,55 +26,60 @@ class ImportPlan:
         self._external_ids: dict[tuple[str, str], int] = {}
         self.created: list[ImportRow] = []
         self.updated: list[tuple[ImportRow, Link]] = []
-        self.rejected: list[tuple[int, str]] = []
+        self.rejected: list[RowReject] = []
         self.unchanged = 0
 
     def add(self, row: ImportRow, stored: Link | None, slug_of_external_id: str = "") -> None:
         """Add a row. `stored` is the link at its address, `slug_of_external_id` the slug of the profile's link
         that has the row's external id, if there is one."""
         address = (row.handle, row.slug)
-        reason = self._refusal(row, slug_of_external_id)
-        if not reason and stored is not None:
+        reject = self._refusal(row, slug_of_external_id)
+        if not reject and stored is not None:
             changed = merged(stored, row)
-            reason = "" if changed == stored else self._refused_change(row, changed)
-            if not reason and changed == stored:
+            reject = None if changed == stored else self._refused_change(row, changed)
+            if not reject and changed == stored:
                 self.unchanged += 1
-            elif not reason:
+            elif not reject:
                 self.updated.append((row, changed))
-        elif not reason:
+        elif not reject:
             self.created.append(row)
-        if reason:
-            self.rejected.append((row.line, reason))
+        if reject:
+            self.rejected.append(reject)
             return
         self._lines[address] = row.line
         if external_id := row.fields.get("external_id"):
             self._external_ids[row.handle, external_id] = row.line
 
     def reject(self, row: ImportRow, reason: str) -> None:
-        self.rejected.append((row.line, reason))
+        self.rejected.append(RowReject(row.line, reason))
 
-    def _refusal(self, row: ImportRow, slug_of_external_id: str) -> str:
+    def _refusal(self, row: ImportRow, slug_of_external_id: str) -> RowReject | None:
         if (line := self._lines.get((row.handle, row.slug))) is not None:
-            return repeated_reason(row, line)
+            return repeated_row(row, line)
         external_id = row.fields.get("external_id", "")
         if (line := self._external_ids.get((row.handle, external_id))) is not None:
-            return f"external_id {external_id!r} is that of line {line}, too"
+            reason = f"external_id {external_id!r} is that of line {line}, too"
+            return RowReject(row.line, reason, line)
         if slug_of_external_id not in ("", row.slug):
-            return f"external_id is that of the link {slug_of_external_id!r}"
-        return ""
+            return RowReject(row.line, f"external_id is that of the link {slug_of_external_id!r}")
+        return None
 
-    def _refused_change(self, row: ImportRow, changed: Link) -> str:
+    def _refused_change(self, row: ImportRow, changed: Link) -> RowReject | None:
         if row.other_line:
-            return repeated_reason(row, row.other_line)
+            return repeated_row(row, row.other_line)
         if self._if_exists == "reject":
-            return f"slug {row.slug!r} is that of an existing link with other values"
+            reason = f"slug {row.slug!r} is that of an existing link with other values"
+            return RowReject(row.line, reason)
         _, errors = normalised_options(changed, private_hosts=True)
-        return "; ".join(f"{error.field} {error.reason}" for error in errors)
+        reason = "; ".join(f"{error.field} {error.reason}" for error in errors)
+        return RowReject(row.line, reason) if reason else None
 
 
-def repeated_reason(row: ImportRow, line: int) -> str:
-    """Return the reason of a row whose address another line has."""
-    return f"slug {row.slug!r} of {row.handle} is that of line {line}, too"
+def repeated_row(row: ImportRow, line: int) -> RowReject:
+    """Return the rejection of a row whose address another line has."""
+    return RowReject(
+        row.line, f"slug {row.slug!r} of {row.handle} is that of line {line}, too", line
+    )
 
 
 def draft_of_row(row: ImportRow) -> LinkDraft:

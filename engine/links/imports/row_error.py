@@ -1,4 +1,4 @@
-"""The error of a record that no link can be made of, and the record itself."""
+"""A record of a file, the error of one that no link can be made of, and its rejection."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,3 +15,12 @@ class Record(NamedTuple):
     line: int
     values: Mapping[str, str]
     error: str = ""
+
+
+class RowReject(NamedTuple):
+    """A row that was left out: its line, or its number in a document of JSON, and why. `first_line` is the row
+    that has its address or external id, 0 if there is none."""
+
+    line: int
+    reason: str
+    first_line: int = 0

@@ -3,11 +3,16 @@
 from typing import Any
 
 import pytest
+import trio
+from quart_trio.testing import TrioClient
 
+from api.links.imports import SILENCE_S
 from engine.links.blocklist import Blocklist
 from engine.links.imports.exported_link import EXPORT_COLUMNS
 from engine.links.link import Link, LinkDraft
-from tests.kit.consoles import Console
+from engine.operations.settings import Settings
+from tests.kit.consoles import VISITORS, Console
+from tests.kit.file_imports import imported
 from tests.kit.link_files import link_file
 
 TARGET = "https://example.com/"
@@ -40,41 +45,97 @@ async def test_an_export_and_its_import_and_its_export_are_the_same(format_: str
     assert exported.status == 200
     assert exported.body.count(b"https://example.com/") == 5
     for expected in ({"created": 3, "unchanged": 0}, {"created": 0, "unchanged": 3}):
-        answer = await second.call("POST", f"/v1/profiles/{ids[1]}/imports", exported.body)
-        assert answer.status == 200, answer.body
+        answer = await imported(second, ids[1], exported.body)
         assert expected.items() <= answer.json.items()
-        assert (answer.json["rejects"], answer.json["unread"]) == ([], [])
+        assert (answer.json["rejected"], answer.json["unread"]) == (0, [])
     again = (await second.call("GET", path.format(ids[1]))).body
     assert again.decode().splitlines() == exported.body.decode().splitlines()
     assert again == exported.body
 
 
-async def test_an_import_answers_with_its_counts_and_its_rejected_rows() -> None:
+async def test_an_import_answers_with_its_counts_and_lists_its_rejected_rows() -> None:
     console = Console()
     id_ = (await console.profile())["id"]
-    path = f"/v1/profiles/{id_}/imports"
     file = f"Kurz;Wohin;Farbe\na;{TARGET};red\na;{TARGET}2;\nb;javascript:1;\n".encode("utf-16")
     query = "?column=slug=Kurz&column=target=Wohin"
     for dry_run, links in (("&dry_run=true", 0), ("", 1)):
-        answer = (await console.call("POST", path + query + dry_run, file)).json
+        answer = (await imported(console, id_, file, query + dry_run)).json
         assert (answer["created"], answer["rejected"], answer["dry_run"]) == (1, 2, not links)
-        assert [reject["line"] for reject in answer["rejects"]] == [3, 4]
-        assert "is that of line 2, too" in answer["rejects"][0]["reason"]
+        assert (answer["state"], answer["total"], answer["size"]) == ("succeeded", 3, len(file))
         assert answer["unread"] == ["Farbe"]
+        path = f"/v1/profiles/{id_}/imports/{answer['id']}/rejects?limit=1"
+        page = (await console.call("GET", path)).json
+        assert page["items"] == [
+            {"line": 3, "reason": "slug 'a' of anna is that of line 2, too", "first_line": 2}
+        ]
+        page = (await console.call("GET", f"{path}&cursor={page['next_cursor']}")).json
+        assert [(each["line"], each["first_line"]) for each in page["items"]] == [(4, None)]
         assert len((await console.call("GET", f"/v1/profiles/{id_}/links")).json["items"]) == links
     changed = f"slug,target\na,{TARGET}new\n".encode()
-    refused = (await console.call("POST", path + "?if_exists=reject", changed)).json
+    refused = (await imported(console, id_, changed, "?if_exists=reject")).json
     assert (refused["updated"], refused["rejected"]) == (0, 1)
-    assert (await console.call("POST", path, changed)).json["updated"] == 1
+    assert (await imported(console, id_, changed)).json["updated"] == 1
+    imports = (await console.call("GET", f"/v1/profiles/{id_}/imports?limit=3")).json
+    assert [each["updated"] for each in imports["items"]] == [1, 0, 0]
+    assert imports["next_cursor"]
 
 
 async def test_a_row_to_an_address_on_the_blocklist_is_rejected() -> None:
     console = Console(blocklist=Blocklist(frozenset({"bad.example"})))
     id_ = (await console.profile())["id"]
     file = f"slug,target\na,https://bad.example/x\nb,{TARGET}\n".encode()
-    answer = (await console.call("POST", f"/v1/profiles/{id_}/imports", file)).json
+    answer = (await imported(console, id_, file)).json
     assert (answer["created"], answer["rejected"]) == (1, 1)
-    assert "blocklist" in answer["rejects"][0]["reason"]
+    path = f"/v1/profiles/{id_}/imports/{answer['id']}/rejects"
+    assert "blocklist" in (await console.call("GET", path)).json["items"][0]["reason"]
+
+
+async def test_a_file_may_be_larger_than_other_bodies_up_to_its_own_limit() -> None:
+    settings = Settings(visitors_url=VISITORS + "/", max_body_bytes=1024, max_import_bytes=200_000)
+    console = Console(settings=settings)
+    id_ = (await console.profile())["id"]
+    path = f"/v1/profiles/{id_}/imports"
+    rows = "".join(f"s{n},{TARGET}{n}\n" for n in range(3_000))
+    answer = (await imported(console, id_, ("slug,target\n" + rows).encode())).json
+    assert (answer["created"], answer["rejected"]) == (3_000, 0)
+    (await console.call("POST", path, b"x" * 200_001)).problem(413)
+    (await console.call("POST", path + "/1/cancel", b"x" * 1_025)).problem(409)
+    (await console.call("POST", f"/v1/profiles/{id_}/links", b"x" * 1_025)).problem(413)
+    assert len((await console.call("GET", path)).json["items"]) == 1
+
+
+async def test_a_waiting_import_is_cancelled_and_a_fourth_waits_for_one_to_end() -> None:
+    console = Console()
+    id_ = (await console.profile())["id"]
+    path = f"/v1/profiles/{id_}/imports"
+    for _ in range(3):
+        sent = await console.call("POST", path, b"slug,target\n")
+        assert (sent.status, sent.json["state"]) == (202, "queued")
+    refused = await console.call("POST", path, b"slug,target\n")
+    refused.problem(429)
+    assert refused.headers["Retry-After"] == "10"
+    cancel = f"{sent.headers['Location']}/cancel"
+    assert (await console.call("POST", cancel)).json["state"] == "cancelled"
+    (await console.call("POST", cancel)).problem(409)
+    assert (await console.call("POST", path, b"slug,target\n")).status == 202
+
+
+async def test_a_file_that_stops_arriving_is_refused_and_leaves_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    console = Console()
+    id_ = (await console.profile())["id"]
+    connection = TrioClient(console.app).request(
+        f"/v1/profiles/{id_}/imports", method="POST", headers={"Authorization": "Bearer one"}
+    )
+    async with connection:
+        await connection.send(b"slug,target\n")
+        await trio.sleep(SILENCE_S + 1)
+        response = await connection.as_response()
+    assert response.status_code == 408
+    assert (await console.call("GET", f"/v1/profiles/{id_}/imports")).json["items"] == []
+    for _ in range(3):  # the broken one is not among the tenant's
+        assert (await console.call("POST", f"/v1/profiles/{id_}/imports", b"x")).status == 202
 
 
 async def test_what_an_import_and_an_export_refuse() -> None:
@@ -84,17 +145,24 @@ async def test_what_an_import_and_an_export_refuse() -> None:
     for query, field in (
         ("?dry_run=yes", "dry_run"), ("?if_exists=skip", "if_exists"), ("?column=colour=red", "column"),
         ("?column=slug", "column"), ("?more=1", "more"), ("?dry_run=true&dry_run=true", "dry_run"),
-        ("?column=slug=Short", "slug"), ("", "body"),
+        ("?column=slug=" + "x" * 201, "column"), ("", "body"),
     ):  # fmt: skip
         body = b"" if field == "body" else b"slug,target\n"
         assert field in (await console.call("POST", path + query, body)).problem(422), query
-    header = b"slug,target,target\n"
-    assert "header" in (await console.call("POST", path, header)).problem(422)
+    header = (await imported(console, id_, b"slug,target,target\n")).json
+    assert (header["state"], "twice" in header["error"]) == ("failed", True)
     export = f"/v1/profiles/{id_}/links/export"
     for query in ("", "?format=xml", "?format=csv&more=1"):
         (await console.call("GET", export + query)).problem(422)
-    for call in (("GET", export + "?format=csv"), ("POST", path, b"slug,target\n")):
+    of_import = f"{path}/{header['id']}"
+    for call in (
+        ("GET", export + "?format=csv"), ("POST", path, b"slug,target\n"), ("GET", path), ("GET", of_import),
+        ("GET", of_import + "/rejects"), ("POST", of_import + "/cancel"),
+    ):  # fmt: skip
         (await console.call(*call, key="two")).problem(404)
+    for query in ("?limit=0", "?cursor=x", "?more=1"):
+        (await console.call("GET", path + query)).problem(422)
+        (await console.call("GET", of_import + "/rejects" + query)).problem(422)
 
 
 def test_an_export_is_known_as_one_of_ours() -> None:

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from engine.common.errors import NotFoundError
+from engine.links.imports.row_error import RowReject
 from engine.links.link import Link, LinkDraft
 from engine.links.options import Utm
 from engine.links.ports import ImportRow
@@ -93,7 +94,7 @@ async def test_a_link_of_an_archive_keeps_its_kind(stores: Stores) -> None:
 async def test_the_second_of_two_rows_is_rejected_and_names_the_first(stores: Stores) -> None:
     rows = [row(1, "a", "x", "1"), row(2, "a", "y"), row(3, "a", "x", "3")]
     result = await stores.bulk.import_rows(stores.caller, rows)
-    rejected = [(3, "slug 'x' of a is that of line 1, too")]
+    rejected = [RowReject(3, "slug 'x' of a is that of line 1, too", 1)]
     assert result[:4] == (2, 0, 0, rejected)
     links = await links_of(stores, result.changes[0].profile_id)
     assert links["x"].target == "https://example.com/1"
@@ -104,7 +105,7 @@ async def test_an_address_that_a_file_has_twice_changes_no_link(stores: Stores) 
     await stores.bulk.import_rows(stores.caller, [row(1, "a", "x", "1")])
     other = row(1, "a", "x", "2")._replace(other_line=9)
     result = await stores.bulk.import_rows(stores.caller, [other])
-    assert result == (0, 0, 0, [(1, "slug 'x' of a is that of line 9, too")], [])
+    assert result == (0, 0, 0, [RowReject(1, "slug 'x' of a is that of line 9, too", 9)], [])
 
 
 FIELDS: Mapping[str, Any] = {
@@ -141,9 +142,9 @@ async def test_an_external_id_is_that_of_one_link(stores: Stores) -> None:
         return row(line, "a", slug)._replace(fields={"external_id": "7"})
 
     result = await stores.bulk.import_rows(stores.caller, [with_id(1, "x"), with_id(2, "y")])
-    assert result[:4] == (1, 0, 0, [(2, "external_id '7' is that of line 1, too")])
+    assert result[:4] == (1, 0, 0, [RowReject(2, "external_id '7' is that of line 1, too", 1)])
     result = await stores.bulk.import_rows(stores.caller, [with_id(5, "z"), with_id(6, "x")])
-    assert result[:4] == (0, 0, 1, [(5, "external_id is that of the link 'x'")])
+    assert result[:4] == (0, 0, 1, [RowReject(5, "external_id is that of the link 'x'")])
 
 
 async def test_a_dry_run_and_a_refused_change_change_nothing(stores: Stores) -> None:
@@ -155,7 +156,7 @@ async def test_a_dry_run_and_a_refused_change_change_nothing(stores: Stores) -> 
     changed = [row(1, "a", "x", "new"), row(2, "b", "y")]
     result = await stores.bulk.import_rows(stores.caller, changed, "reject")
     reason = "slug 'x' is that of an existing link with other values"
-    assert result == (0, 0, 1, [(1, reason)], [])
+    assert result == (0, 0, 1, [RowReject(1, reason)], [])
 
 
 async def test_the_handle_of_another_tenant_is_rejected(stores: Stores) -> None:
@@ -164,8 +165,8 @@ async def test_the_handle_of_another_tenant_is_rejected(stores: Stores) -> None:
     result = await stores.bulk.import_rows(stores.caller, rows)
     assert result[:3] == (1, 0, 0)
     assert result.rejected == [
-        (7, "handle: 'theirs' is taken"),
-        (9, "handle: 'theirs' is taken"),
+        RowReject(7, "handle: 'theirs' is taken"),
+        RowReject(9, "handle: 'theirs' is taken"),
     ]
     assert len(result.changes) == 1
     assert (await stores.profiles.profile(stores.other, theirs.id)).version == 1
