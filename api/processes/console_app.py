@@ -13,6 +13,7 @@ from werkzeug.routing import BaseConverter, Map, Rule
 
 from api.accounts.cors import CrossOrigin
 from api.audit.security_events import record_denials
+from api.dashboard.routes import DashboardRoutes
 from api.http import idempotency, problems
 from api.http.auth import Auth
 from api.http.guard import ConsoleMetrics, Guard
@@ -29,22 +30,6 @@ from engine.limits.ports import RateLimiter
 from engine.operations.settings import Settings
 
 BODY_TIMEOUT_S: Final = 30
-
-_HOME: Final = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>Waypost console</title>
-<h1>Waypost console</h1>
-<p>This port answers the API under <code>/v1</code>, with <code>Authorization: Bearer KEY</code>.
-See README.md and ARCHITECTURE.md, which come with Waypost.</p>
-<ul>
-<li><a href="/docs">/docs</a>: every call of the API, with examples</li>
-<li><a href="/healthz">/healthz</a>: whether this process is alive</li>
-<li><a href="/readyz">/readyz</a>: whether every component is ready</li>
-<li><a href="/metrics">/metrics</a>: metrics for Prometheus</li>
-</ul>
-</html>
-"""
 
 
 class WholeConverter(BaseConverter):
@@ -114,7 +99,7 @@ class AppDeps:
 
 def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings) -> QuartTrio:
     """Return a new ASGI app behind the guard. It has no connections or tasks of its own."""
-    routes = [Route("GET", "/", home, access="public"), *domain_routes]
+    routes = [*DashboardRoutes().routes(), *domain_routes]
     routes += ReferenceRoutes(routes, settings.console_url).routes()
     app = QuartTrio("api.processes.console_app", static_folder=None)
 
@@ -164,7 +149,3 @@ async def _malformed_first(response: Response) -> Response:
     if 400 < response.status_code < 500 and request.scope.get(MALFORMED_BODY):
         return problems.response(400, MALFORMED_BODY_DETAIL)
     return response
-
-
-async def home() -> Response:
-    return Response(_HOME, content_type="text/html; charset=utf-8")

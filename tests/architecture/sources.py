@@ -18,7 +18,7 @@ SPECIAL: Final[Mapping[str, frozenset[str]]] = {
     "engine": frozenset({"common"}),
     "storage": frozenset({"postgres", "redis", "http", "embedded", "migrations"}),
     "actors": frozenset(),
-    "api": frozenset({"http", "reference", "processes", "command"}),
+    "api": frozenset({"http", "dashboard", "reference", "processes", "command"}),
     "bench": frozenset({"kit", "load", "scaling", "servers"}),
 }
 

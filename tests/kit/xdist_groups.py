@@ -6,6 +6,7 @@ from xdist.scheduler import LoadScopeScheduling
 LOADS = ("tests/bench/", "tests/system/chaos/")
 # These share a fixture that each worker creates once: an engine, filled databases, a cluster, parsed sources.
 SHARED = (
+    "tests/api/dashboard/",
     "tests/architecture/",
     "tests/storage/embedded/test_servers.py",
     "tests/storage/stats/test_reader_dimensions.py",

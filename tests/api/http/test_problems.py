@@ -92,10 +92,3 @@ async def test_a_bug_is_500_with_an_id_and_its_traceback_in_the_log_only(
 async def test_a_strange_host_header_is_not_a_500(host: str) -> None:
     response = await Console().call("GET", "/v1/profiles", Host=host)
     assert response.status in (200, 400)
-
-
-async def test_home_is_plain_html() -> None:
-    response = await Console().call("GET", "/", key="")
-    assert response.headers["Content-Type"].startswith("text/html")
-    assert b"<script" not in response.body
-    assert b"/v1" in response.body

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.dashboard.routes import DashboardRoutes
 from api.http.routes import Doc, ResponseDoc, Route
 from api.reference import openapi
 from api.reference.page import page
@@ -13,7 +14,10 @@ from engine.common.json_forms import is_id_name
 from tests.kit.consoles import Console
 
 # Pages for people; they are not part of the API.
-PAGES = {("GET", "/"), ("GET", "/docs"), ("GET", "/docs.css")}
+PAGES = {("GET", "/docs"), ("GET", "/docs.css")} | {
+    (route.method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.rule))
+    for route in DashboardRoutes().routes()
+}
 
 
 async def document(console: Console) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""Assets of the dashboard: styles and modules as they are served, under one content hash.
+
+The hash is of all of them, so any change gives every asset a new URL, and each URL may be cached for ever. The
+stylesheets of `css/` are served as one, `app.css`; everything else is served as it stands in the folder.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from functools import cache, cached_property
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Final
+
+import brotli
+
+from api.dashboard.icons import icon_names, sprite
+
+# In the order of the cascade.
+STYLES: Final = ("tokens", "base", "shell", "cards", "charts", "forms", "tables", "overlays")
+_TYPES: Final = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "html": "text/html; charset=utf-8",
+}
+
+
+class Asset:
+    """A file as it is served. It is compressed once, when a client first takes it so."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.content_type = _TYPES[name.rpartition(".")[2]]
+        self.plain = content
+
+    @cached_property
+    def gzip(self) -> bytes:
+        return gzip.compress(self.plain, 9, mtime=0)
+
+    @cached_property
+    def brotli(self) -> bytes:
+        compressed: bytes = brotli.compress(self.plain, mode=brotli.MODE_TEXT, quality=11)
+        return compressed
+
+
+class Assets:
+    """All assets by their path below `/assets/{hash}/`, and the sprite of icons, which is part of the shell."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        modules = [content.decode() for name, content in files.items() if name.endswith(".js")]
+        self.sprite = sprite(icon_names(modules))
+        self._assets = {name: Asset(name, content) for name, content in files.items()}
+        digest = hashlib.blake2b(self.sprite.encode(), digest_size=8)
+        for name, content in sorted(files.items()):
+            digest.update(b"%b\0%d\0%b" % (name.encode(), len(content), content))
+        self.hash = digest.hexdigest()
+
+    def get(self, name: str) -> Asset | None:
+        return self._assets.get(name)
+
+    def names(self) -> list[str]:
+        return sorted(self._assets)
+
+    def path(self, name: str) -> str:
+        """Return the URL's path of an asset. Raises KeyError if there is none of this name."""
+        if name not in self._assets:
+            raise KeyError(name)
+        return f"/assets/{self.hash}/{name}"
+
+
+@cache
+def assets() -> Assets:
+    """Return the assets of this installation, read once a process."""
+    folder = resources.files(__package__)
+    files = dict(_files(folder.joinpath("js"), "js/"))
+    styles = dict(_files(folder.joinpath("css"), "css/"))
+    files["app.css"] = b"".join(styles.pop(f"css/{name}.css") for name in STYLES)
+    icon = folder.joinpath("icon.svg").read_bytes()
+    return Assets(files | styles | {"icon.svg": icon})
+
+
+def _files(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
+    """Return path and content of each file in a folder and those below it."""
+    found: list[tuple[str, bytes]] = []
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            found += _files(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith((".js", ".css")):
+            found.append((prefix + entry.name, entry.read_bytes()))
+    return found

@@ -1,0 +1,67 @@
+// Keys: single ones are off while something is typed, and can be switched off (WCAG 2.1.4).
+
+import {h} from './dom.js';
+import {kbd} from './controls.js';
+import {dialog} from './dialog.js';
+import {SCREENS} from './screens.js';
+import {go} from './url.js';
+
+const WAIT_MS = 1000; // for the key behind g
+
+/** @type {Map<string, {words: string, act: (event: KeyboardEvent) => void}>} */
+const bound = new Map();
+
+/** Whether single keys are on. */
+export const singleKeys = () => localStorage.getItem('keys') !== 'off';
+
+/**
+ * Let a key do something while a screen is shown. Returns what ends it.
+ * @param {string} key as KeyboardEvent has it @param {string} words for the help @param {(event: KeyboardEvent) => void} act
+ */
+export function onKey(key, words, act) {
+  bound.set(key, {words, act});
+  return () => { if (bound.get(key)?.act === act) bound.delete(key); };
+}
+
+/** Listen. @param {() => import('./url.js').State | null} stateNow */
+export function listen(stateNow) {
+  let waiting = 0;
+  addEventListener('keydown', async event => {
+    const state = stateNow();
+    if (event.key.toLowerCase() === 'k' && (event.ctrlKey || event.metaKey) && state?.me) {
+      event.preventDefault();
+      (await import('./palette.js')).openPalette();
+      return;
+    }
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (event.ctrlKey || event.metaKey || event.altKey || target.closest?.('input, textarea, select, [contenteditable], dialog')) return;
+    if (!singleKeys() || !state?.me || event.defaultPrevented) return;
+    if (waiting) {
+      clearTimeout(waiting);
+      waiting = 0;
+      const screen = SCREENS.find(each => each.key === event.key);
+      if (screen && (state.profile || screen.group === 'server')) {
+        event.preventDefault();
+        go(screen.paths[0].replace(':handle', () => encodeURIComponent(state.profile?.handle ?? '')));
+      }
+      return;
+    }
+    if (event.key === 'g') { waiting = setTimeout(() => { waiting = 0; }, WAIT_MS); return; }
+    if (event.key === '?') { event.preventDefault(); help(); return; }
+    bound.get(event.key)?.act(event);
+  });
+}
+
+/** Show all keys. */
+export function help() {
+  const rows = (/** @type {[string, string[]][]} */ items) => h('dl', {}, items.map(([words, keys]) => h('div', {}, h('dt', {}, words), h('dd', {}, kbd(...keys)))));
+  const toggle = h('input', {type: 'checkbox', role: 'switch', checked: singleKeys(), onchange: (/** @type {any} */ event) => localStorage.setItem('keys', event.target.checked ? 'on' : 'off')});
+  dialog('Keys', [
+    h('label', {class: 'rowb'}, toggle, 'Single keys are on'),
+    h('div', {class: 'keycols'},
+      h('section', {}, h('h3', {}, 'Go to'), rows(SCREENS.filter(screen => screen.key).map(screen => [screen.title, ['G', /** @type {string} */ (screen.key).toUpperCase()]]))),
+      h('section', {}, h('h3', {}, 'Here'), rows([...bound].map(([key, {words}]) => [words, [key.length === 1 ? key.toUpperCase() : key]]))),
+      h('section', {}, h('h3', {}, 'Everywhere'), rows([['Search and commands', ['Ctrl', 'K']], ['These keys', ['?']], ['Chart or table', ['T']], ['Point before, after', ['←', '→']], ['Choose a range', ['Shift', '→']], ['Close', ['Esc']]]))),
+    h('p', {class: 'note'}, 'Not while you type in a field. Off, only Ctrl K, Esc and arrows stay.'),
+  ], {class: 'keys'});
+}

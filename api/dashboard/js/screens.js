@@ -1,0 +1,21 @@
+// All screens, in the order of the navigation. A screen `name` is js/screens/{name}.js and css/screens/{name}.css.
+
+/**
+ * @typedef {object} Screen
+ * @property {string} name
+ * @property {string[]} paths
+ * @property {string} title
+ * @property {string} [icon] of Lucide; a screen with one stands in the navigation
+ * @property {'profile' | 'manage' | 'server'} [group] of the navigation
+ * @property {string} [key] the second key of `g …`
+ * @property {boolean} [short] whether it stands in a phone's tab bar
+ * @property {string[]} [roles] who sees it in the navigation; everybody if left out
+ * @property {boolean} [open] whether it needs no session
+ */
+
+/** @type {Screen[]} */
+export const SCREENS = [
+  {name: 'signin', paths: ['/login'], title: 'Sign in', open: true},
+  {name: 'profiles', paths: ['/', '/profiles'], title: 'Profiles'},
+  {name: 'overview', paths: ['/p/:handle'], title: 'Overview', icon: 'layout-dashboard', group: 'profile', key: 'o', short: true},
+];

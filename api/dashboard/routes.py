@@ -1,0 +1,74 @@
+"""`/`, every screen's URL and `/assets/…`: the dashboard's files. What a screen shows comes from `/v1`."""
+
+from functools import cached_property
+from typing import Final
+
+from quart import Response, request
+from werkzeug.exceptions import NotFound
+
+from api.dashboard.assets import Asset, Assets, assets
+from api.dashboard.shell import POLICY, shell
+from api.http.bodies import empty_response
+from api.http.etag import tag_matches
+from api.http.routes import Route
+
+# What a screen's path begins with; js/screens.js says which screens there are.
+SCREENS: Final = (
+    "/", "/login", "/join", "/reset", "/setup", "/profiles", "/account", "/jobs", "/system",
+)  # fmt: skip
+DETAILS: Final = ("/p", "/jobs", "/system", "/account")
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+
+
+class DashboardRoutes:
+    """Routes of the shell and its assets. All are public: the data are not."""
+
+    def routes(self) -> list[Route]:
+        rules = [*SCREENS, *(f"{path}/<path:_>" for path in DETAILS)]
+        return [
+            *(Route("GET", rule, self.shell, access="public") for rule in rules),
+            Route("GET", "/assets/<hash_>/<path:name>", self.asset, access="public"),
+            Route("GET", "/favicon.ico", self.icon, access="public"),
+        ]
+
+    @cached_property
+    def _assets(self) -> Assets:
+        return assets()
+
+    @cached_property
+    def _shell(self) -> Asset:
+        return Asset("shell.html", shell(self._assets).encode())
+
+    async def shell(self, _: str = "") -> Response:
+        headers = {
+            "Content-Security-Policy": POLICY,
+            "Cache-Control": "no-cache",
+            "ETag": f'W/"{self._assets.hash}"',
+            "Vary": "Accept-Encoding",
+        }
+        if tag_matches(self._assets.hash):
+            return empty_response(304, headers)
+        return _encoded(self._shell, headers)
+
+    async def asset(self, hash_: str, name: str) -> Response:
+        """Return an asset of this version. A page of another version gets 404 and loads itself anew."""
+        asset = self._assets.get(name)
+        if asset is None or hash_ != self._assets.hash:
+            raise NotFound("there is no such asset in this version; load the page anew")
+        return _encoded(asset, {"Cache-Control": _FOR_EVER, "Vary": "Accept-Encoding"})
+
+    async def icon(self) -> Response:
+        asset = self._assets.get("icon.svg")
+        assert asset is not None
+        return _encoded(asset, {"Cache-Control": "public, max-age=86400"})
+
+
+def _encoded(asset: Asset, headers: dict[str, str]) -> Response:
+    """Return the asset in the smallest form that the client takes."""
+    accepted = request.accept_encodings
+    body = asset.plain
+    if accepted.quality("br") > 0:
+        body, headers = asset.brotli, headers | {"Content-Encoding": "br"}
+    elif accepted.quality("gzip") > 0:
+        body, headers = asset.gzip, headers | {"Content-Encoding": "gzip"}
+    return Response(body, content_type=asset.content_type, headers=headers)

@@ -1,0 +1,37 @@
+"""Shell: the one HTML document of all screens. What a screen shows comes from `/v1`, by its module."""
+
+from typing import Final
+
+from api.dashboard.assets import Assets
+
+# No script or style but our own files, and no text that becomes markup: `trusted-types 'none'` lets no
+# innerHTML and its kin work. The page editor frames the preview of a page.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; frame-src 'self'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+def shell(assets: Assets) -> str:
+    """Return the document. It names its assets by their hash, and carries the sprite of icons."""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
+<meta name="color-scheme" content="light dark">
+<title>Waypost</title>
+<script src="{assets.path("js/theme.js")}"></script>
+<link rel="stylesheet" href="{assets.path("app.css")}">
+<link rel="icon" href="{assets.path("icon.svg")}" type="image/svg+xml">
+<script type="module" src="{assets.path("js/app.js")}"></script>
+</head>
+<body>
+{assets.sprite}
+<noscript><main class="gatein"><h1>Waypost</h1>
+<p>The dashboard needs JavaScript. Public pages, exports and the <a href="/docs">API</a> work without it.</p>
+</main></noscript>
+</body>
+</html>
+"""

@@ -1,0 +1,137 @@
+"""The dashboard of a real engine in Chromium, watched for what no screen may do."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import pytest
+
+from tests.kit.browser import BrowserThread
+from tests.kit.engines import Engine
+
+Result = TypeVar("Result")
+
+WIDTHS: Final = (320, 360, 768, 1280)
+WAIT_MS: Final = 20_000
+# Words of a program that a reader must never meet: values that are not there, and times as programs write them.
+FOREIGN: Final = re.compile(
+    r"undefined|\bNaN\b|\[object|\bnull\b|Invalid Date|\d{4}-\d\d-\d\dT\d\d:\d\d"
+)
+_REPORT_VIOLATIONS: Final = """
+addEventListener('securitypolicyviolation', event =>
+    console.error(`policy ${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
+"""
+
+
+@dataclass
+class Screen:
+    """A page of the dashboard. `faults` are what it did that it must not: errors, foreign requests, violations
+    of its policy."""
+
+    page: Any
+    url: str
+    faults: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        """Go to a path and wait until it shows its title."""
+        self.page.goto(self.url + path)
+        self.page.wait_for_selector("h1")
+
+    def sign_in(self, email: str, password: str) -> None:
+        self.open("/login")
+        self.page.fill("input[type=email]", email)
+        self.page.fill("input[type=password]", password)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_selector("nav")
+
+    def overflows(self) -> dict[int, int]:
+        """Return by how many pixels the page is too wide, for each width at which it is."""
+        too_wide = {}
+        for width in WIDTHS:
+            self.page.set_viewport_size({"width": width, "height": 800})
+            beyond = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            if beyond > 0:
+                too_wide[width] = beyond
+        self.page.set_viewport_size({"width": 1280, "height": 800})
+        return too_wide
+
+    def foreign_words(self) -> list[str]:
+        """Return the words of a program in the page's text and in its labels."""
+        text: str = self.page.evaluate(
+            """() => {
+                const names = ['aria-label', 'aria-valuetext', 'title', 'placeholder', 'alt'];
+                const labels = [...document.querySelectorAll(names.map(name => `[${name}]`))]
+                    .flatMap(element => names.map(name => element.getAttribute(name) ?? ''));
+                return [document.title, document.body.innerText, ...labels].join('\\n');
+            }"""
+        )
+        return FOREIGN.findall(text)
+
+    def assert_sound(self) -> None:
+        """Assert what holds for every screen in every state."""
+        assert self.faults == []
+        assert self.foreign_words() == []
+        assert self.overflows() == {}
+
+
+class Dashboard:
+    """The dashboard of a running engine. Functions run in the browser's thread."""
+
+    def __init__(self, engine: Engine, chromium: BrowserThread) -> None:
+        self.engine = engine
+        self._chromium = chromium
+
+    def run(
+        self, work: Callable[[Screen], Result], *, signed_in: bool = True, **options: Any
+    ) -> Result:
+        """Return what `work` returns of a screen in a context of its own, whose `options` are Playwright's.
+
+        Raises AssertionError if the screen did what it must not.
+        """
+
+        def in_thread(browser: Any) -> Result:
+            context = browser.new_context(
+                **{"timezone_id": "Europe/Rome", "locale": "en-GB"} | options
+            )
+            context.set_default_timeout(WAIT_MS)
+            context.add_init_script(_REPORT_VIOLATIONS)
+            screen = watched(context.new_page(), self.engine.console)
+            if signed_in:
+                owner = self.engine.owner
+                login = {"email": owner["email"], "password": owner["password"]}
+                assert context.request.post(f"{screen.url}/v1/session", data=login).ok
+            answer = work(screen)
+            assert screen.faults == []
+            return answer
+
+        return self._chromium.run(in_thread)
+
+
+def watched(page: Any, url: str) -> Screen:
+    """Return a screen that notes the page's faults. A problem that the server answers is none."""
+    screen = Screen(page, url)
+
+    def on_console(message: Any) -> None:
+        expected = message.text.startswith("Failed to load resource: the server responded with")
+        if message.type in ("error", "warning") and not expected:
+            screen.faults.append(f"console: {message.text}")
+
+    def on_request(request: Any) -> None:
+        if not request.url.startswith((url + "/", "data:")):
+            screen.faults.append(f"outside: {request.url}")
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: screen.faults.append(f"error: {error}"))
+    page.on("request", on_request)
+    return screen
+
+
+@pytest.fixture(scope="session")
+def dashboard(
+    tmp_path_factory: pytest.TempPathFactory, chromium: BrowserThread
+) -> Iterator[Dashboard]:
+    """The dashboard of an engine with the demo's profile, one for all tests of a session."""
+    engine = Engine(tmp_path_factory.mktemp("dashboard") / "data", "--demo", "--edges", "1")
+    yield Dashboard(engine, chromium)
+    engine.kill()
