@@ -32,7 +32,8 @@ class CountsResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """The metrics of the query. `bots` are clicks and views by bots, which no other metric counts;
     `click_rate` is clicks per view, null without views. `conversions` are counted at their own time, by the
     click that they follow within 30 days; `revenue` is their value by currency, less refunds at the time of
-    these; `conversion_rate` is conversions per click, null without clicks."""
+    these; `conversion_rate` is conversions per click, null without clicks. `events` are own events, and the
+    visitors beside them those that have some."""
 
     clicks: Count | msgspec.UnsetType = msgspec.UNSET
     visitors: Count | msgspec.UnsetType = msgspec.UNSET
@@ -42,6 +43,7 @@ class CountsResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     conversions: Count | msgspec.UnsetType = msgspec.UNSET
     revenue: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     conversion_rate: float | msgspec.UnsetType | None = msgspec.UNSET
+    events: Count | msgspec.UnsetType = msgspec.UNSET
 
 
 _LINK_NAMES: Final = LinkName._fields
@@ -202,6 +204,8 @@ def metrics_of(query: StatsQuery, values: MetricValues | StatsRow) -> dict[str, 
 def _metric(metric: str, values: MetricValues | StatsRow) -> Any:
     if metric == "click_rate":
         return round(values.clicks / values.views, 4) if values.views else None
+    if metric == "events":
+        return values.clicks
     if metric not in CONVERSION_METRICS:
         return getattr(values, metric)
     sums = values.conversions or NO_CONVERSIONS

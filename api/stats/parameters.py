@@ -84,7 +84,8 @@ QUERY: Final = (
         "metrics",
         "A list with commas of `clicks`, `visitors`, `views` (or `page_views`), `click_rate`, `bots`, "
         "`conversions`, `revenue`, `conversion_rate`. If left out, the first five; for intervals of an hour or "
-        "less, without `visitors`.",
+        "less, without `visitors`. Own events are counted alone: `events`, `visitors`, which are also the "
+        "metrics if rows are grouped or filtered by `event` or `property`.",
         example="clicks,conversions,revenue",
     ),
     Parameter(
@@ -107,8 +108,8 @@ QUERY: Final = (
     ),
     Parameter(
         "order",
-        f"The order of groups: {', '.join(ORDERS)}, with `-` from the highest; `-clicks` if left out. By "
-        "`conversions`, groups without any are left out.",
+        f"The order of groups: {', '.join(ORDERS)}, with `-` from the highest; `-clicks`, or "
+        "`-events`, if left out. By `conversions`, groups without any are left out.",
         example="-clicks",
     ),
     Parameter(

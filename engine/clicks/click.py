@@ -13,14 +13,17 @@ MAX_USER_AGENT_BYTES: Final = 255
 MAX_REFERRER_BYTES: Final = 255
 MAX_LANGUAGE_BYTES: Final = 63
 VISITOR_BYTES: Final = 8
-MAX_ITEMS_BYTES: Final = 392  # so that the largest frame stays within its bound
+MAX_ITEMS_BYTES: Final = (
+    392  # of clicks and views, so that the largest frame stays within its bound
+)
 
 
 class ClickKind(IntEnum):
-    """The kind of a recorded visit: a redirect, or a view of a page."""
+    """The kind of a record: a redirect, a view of a page, or an own event (engine/clicks/own_event.py)."""
 
     CLICK = 1
     VIEW = 2
+    EVENT = 3
 
 
 class VisitorClass(IntEnum):
@@ -54,7 +57,7 @@ RULES_VERSION_SHIFT: Final = 4
 
 class Click(NamedTuple):
     """A record, decoded. `classification` is the record's byte, rules version included; `at_us` Unix time in
-    microseconds; `link_id` is 0 for a view of the page. `visitor_id` is a pseudonym of VISITOR_BYTES, or empty
+    microseconds; `link_id` is 0 for the page. `visitor_id` is a pseudonym of VISITOR_BYTES, or empty
     when it is not known; `items` are packed record items (engine/clicks/record_items.py)."""
 
     kind: int

@@ -28,16 +28,14 @@ from engine.clicks import referrer as referrers
 from engine.clicks import user_agent as agents
 from engine.clicks.batch import Batch
 from engine.clicks.click import (
-    BOT_CLASSES,
     CLASS_MASK,
     COUNTED_CLASSES,
     LAST_US,
     RULES_VERSION_SHIFT,
     Click,
-    ClickKind,
     VisitorClass,
 )
-from engine.clicks.day_rows import ClickHead, DayRows, ProfileDayKey, RecordTexts
+from engine.clicks.day_rows import ClickHead, DayRows, ProfileDayKey, RecordTexts, how_counted
 from engine.clicks.dimension import OTHER, SPECS
 from engine.clicks.journal_format import batch_records
 from engine.clicks.new_texts import NewTexts
@@ -58,7 +56,7 @@ COLUMNS: Final = (
     "referrer", "referrer_host",
     "language", "locale",
     "trigger", *_ITEM_COLUMNS,
-    "exposures", "outcomes",
+    "exposures", "outcomes", "event",
     "source",
 )  # fmt: skip
 COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -69,7 +67,6 @@ _EPOCH_US: Final = 946_684_800_000_000
 _MAX_TEXTS: Final = 65_536
 _PARTS: Final = 7
 _DAY_US: Final = 86_400_000_000
-_BOT: Final = 2  # how a click is counted (engine/clicks/day_rows.py)
 
 _FIRST_COLUMNS: Final = Struct(">hiqiqiqihihihi16s")
 _MIDDLE_COLUMNS: Final = Struct(">iqiqi8s")
@@ -214,11 +211,14 @@ class EncodedTexts:
                 *map(column, (*items.place, *items.utm, items.domain)),
                 _bytes_column(items.exposures),
                 _bytes_column(items.outcomes),
+                column(items.event),
             )
         )
         source = _source(referrers.source_of_utm(items.utm.source))
         is_of_experiment = bool(items.exposures or items.outcomes)
-        return _kept(self.items, data, ItemColumns(encoded, source, is_of_experiment))
+        columns = ItemColumns(encoded, source, is_of_experiment)
+        # An event's items are large, and seldom the same twice.
+        return columns if items.event else _kept(self.items, data, columns)
 
 
 def _uncounted(referrer: bytes) -> Columns:
@@ -323,12 +323,11 @@ class FoldRows:
             len(COLUMNS), 8, tenant_id, 8, profile_id, 8, link_id,
             2, kind, 2, visitor_class, 2, rules, 16, self._journal,
         )  # fmt: skip
-        is_bot = visitor_class in BOT_CLASSES
-        if not is_bot and visitor_class not in COUNTED_CLASSES:
+        counted_as = how_counted(kind, visitor_class)
+        if counted_as is None:
             return _Group(first_columns, None, 0)
         day, in_day_us = divmod(bucket_us, _DAY_US)
         rows = self.days.setdefault(ProfileDayKey(tenant_id, profile_id, day), DayRows())
-        counted_as = _BOT if is_bot else int(kind != ClickKind.CLICK)
         quarter = in_day_us // TIME_BUCKET_US
         head = ClickHead(quarter, link_id, counted_as, VisitorClass(visitor_class))
         return _Group(first_columns, rows.rows.append, rows.add_head(head))

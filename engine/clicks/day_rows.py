@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from engine.clicks.click import VisitorClass
+from engine.clicks.click import BOT_CLASSES, COUNTED_CLASSES, ClickKind, VisitorClass
 
 
 class ProfileDayKey(NamedTuple):
@@ -14,9 +14,20 @@ class ProfileDayKey(NamedTuple):
     day: int
 
 
+CLICK, VIEW, BOT, EVENT = range(4)  # how a click is counted
+
+
+def how_counted(kind: int, visitor_class: int) -> int | None:
+    """Return CLICK, VIEW, BOT or EVENT; None for what is not counted: HEAD requests, and own events of bots."""
+    if visitor_class in COUNTED_CLASSES:
+        return EVENT if kind == ClickKind.EVENT else int(kind != ClickKind.CLICK)
+    if visitor_class in BOT_CLASSES and kind != ClickKind.EVENT:
+        return BOT
+    return None
+
+
 class ClickHead(NamedTuple):
-    """The part of a click that many share. `quarter` is that of its UTC day, `counted_as` 0 for a click, 1 for
-    a view, 2 for a bot."""
+    """The part of a click that many share. `quarter` is that of its UTC day, `counted_as` of how_counted()."""
 
     quarter: int
     link_id: int
@@ -44,8 +55,8 @@ class DayRows:
         return len(self.heads) - 1
 
     def clicked_links(self) -> Iterator[int]:
-        """Yield the link of each click, bots and views of the page left out."""
+        """Yield the link of each click, bots, own events and views of the page left out."""
         for number, *_ in self.rows:
             head = self.heads[number]
-            if head.counted_as == 0 and head.link_id:
+            if head.counted_as == CLICK and head.link_id:
                 yield head.link_id

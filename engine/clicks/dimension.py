@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 
 class Dimension(IntEnum):
-    """TOTAL is everything; LINK exists for a whole profile only."""
+    """TOTAL is everything; LINK exists for a whole profile only, EVENT and PROPERTY for own events."""
 
     TOTAL = 0
     COUNTRY = 1
@@ -29,6 +29,8 @@ class Dimension(IntEnum):
     TRIGGER = 18
     KIND = 19
     LINK = 20
+    EVENT = 21
+    PROPERTY = 22
 
 
 # Values of a time bucket that have rows of their own: of most dimensions, and of those that are open-ended.
@@ -74,7 +76,13 @@ SPECS: Final[Mapping[Dimension, DimensionSpec]] = {
     Dimension.KIND: DimensionSpec(None, cap=None, live=True),
     Dimension.VARIANT: DimensionSpec(None),
     Dimension.LINK: DimensionSpec(None, cap=None),
+    Dimension.EVENT: DimensionSpec(None, cap=None, searchable=True),
+    Dimension.PROPERTY: DimensionSpec(None, cap=None, searchable=True),
 }
+# Those of own events, which are counted from packed records alone: no table has them.
+EVENT_DIMENSIONS: Final = frozenset((Dimension.EVENT, Dimension.PROPERTY))
+# Those of which a record may have several values.
+MULTIVALUED: Final = frozenset((Dimension.VARIANT, Dimension.PROPERTY))
 # Dimensions by the text column of `clicks` that holds their values.
 TEXT_COLUMNS: Final[Mapping[str, Dimension]] = {
     spec.column: dimension for dimension, spec in SPECS.items() if spec.column is not None

@@ -7,6 +7,7 @@ its country (`DE-BY`), a city with its country (`Munich, DE`), '' for what is no
 from typing import Final, NamedTuple
 
 from engine.clicks import language as languages
+from engine.clicks import own_event as own_events
 from engine.clicks import referrer as referrers
 from engine.clicks import utm as utms
 from engine.clicks.dimension import Dimension
@@ -35,7 +36,8 @@ class Place(NamedTuple):
 
 
 class RecordItems(NamedTuple):
-    """A record's items, parsed; `exposures` and `outcomes` stay packed (engine/clicks/record_items.py)."""
+    """A record's items, parsed; `exposures` and `outcomes` stay packed (engine/clicks/record_items.py). `event`
+    is the text of an own event (engine/clicks/own_event.py)."""
 
     trigger: int = Trigger.LINK
     place: Place = Place()
@@ -43,6 +45,7 @@ class RecordItems(NamedTuple):
     utm: UtmParameters = utms.NONE
     exposures: bytes = b""
     outcomes: bytes = b""
+    event: str = ""
 
 
 NO_ITEMS: Final = RecordItems()
@@ -65,6 +68,7 @@ def parse_items(data: bytes) -> RecordItems:
         utms.parse(data_by_tag.get(UTM, b"")),
         data_by_tag.get(EXPOSURES, b""),
         data_by_tag.get(OUTCOMES, b""),
+        own_events.readable(text(own_events.text_of_items(data_by_tag))),
     )
 
 

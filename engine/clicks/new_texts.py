@@ -1,8 +1,8 @@
 """New texts: how many texts that no click had before one profile's visitors may bring.
 
-A text of a request (user agent, referrer, language, UTM parameters, host) costs little where it is known, and
-up to 50 µs where it is new: it is parsed, hashed, and a user agent is stored. Real visitors' texts repeat.
-Somebody who makes them up could take the workers' time from all profiles, so beyond NEW_TEXTS, and
+A text of a request (user agent, referrer, language, UTM parameters, host, own event) costs little where it is
+known, and up to 50 µs where it is new: it is parsed, hashed, and a user agent is stored. Real visitors' texts
+repeat. Somebody who makes them up could take the workers' time from all profiles, so beyond NEW_TEXTS, and
 NEW_TEXTS_PER_S from then on, a profile's new texts of a kind are replaced by ones that many share, before
 they are hashed or stored:
 
@@ -12,6 +12,7 @@ they are hashed or stored:
 | origin of the referrer | `(other)`; the raw click keeps the referrer |
 | language | the first language, as always; its region is not kept |
 | UTM parameters, host | `(other)` for each that is there |
+| name and properties of an own event | `(other)` for the name, and once for all new properties |
 """
 
 from collections import Counter
@@ -20,7 +21,8 @@ from typing import Final
 from engine.clicks.dimension import OTHER
 from engine.clicks.dimension_values import language as language_of
 from engine.clicks.dimension_values import text as decoded
-from engine.clicks.record_items import HOST, UTM, item, items
+from engine.clicks.own_event import MARK, event_items, text_of_items
+from engine.clicks.record_items import EVENT, HOST, LAST_EVENT, UTM, item, items
 from engine.clicks.utm import NAMES
 
 NEW_TEXTS: Final = 2_000
@@ -29,11 +31,12 @@ MAX_PROFILES: Final = 65_536
 MAX_KNOWN: Final = 65_536
 
 OTHER_TEXT: Final = OTHER.encode()
+_MARK: Final = MARK.encode()
 # Kinds beside the tags of items, which no item has.
 _ORIGIN: Final = 0
 _AGENT: Final = 254
 _LANGUAGE: Final = 255
-KINDS: Final = ("user_agent", "referrer", "language", "utm", "host")
+KINDS: Final = ("user_agent", "referrer", "language", "utm", "host", "event")
 
 
 class NewTexts:
@@ -99,9 +102,25 @@ class NewTexts:
         if utm and not self._is_known(profile, UTM, utm):
             self.replaced["utm"] += 1
             replaced[UTM] = _other_parameters(utm)
-        if not replaced:
+        event = text_of_items(data_by_tag)
+        counted_event = self._event(profile, event) if event else b""
+        if not replaced and counted_event == event:
             return packed
-        return b"".join([item(tag, data) for tag, data in (data_by_tag | replaced).items()])
+        kept = {tag: data for tag, data in data_by_tag.items() if not EVENT <= tag <= LAST_EVENT}
+        others = b"".join([item(tag, data) for tag, data in (kept | replaced).items()])
+        return others + event_items(counted_event)
+
+    def _event(self, profile: bytes, text: bytes) -> bytes:
+        """Return the text of an own event with what is counted instead of its new name and properties."""
+        parts = text.split(_MARK)
+        known = [self._is_known(profile, EVENT, part) for part in parts]
+        if all(known):
+            return text
+        self.replaced["event"] += 1
+        name, *properties = (
+            part if is_known else OTHER_TEXT for part, is_known in zip(parts, known, strict=True)
+        )
+        return _MARK.join((name, *dict.fromkeys(properties)))
 
     def _is_known(self, profile: bytes, tag: int, data: bytes) -> bool:
         key = bytes((tag,)) + data

@@ -3,8 +3,8 @@
     u8 tag | u8 length | data
 
 An absent item takes no byte, and a reader skips a tag that it does not know. No item holds a control
-character that a visitor chose: the visitor server accepts hosts and queries of printable bytes only, as bytes
-that look like the mark of a frame would slow the search behind damage (storage/clicks/recovery.py).
+character that a visitor chose, as bytes that look like the mark of a frame would slow the search behind damage
+(storage/clicks/recovery.py): the visitor server accepts hosts and queries of printable bytes only.
 
 | tag | data |
 |---|---|
@@ -17,6 +17,7 @@ that look like the mark of a frame would slow the search behind damage (storage/
 | cookie | of experiments that assign by cookie: the visitor's pseudonym by it (8 bytes), then a byte each for
 exposures and outcomes with a bit for those of such experiments, the lowest for the first |
 | hit | 16 bytes that stand for the id of a hit that a server reported (engine/visits/hit.py) |
+| event, 9 to 30 | the text of an own event in pieces, in the order of tags (engine/clicks/own_event.py) |
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,8 +33,11 @@ EXPOSURES: Final = 5
 OUTCOMES: Final = 6
 COOKIE: Final = 7
 HIT: Final = 8
+EVENT: Final = 9
+LAST_EVENT: Final = 30
 
 HIT_ID_BYTES: Final = 16
+MAX_ITEM_BYTES: Final = 255
 
 _VARIANT_REF: Final = Struct(">qHB")
 MAX_HOST_BYTES: Final = 96  # so that a record has room for the rest

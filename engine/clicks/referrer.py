@@ -7,7 +7,7 @@ of, as many apps send no referrer; then `utm_source`, which the author of the UR
 from typing import Final
 
 from engine.clicks.dimension import OTHER
-from engine.clicks.source_table import COUNTRIES, HOSTS, SECOND_LEVEL, UTM_SOURCES
+from engine.clicks.sources.source_table import COUNTRIES, HOSTS, SECOND_LEVEL, UTM_SOURCES
 
 MAX_HOST: Final = 253  # of a name in the DNS (RFC 1035), without the final dot
 _MAX_LABELS: Final = 1 + max(host.count(".") for host in HOSTS)

@@ -7,7 +7,8 @@ too, is an exact sum of buckets.
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from engine.clicks.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind
+from engine.clicks.click import CLASS_MASK, Click
+from engine.clicks.day_rows import EVENT, how_counted
 
 TIME_BUCKET_US: Final = 15 * 60 * 1_000_000
 
@@ -30,16 +31,15 @@ class RollupCounts(NamedTuple):
 
 
 def rollup_counts(clicks: Iterable[Click]) -> list[tuple[RollupKey, RollupCounts]]:
-    """Return the counts of the clicks per key, sorted by key. HEAD requests add nothing."""
+    """Return the counts of the clicks per key, sorted by key. HEAD requests and own events add nothing."""
     sums: dict[tuple[int, int, int, int], list[int]] = {}
     for kind, classification, at_us, tenant_id, profile_id, link_id, *_ in clicks:
-        visitor_class = classification & CLASS_MASK
-        is_bot = visitor_class in BOT_CLASSES
-        if not is_bot and visitor_class not in COUNTED_CLASSES:
+        counted_as = how_counted(kind, classification & CLASS_MASK)
+        if counted_as is None or counted_as == EVENT:
             continue
         key = (tenant_id, profile_id, link_id, at_us - at_us % TIME_BUCKET_US)
         entry = sums.get(key)
         if entry is None:
             entry = sums[key] = [0, 0, 0]
-        entry[2 if is_bot else kind != ClickKind.CLICK] += 1
+        entry[counted_as] += 1
     return [(RollupKey(*key), RollupCounts(*sums[key])) for key in sorted(sums)]

@@ -1,11 +1,11 @@
 """Dimension counts: clicks, views, bots and visitors per link or profile, dimension value and time bucket.
 
 Rules:
-- Dimension counts count the clicks that rollups count (engine/clicks/rollup.py), so no HEAD. For a
-  dimension with one value per click, the sum over its values therefore equals the rollups of each link and
-  time bucket.
-- VARIANT alone has more than one value per click: a click counts for each variant of its exposures and
-  outcomes.
+- Dimension counts count the clicks that rollups count (engine/clicks/rollup.py), so no HEAD, no own event.
+  For a dimension with one value per click, the sum over its values therefore equals the rollups of each link
+  and time bucket.
+- VARIANT alone has more than one value per click in tables: a click counts for each variant of its exposures
+  and outcomes.
 - Visitors are counted for humans, apps and tools with a known pseudonym. Pseudonyms change with the UTC day, so
   numbers of visitors add up over days, and sketches are merged within a day only.
 - A time bucket has at most max_values() values of a dimension: the first ones have their own rows, and all
@@ -23,14 +23,14 @@ from engine.clicks import dimension_values as traits
 from engine.clicks import referrer as referrers
 from engine.clicks import user_agent as agents
 from engine.clicks.click import (
-    BOT_CLASSES,
     CLASS_MASK,
     COUNTED_CLASSES,
     Click,
-    ClickKind,
     VisitorClass,
 )
-from engine.clicks.dimension import ALL_LINKS, SPECS, Dimension
+from engine.clicks.day_rows import BOT, CLICK, EVENT, VIEW, how_counted
+from engine.clicks.dimension import ALL_LINKS, EVENT_DIMENSIONS, SPECS, Dimension
+from engine.clicks.own_event import parse_event
 from engine.clicks.record_items import VariantRef, items, unpack_variant_refs
 from engine.clicks.rollup import TIME_BUCKET_US
 from engine.experiments.increments import ExperimentCounter, ExperimentIncrements
@@ -88,7 +88,7 @@ def variant(ref: VariantRef) -> str:
 
 
 def dimension_values(click: Click) -> Iterator[tuple[int, str]]:
-    """Yield (dimension, value) of a click, but for TOTAL and LINK; VARIANT once for each variant."""
+    """Yield (dimension, value) of a click, but for TOTAL and LINK; VARIANT and PROPERTY once for each value."""
     agent = agents.parse(traits.text(click.user_agent))
     host = referrers.referrer_host(traits.text(click.referrer))
     parsed_items = traits.parse_items(click.items)
@@ -105,6 +105,10 @@ def dimension_values(click: Click) -> Iterator[tuple[int, str]]:
     }
     for value in variants or ("",):
         yield Dimension.VARIANT, value
+    event = parse_event(parsed_items.event)
+    yield Dimension.EVENT, event.name
+    for value in event.properties or ("",):
+        yield Dimension.PROPERTY, value
 
 
 def count_by_dimension(clicks: Iterable[Click]) -> dict[DimensionCountKey, DimensionCounts]:
@@ -115,7 +119,7 @@ def count_by_dimension(clicks: Iterable[Click]) -> dict[DimensionCountKey, Dimen
         if click_counts is None:
             continue
         bucket_us = click.at_us - click.at_us % TIME_BUCKET_US
-        values = list(dimension_values(click))
+        values = [each for each in dimension_values(click) if each[0] not in EVENT_DIMENSIONS]
         total = DimensionCounts(visitors=click_counts.visitors)
         for link_id in (click.link_id, ALL_LINKS):
             entries = [(dimension, value, click_counts) for dimension, value in values]
@@ -132,14 +136,15 @@ def count_by_dimension(clicks: Iterable[Click]) -> dict[DimensionCountKey, Dimen
 
 
 def _counts_of(click: Click) -> DimensionCounts | None:
-    visitor_class = click.classification & CLASS_MASK
-    if visitor_class in BOT_CLASSES:
-        return DimensionCounts(bots=1)
-    if visitor_class not in COUNTED_CLASSES:
+    counted_as = how_counted(click.kind, click.classification & CLASS_MASK)
+    if counted_as is None or counted_as == EVENT:
         return None
+    if counted_as == BOT:
+        return DimensionCounts(bots=1)
     visitor = visitor_number(click.visitor_id)
-    is_click = click.kind == ClickKind.CLICK
-    return DimensionCounts(is_click, not is_click, 0, {visitor} if visitor else set())
+    return DimensionCounts(
+        counted_as == CLICK, counted_as == VIEW, 0, {visitor} if visitor else set()
+    )
 
 
 def experiment_increments(clicks: Iterable[Click]) -> ExperimentIncrements:

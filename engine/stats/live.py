@@ -1,7 +1,7 @@
 """Live updates: a profile's clicks of one commit, for live subscribers, and their bytes.
 
 An update has the first `MAX_CLICKS_PER_UPDATE` clicks in full, and the counts of all. Nothing in it tells
-visitors apart.
+visitors apart. Own events are in none.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from engine.clicks.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind
+from engine.clicks.click import CLASS_MASK, Click
+from engine.clicks.day_rows import EVENT, how_counted
 from engine.clicks.dimension import SPECS
 from engine.stats.dimension_counts import dimension_values
 
@@ -44,10 +45,10 @@ def live_update(profile_id: int, clicks: Iterable[Click]) -> LiveUpdate | None:
     counts = [0, 0, 0]
     live_clicks: list[LiveClick] = []
     for click in clicks:
-        visitor_class = click.classification & CLASS_MASK
-        if visitor_class not in BOT_CLASSES | COUNTED_CLASSES:
+        counted_as = how_counted(click.kind, click.classification & CLASS_MASK)
+        if counted_as is None or counted_as == EVENT:
             continue
-        counts[2 if visitor_class in BOT_CLASSES else int(click.kind != ClickKind.CLICK)] += 1
+        counts[counted_as] += 1
         if len(live_clicks) < MAX_CLICKS_PER_UPDATE:
             live_clicks.append(_live_click(click))
     if not live_clicks:

@@ -35,7 +35,7 @@ def rank(order: str, descending: bool, counts: MetricValues | GroupCursor) -> Ra
     if order == "click_rate":
         number = counts.clicks / counts.views if counts.views else None
     else:
-        number = getattr(counts, order) or 0
+        number = getattr(counts, "clicks" if order == "events" else order) or 0
     if number is None:
         return True, 0.0
     return False, -float(number) if descending else float(number)

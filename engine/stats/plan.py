@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from engine.clicks.dimension import ALL_LINKS, Dimension
+from engine.clicks.dimension import ALL_LINKS, MULTIVALUED, Dimension
 from engine.stats import period
 from engine.stats.parameters.group_cursor import GroupCursor
 from engine.stats.period_split import DayPart, PeriodSplit, interval_starts, split_period
@@ -83,7 +83,7 @@ class CountsStatement(msgspec.Struct, frozen=True, kw_only=True):
     plan's statement `links` returns; ALL_LINKS: the whole profile), with a value that passes `filters` and
     is one of `values` (None: any). `order` is a metric or `value`, or `''` if the order does not matter. Of
     the sums behind `after`, the first `limit` are returned; `link_first` says how the values of `after` stand.
-    `sketches` None: without visitors.
+    `sketches` None: without visitors. `of_events`: it counts own events, of packed clicks alone.
     """
 
     dimension: Dimension
@@ -100,6 +100,7 @@ class CountsStatement(msgspec.Struct, frozen=True, kw_only=True):
     link_first: bool = False
     limit: int
     sketches: VisitorSketches | None = None
+    of_events: bool = False
 
     @property
     def last(self) -> tuple[str, str]:
@@ -133,6 +134,7 @@ class CrossedPlan(NamedTuple):
     groups: tuple[Dimension, ...]
     filters: tuple[Filter, ...]
     visitors: bool
+    of_events: bool
 
 
 class _Selection(NamedTuple):
@@ -165,12 +167,12 @@ def is_crossed(query: StatsQuery) -> bool:
     """Return whether stored counts cannot answer the query.
 
     They have no two dimensions together besides link, and no clicks: a click with two variants stands in both,
-    so only clicks tell which of them have neither or either of two.
+    so only clicks tell which of them have neither or either of two. So it is with properties of own events.
     """
     if len(query.dimensions - {Dimension.LINK}) > 1:
         return True
-    variants = query.filters_of(Dimension.VARIANT)
-    return bool(variants) and [(f.operator, len(f.values)) for f in variants] != [("=", 1)]
+    filters = [f for f in query.filters if f.dimension in MULTIVALUED]
+    return bool(filters) and [(f.operator, len(f.values)) for f in filters] != [("=", 1)]
 
 
 def _select(query: StatsQuery) -> _Selection | None:
@@ -227,6 +229,7 @@ def _links_statement(query: StatsQuery, selection: _Selection) -> CountsStatemen
         filters=selection.link_filters,
         by_value=True,
         limit=MAX_LINKS + 1,
+        of_events=query.of_events,
     )
 
 
@@ -263,7 +266,7 @@ def _only(query: StatsQuery, statement: CountsStatement) -> CountsStatement:
 def _totals_statement(query: StatsQuery, selection: _Selection) -> CountsStatement | None:
     if not query.groups and not query.visitors:
         return None
-    if query.groups and (query.visitors or Dimension.VARIANT in query.groups):
+    if query.groups and (query.visitors or not MULTIVALUED.isdisjoint(query.groups)):
         # A visitor seen under two values counts once in the total, and a click that shows two variants is one
         # click: so the total is read without the groups. If it reads each link's rows, it reads the same links.
         ungrouped = _select(msgspec.structs.replace(query, groups=()))
@@ -282,6 +285,7 @@ def _whole_statement(query: StatsQuery, selection: _Selection) -> CountsStatemen
         filters=selection.filters,
         limit=MAX_SUMS,
         sketches=VisitorSketches(_ranges(split.inner_parts)) if query.visitors else None,
+        of_events=query.of_events,
     )
 
 
@@ -310,6 +314,7 @@ def _series_statement(query: StatsQuery, selection: _Selection) -> CountsStateme
         filters=selection.filters,
         limit=MAX_SUMS,
         sketches=sketches,
+        of_events=query.of_events,
     )
     return _grouped(query, statement)
 
@@ -363,4 +368,5 @@ def _crossed_plan(query: StatsQuery) -> CrossedPlan:
         groups=query.groups,
         filters=query.filters,
         visitors=query.visitors,
+        of_events=query.of_events,
     )

@@ -100,12 +100,12 @@ class StatsReader(QueryReader, Protocol):
         """Return the profile's first UTC day with counts; None: it has none."""
 
 
-# Columns of an exported click. `link` 0: the page. `kind`: click or view. `visitor_class`: a value of the
-# dimension kind, or head. An unknown value is None.
+# Columns of an exported click. `link` 0: the page. `kind`: click, view or event. `visitor_class`: a value of
+# the dimension kind, or head. `properties`: those of an own event, with commas between. None: not known.
 CLICK_COLUMNS: Final = (
     "time", "link", "kind", "visitor_class",
     *(dimension.name.lower() for dimension in TEXT_COLUMNS.values()),
-    "trigger",
+    "trigger", "event", "properties",
 )  # fmt: skip
 
 

@@ -9,13 +9,17 @@
 | `tz` | an IANA zone | `UTC` |
 | `group` | up to two of `time` and the dimensions; or `hour_of_week` | `time` |
 | `metrics` | of `clicks`, `visitors`, `views`, `click_rate`, `bots`; `conversions`, `revenue`, `conversion_rate` | the first five; by the hour and less, without visitors |
+| | of own events: `events`, `visitors` | both; by the hour and less, `events` |
 | `filter[dimension]=v` | only these values, with commas between; empty: not known | |
 | `filter[dimension]!=v`, `filter[dimension]~=v` | all but these values; values that contain one of these texts, ignoring the case of A to Z | |
 | `link` | short for `filter[link]` | |
 | `compare` | `previous`, `year` or `from..to`: add another period (engine/stats/parameters/comparison.py) | |
 | `fill` | by time: `zero`, a row for each interval, or `none` | `zero` |
-| `order`, `limit` | of groups: a metric or `value`, with `-` from the highest; how many | `-clicks`, 100 |
+| `order`, `limit` | of groups: a metric or `value`, with `-` from the highest; how many | `-clicks` (`-events`), 100 |
 | `cursor` | the groups after those of the page before (engine/stats/parameters/group_cursor.py) | |
+
+A query that has the metric `events`, or a group or filter by `event` or `property`, is of own events: it counts
+these and their visitors, and nothing else. All others leave them out.
 
 engine/stats/query_parser.py reads them.
 """  # noqa: E501  # the table is read as it stands
@@ -31,12 +35,17 @@ from engine.stats.parameters.group_cursor import GroupCursor
 from engine.stats.result import TimeInterval
 
 StatsMetric = Literal[
-    "clicks", "visitors", "views", "click_rate", "bots", "conversions", "revenue", "conversion_rate"
-]
+    "clicks", "visitors", "views", "click_rate", "bots", "conversions", "revenue", "conversion_rate",
+    "events",
+]  # fmt: skip
 STATS_METRICS: Final[tuple[str, ...]] = get_args(StatsMetric)
 # Those of conversions are read from other tables, and only if a query names them.
 CONVERSION_METRICS: Final = ("conversions", "revenue", "conversion_rate")
-ORDERS: Final = ("clicks", "visitors", "views", "click_rate", "bots", "conversions", "value")
+CLICK_METRICS: Final = ("clicks", "visitors", "views", "click_rate", "bots")
+EVENT_METRICS: Final = ("events", "visitors")  # of own events
+ORDERS: Final = (
+    "clicks", "visitors", "views", "click_rate", "bots", "conversions", "events", "value",
+)  # fmt: skip
 Operator = Literal["=", "!=", "~="]
 DEFAULT_LIMIT: Final = 100
 MAX_ROWS: Final = 20_000
@@ -58,7 +67,8 @@ class StatsQuery(msgspec.Struct, frozen=True, kw_only=True):
     `tz`, too, and `fill` whether intervals without counts have rows. `week_start` is the weekday with which
     weeks begin; 0: Monday. `by_hour_of_week`: rows are by hour of the local week instead. `order` is a metric
     or `value`; `limit` bounds the groups, not the intervals, and `after` leaves out those up to a group.
-    `only`: rows are of these groups, in this order, whatever `order` and `limit` say.
+    `only`: rows are of these groups, in this order, whatever `order` and `limit` say. `of_events`: it counts
+    own events.
     """
 
     start: datetime
@@ -78,6 +88,7 @@ class StatsQuery(msgspec.Struct, frozen=True, kw_only=True):
     after: GroupCursor | None = None
     only: tuple[tuple[str, ...], ...] | None = None
     comparison: Comparison | None = None
+    of_events: bool = False
 
     @property
     def fine(self) -> bool:

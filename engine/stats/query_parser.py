@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from engine.clicks.dimension import BY_NAME, SPECS, Dimension
+from engine.clicks.dimension import BY_NAME, EVENT_DIMENSIONS, SPECS, Dimension
 from engine.common.errors import FieldError, InvalidError
 from engine.stats import period
 from engine.stats.parameters import group_cursor
@@ -23,8 +23,9 @@ from engine.stats.parameters.filter_values import (
 from engine.stats.parameters.group_cursor import GroupCursor
 from engine.stats.parameters.named_period import ALL, named_period
 from engine.stats.query import (
-    CONVERSION_METRICS,
+    CLICK_METRICS,
     DEFAULT_LIMIT,
+    EVENT_METRICS,
     MAX_ROWS,
     ORDERS,
     STATS_METRICS,
@@ -114,8 +115,10 @@ class _Parser:
         tz = self._zone()
         week_start = self._week_start()
         by_time, by_hour_of_week, groups = self._groups()
-        metrics = self._metrics((by_time and interval in ("15m", "hour")) or by_hour_of_week)
-        order, descending = self._order(metrics)
+        of_events = self._of_events(groups)
+        fine = (by_time and interval in ("15m", "hour")) or by_hour_of_week
+        metrics = self._metrics(fine, of_events)
+        order, descending = self._order(metrics, of_events)
         self._add_link_filter()
         first, last = self._period(interval, tz, week_start)
         query = StatsQuery(
@@ -124,7 +127,7 @@ class _Parser:
             metrics=metrics, filters=tuple(self._filters), order=order, descending=descending,
             limit=self._limit(DEFAULT_SERIES if by_time and groups else DEFAULT_LIMIT),
             after=self._cursor(groups, order, descending),
-            comparison=self._comparison(first, last, tz),
+            comparison=self._comparison(first, last, tz), of_events=of_events,
         )  # fmt: skip
         if first < last:
             self._check_cost(query)
@@ -291,14 +294,21 @@ class _Parser:
             return TIME in names, False, tuple(BY_NAME[name] for name in names if name != TIME)
         return True, False, ()
 
-    def _metrics(self, fine: bool) -> tuple[StatsMetric, ...]:
+    def _of_events(self, groups: tuple[Dimension, ...]) -> bool:
+        """Return whether the query counts own events, which have no variants."""
+        dimensions = {*groups, *(filter_.dimension for filter_ in self._filters)}
+        metrics = self._values.get("metrics", "").split(",")
+        of_events = "events" in metrics or not EVENT_DIMENSIONS.isdisjoint(dimensions)
+        if of_events and Dimension.VARIANT in dimensions:
+            field = "group" if Dimension.VARIANT in groups else "filter[variant]"
+            self._bad(field, "must not have variants: own events take no part in experiments")
+        return of_events
+
+    def _metrics(self, fine: bool, of_events: bool) -> tuple[StatsMetric, ...]:
         text = self._values.get("metrics")
         if text is None:
-            names = [
-                name
-                for name in STATS_METRICS
-                if name not in CONVERSION_METRICS and (not fine or name != "visitors")
-            ]
+            defaults = EVENT_METRICS if of_events else CLICK_METRICS
+            names = [name for name in defaults if not fine or name != "visitors"]
             return tuple(names)  # type: ignore[arg-type]  # all are literals
         names = [_ALIASES.get(name, name) for name in text.split(",")]
         if unknown := [name for name in names if name not in STATS_METRICS]:
@@ -307,14 +317,24 @@ class _Parser:
                 "metrics", f"must not have {printable_name(unknown[0])!r}; the names are {known}"
             )
             return ("clicks",)
+        if of_events and not set(names) <= set(EVENT_METRICS):
+            self._bad(
+                "metrics",
+                "must be events and visitors only, where own events are counted; ask for clicks and views "
+                "in another question",
+            )
         return tuple(dict.fromkeys(names))  # type: ignore[arg-type]  # all are literals
 
-    def _order(self, metrics: tuple[StatsMetric, ...]) -> tuple[str, bool]:
-        text = self._values.get("order", "-clicks")
+    def _order(self, metrics: tuple[StatsMetric, ...], of_events: bool) -> tuple[str, bool]:
+        text = self._values.get("order", "-events" if of_events else "-clicks")
         name = text.removeprefix("-")
         name = _ALIASES.get(name, name)
         if name not in ORDERS:
             self._bad("order", f"must be one of {', '.join(ORDERS)}, with or without - in front")
+        elif of_events and name not in (*EVENT_METRICS, "value"):
+            self._bad("order", "must be events, visitors or value, where own events are counted")
+        elif name == "events" and not of_events:
+            self._bad("order", "must not be events unless own events are counted")
         elif name == "visitors" and name not in metrics:
             self._bad("order", "must not be visitors unless metrics has them")
         return name, text.startswith("-")

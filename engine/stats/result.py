@@ -17,7 +17,8 @@ INTERVALS: Final[tuple[str, ...]] = get_args(TimeInterval)
 
 
 class MetricValues(msgspec.Struct, frozen=True):
-    """Sums of metrics. `visitors` or `conversions` None: not among the metrics of the query."""
+    """Sums of metrics. `clicks` of a query of own events are these. `visitors` or `conversions` None: not among
+    the metrics of the query."""
 
     clicks: int = 0
     views: int = 0

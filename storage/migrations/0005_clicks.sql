@@ -71,11 +71,13 @@ CREATE TABLE clicks (
     utm_term text,
     utm_content text,
     exposures bytea,
-    outcomes bytea
+    outcomes bytea,
+    event text
 ) PARTITION BY RANGE (at);
 COMMENT ON COLUMN clicks.link_id IS '0: a view of the profile''s page';
 COMMENT ON COLUMN clicks.visitor IS 'a pseudonym for one UTC day, under a key that is never stored';
-COMMENT ON COLUMN clicks.kind IS '1: click, 2: view';
+COMMENT ON COLUMN clicks.kind IS '1: click, 2: view, 3: own event';
+COMMENT ON COLUMN clicks.event IS 'an own event''s name and its properties, each behind a 0x1F (engine/clicks/own_event.py)';
 COMMENT ON COLUMN clicks.rule IS 'the version of the classification''s rules; 0: not classified';
 COMMENT ON COLUMN clicks.trigger IS '0: the link, 1: the profile''s page, 2: a QR code';
 

@@ -1,6 +1,6 @@
 -- Counts of clicks: packed as deltas and segments, and those of hot days in tables. Goes before the code.
 --
--- Every click that is counted is in exactly one delta or segment. Those of a hot day that are counted in the tables
+-- Every click that is counted is in exactly one delta or segment, own events too, which are in no table. Those of a hot day that are counted in the tables
 -- below as well say so, `in_tables`: a sum is of the tables, and of what is not in them.
 
 -- ---- packed clicks (engine/stats/packed/packed_clicks.py) -----------------------------------------------------
@@ -47,6 +47,7 @@ CREATE TABLE click_segments (
     campaigns bytea NOT NULL,
     kinds bytea NOT NULL,
     variants bytea NOT NULL,
+    events bytea NOT NULL,
     visitors bytea NOT NULL,
     pseudonyms bytea,
     PRIMARY KEY (tenant_id, profile_id, day, part)
@@ -63,6 +64,7 @@ ALTER TABLE click_segments
     ALTER COLUMN campaigns SET STORAGE EXTERNAL,
     ALTER COLUMN kinds SET STORAGE EXTERNAL,
     ALTER COLUMN variants SET STORAGE EXTERNAL,
+    ALTER COLUMN events SET STORAGE EXTERNAL,
     ALTER COLUMN visitors SET STORAGE EXTERNAL,
     ALTER COLUMN pseudonyms SET STORAGE EXTERNAL;
 

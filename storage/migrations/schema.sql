@@ -907,6 +907,7 @@ CREATE TABLE waypost.click_segments (
     campaigns bytea NOT NULL,
     kinds bytea NOT NULL,
     variants bytea NOT NULL,
+    events bytea NOT NULL,
     visitors bytea NOT NULL,
     pseudonyms bytea
 );
@@ -920,6 +921,7 @@ ALTER TABLE ONLY waypost.click_segments ALTER COLUMN places SET STORAGE EXTERNAL
 ALTER TABLE ONLY waypost.click_segments ALTER COLUMN campaigns SET STORAGE EXTERNAL;
 ALTER TABLE ONLY waypost.click_segments ALTER COLUMN kinds SET STORAGE EXTERNAL;
 ALTER TABLE ONLY waypost.click_segments ALTER COLUMN variants SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN events SET STORAGE EXTERNAL;
 ALTER TABLE ONLY waypost.click_segments ALTER COLUMN visitors SET STORAGE EXTERNAL;
 ALTER TABLE ONLY waypost.click_segments ALTER COLUMN pseudonyms SET STORAGE EXTERNAL;
 
@@ -959,7 +961,8 @@ CREATE TABLE waypost.clicks (
     utm_term text,
     utm_content text,
     exposures bytea,
-    outcomes bytea
+    outcomes bytea,
+    event text
 )
 PARTITION BY RANGE (at);
 
@@ -969,11 +972,13 @@ COMMENT ON COLUMN waypost.clicks.link_id IS '0: a view of the profile''s page';
 
 COMMENT ON COLUMN waypost.clicks.visitor IS 'a pseudonym for one UTC day, under a key that is never stored';
 
-COMMENT ON COLUMN waypost.clicks.kind IS '1: click, 2: view';
+COMMENT ON COLUMN waypost.clicks.kind IS '1: click, 2: view, 3: own event';
 
 COMMENT ON COLUMN waypost.clicks.rule IS 'the version of the classification''s rules; 0: not classified';
 
 COMMENT ON COLUMN waypost.clicks.trigger IS '0: the link, 1: the profile''s page, 2: a QR code';
+
+COMMENT ON COLUMN waypost.clicks.event IS 'an own event''s name and its properties, each behind a 0x1F (engine/clicks/own_event.py)';
 
 CREATE TABLE waypost.clicks_default (
     tenant_id bigint NOT NULL,
@@ -1007,7 +1012,8 @@ CREATE TABLE waypost.clicks_default (
     utm_term text,
     utm_content text,
     exposures bytea,
-    outcomes bytea
+    outcomes bytea,
+    event text
 );
 
 ALTER TABLE ONLY waypost.clicks_default FORCE ROW LEVEL SECURITY;

@@ -1,7 +1,7 @@
 """Stats of two crossed dimensions, counted from packed clicks: the tables of hot days have one dimension only.
 
 Such a query reads every click of the period, so it is limited to MAX_CROSSED clicks (well under a second). The
-packed clicks of hot days are deleted with the raw clicks; those of other days stay.
+packed clicks of hot days are deleted with the raw clicks; those of other days stay, and so do own events.
 """
 
 import asyncio
@@ -30,10 +30,12 @@ async def crossed(
 ) -> Stats:
     """Answer the query from packed clicks. Raises InvalidError if they are too many or not kept."""
     first, last = utc_days(plan.starts[0], plan.end)
-    await _require_kept(connection, profile, first)
+    if not plan.of_events:
+        await _require_kept(connection, profile, first)
     stored = await read_pieces(
-        connection, *profile, first, last, columns_of(plan), max_clicks=MAX_CROSSED, in_tables=True
-    )
+        connection, *profile, first, last, columns_of(plan), max_clicks=MAX_CROSSED,
+        in_tables=not plan.of_events,
+    )  # fmt: skip
     if stored.clicks > MAX_CROSSED:
         day = await connection.fetchval(_SQL["few_since"], *profile, first, last, MAX_CROSSED)
         raise InvalidError([FieldError("from", _too_many(stored.clicks, day, last))])

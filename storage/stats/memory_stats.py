@@ -76,7 +76,8 @@ def _exported(click: Click, at: datetime) -> tuple[Any, ...]:
     }
     columns |= {
         "time": at,
-        "kind": "click" if click.kind == ClickKind.CLICK else "view",
+        "kind": ClickKind(click.kind).name.lower(),
+        "properties": ", ".join(filter(None, values(click, Dimension.PROPERTY))),
         "visitor_class": "human"
         if visitor_class is VisitorClass.UNCLASSIFIED
         else visitor_class.name.lower(),
@@ -102,7 +103,7 @@ def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) 
     tz = period.zone(query.tz)
     totals, groups = _Sum(), defaultdict[RowGroup, _Sum](_Sum)
     for click in clicks:
-        if not _passes(click, query.filters):
+        if (click.kind == ClickKind.EVENT) != query.of_events or not _passes(click, query.filters):
             continue
         # A click with several values of a dimension counts in each that passes the filters.
         totals.add(click)
@@ -127,9 +128,9 @@ class _Sum:
     def add(self, click: Click) -> None:
         visitor_class = click.classification & CLASS_MASK
         if visitor_class in BOT_CLASSES:
-            self.bots += 1
+            self.bots += click.kind != ClickKind.EVENT
         elif visitor_class in COUNTED_CLASSES:
-            if click.kind == ClickKind.CLICK:
+            if click.kind != ClickKind.VIEW:  # a click, or an own event
                 self.clicks += 1
             else:
                 self.views += 1

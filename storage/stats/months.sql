@@ -10,8 +10,9 @@ SELECT tenant_id, profile_id, month FROM (
     FROM click_deltas AS d LEFT JOIN profile_days AS p USING (tenant_id, profile_id, day)
     WHERE d.day < $1 AND p.hot IS NOT TRUE
     UNION ALL
-    SELECT tenant_id, profile_id, date_trunc('month', day)::date, clicks FROM click_segments
-    WHERE day < $1 AND NOT in_tables
+    SELECT s.tenant_id, s.profile_id, date_trunc('month', s.day)::date, s.clicks
+    FROM click_segments AS s LEFT JOIN profile_days AS p USING (tenant_id, profile_id, day)
+    WHERE s.day < $1 AND NOT s.in_tables AND (p.hot IS NOT TRUE OR s.days > 1)
 ) AS pieces
 WHERE (tenant_id, profile_id, month) > ($4, $5, $6)
 GROUP BY 1, 2, 3 HAVING count(*) > 1 AND sum(clicks) <= $2

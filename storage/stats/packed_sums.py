@@ -33,10 +33,13 @@ class PackedSums:
     def __init__(self, stored: StoredPieces) -> None:
         self._packed = _MonthParts(stored.packed)
         self._pending = _MonthParts(stored.pending)
+        # Of hot days, own events are in no table, so those that wait belong to those that are packed.
+        self._with_pending = _MonthParts([*stored.packed, *stored.pending])
 
     async def packed(self, statement: CountsStatement, *, visitors: bool) -> list[ColumnSums]:
         """Return the sums of each part; visitors only if wanted, as they take the most time."""
-        return await self._packed.each(partial(_sums, statement, visitors))
+        parts = self._with_pending if statement.of_events else self._packed
+        return await parts.each(partial(_sums, statement, visitors))
 
     async def pending(self, statement: CountsStatement) -> list[ColumnSums]:
         return await self._pending.each(partial(_sums, statement, False))

@@ -88,11 +88,11 @@ RETURNING *;
 -- name: raw
 -- Read raw clicks that are counted. The mark is replaced by the columns of TEXT_COLUMNS (engine/clicks/dimension.py).
 SELECT c.link_id, floor(extract(epoch FROM c.at))::bigint % 86400 / 900, c.kind, c.classification, c.visitor, c.trigger,
-    c.exposures, c.outcomes, /*texts*/NULL::text AS texts
+    c.exposures, c.outcomes, c.event, /*texts*/NULL::text AS texts
 FROM clicks AS c
 WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT TIME ZONE 'UTC'
     AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC'
-    AND (is_counted(c.classification) OR is_bot(c.classification))
+    AND (is_counted(c.classification) OR is_bot(c.classification) AND c.kind <> 3)
 ORDER BY c.at, c.journal_id, c.sequence;
 
 -- name: texts

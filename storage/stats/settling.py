@@ -9,7 +9,7 @@ Guarantees:
 
 | the day | its deltas become |
 |---|---|
-| hot | counts in rollups and dimension counts, and a segment that is `in_tables`, for crossed questions |
+| hot | counts in rollups and dimension counts, and a segment that is `in_tables`, for crossed questions; own events a segment that is in no table |
 | more than HOT_CLICKS clicks | hot, with the segments that it has; but not if its month is packed: visitors of one day cannot be told apart between a table and a segment |
 | as many, but thin (engine/stats/packed/table_rows.py), today | segments, few as each takes smaller ones into itself; while the profile has no more than MAX_THIN_CLICKS such clicks, as questions read them all |
 | before today, UTC, with PACKED_FROM clicks or a segment | a segment, together with that of the day |
@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 from engine.operations.metrics import Metric, Sample
 from engine.stats.packed.packed_clicks import decode, encode
 from engine.stats.packed.profile_clicks import Piece, ProfileClicks
-from engine.stats.packed.repacking import count_columns, repacked, rollups_of
+from engine.stats.packed.repacking import count_columns, repacked, rollups_of, without_events
 from engine.stats.packed.table_rows import is_thin
 from engine.stats.profile_day import HOT_CLICKS, HOT_DELTA_CLICKS, MAX_DELTAS, ProfileDay
 from storage.postgres import queries
@@ -40,6 +40,7 @@ DAYS_AT_ONCE: Final = 200
 STATEMENT_TIMEOUT_S: Final = 1_200.0
 PACKED_FROM: Final = 64  # clicks: columns of fewer take more space than a delta
 CLICKS_AT_ONCE: Final = 50_000  # in a transaction, and one delta more
+EVENT_PART: Final = 1_000_000  # the first part of a hot day's own events, beside those in tables
 MAX_PART_CLICKS: Final = 100_000  # of a large day's segments that are put together
 MAX_THIN_CLICKS: Final = (
     300_000  # of a profile's thin days; when it has more, the next ones are hot
@@ -143,7 +144,7 @@ async def _settle(connection: Connection, days: Sequence[ProfileDay], pack_few: 
     counts = {day: sum(piece.clicks.clicks for piece in of) for day, of in deltas.items()}
     of = await _sort(connection, locked, deltas, counts, pack_few)
     await _merge(connection, {day: deltas[day] for day in of.merged})
-    await _pack(connection, {day: deltas[day] for day in of.finished})
+    await _pack(connection, {day: deltas[day] for day in of.finished}, hot=locked)
     for day in of.parts:
         await _add_part(connection, day, deltas[day], in_tables=False)
     await _promote(connection, of.promoted, deltas)
@@ -193,9 +194,7 @@ async def _sort(
         else:
             alone = clicks < PACKED_FROM and day not in packed and not pack_few
             (of.merged if alone else of.finished).append(day)
-    of.finished.extend(
-        day for day in in_segments if day not in counts and not locked[day] and day.day < today
-    )
+    of.finished.extend(day for day in in_segments if day not in counts and day.day < today)
     return of
 
 
@@ -294,8 +293,11 @@ async def _merge(connection: Connection, deltas: dict[ProfileDay, list[Piece]]) 
     await add_deltas(connection, rows)
 
 
-async def _pack(connection: Connection, deltas: dict[ProfileDay, list[Piece]]) -> None:
-    """Write the days' deltas, and the segments that they have, as one segment each."""
+async def _pack(
+    connection: Connection, deltas: dict[ProfileDay, list[Piece]], hot: dict[ProfileDay, bool]
+) -> None:
+    """Write the days' deltas, and the segments that they have in no table, as one segment each. Those of `hot`
+    days are own events."""
     if not deltas:
         return
     await _add_segments_of(connection, deltas)
@@ -303,7 +305,11 @@ async def _pack(connection: Connection, deltas: dict[ProfileDay, list[Piece]]) -
         connection,
         (
             ClickSegment(
-                *day, 0, 1, False, repacked(ProfileClicks(pieces), day.day, as_segment=True)
+                *day,
+                EVENT_PART if hot[day] else 0,
+                1,
+                False,
+                repacked(ProfileClicks(pieces), day.day, as_segment=True),
             )
             for day, pieces in deltas.items()
         ),
@@ -328,8 +334,16 @@ async def _add_segments_of(connection: Connection, pieces: dict[ProfileDay, list
 async def _count_in_tables(
     connection: Connection, day: ProfileDay, pieces: Sequence[Piece]
 ) -> None:
-    """Add clicks of a hot day to its tables, and keep them packed for crossed questions."""
-    clicks = ProfileClicks(pieces)
+    """Add clicks of a hot day to its tables, and keep them packed for crossed questions. Own events are only
+    packed."""
+    clicks, events = without_events(ProfileClicks(pieces), day.day)
+    if events is not None:
+        await _add_part(
+            connection, day, [Piece(day.day, events)], in_tables=False, first=EVENT_PART
+        )
+        pieces = clicks.pieces
+        if not pieces:
+            return
     await connection.execute(_SQL["add_to_rollups"], *day[:2], *rollups_of(clicks))
     columns = count_columns(clicks, day.tenant_id, day.profile_id)
     await dimension_counts.add_blocks(connection, columns.blocks())
@@ -337,14 +351,21 @@ async def _count_in_tables(
 
 
 async def _add_part(
-    connection: Connection, day: ProfileDay, pieces: Sequence[Piece], *, in_tables: bool
+    connection: Connection,
+    day: ProfileDay,
+    pieces: Sequence[Piece],
+    *,
+    in_tables: bool,
+    first: int = 0,
 ) -> None:
-    """Add a segment to a large day, together with its latest ones that have no more clicks.
+    """Add a segment to a large day, together with its latest ones that have no more clicks; `first` is the
+    number of the day's first one.
 
     So a day has few segments, and a click is packed again only as often as they double.
     """
     parts = await connection.fetch(_SQL["parts"], *day, in_tables)
-    first = parts[0]["part"] + 1 if parts else 0
+    if parts:
+        first = parts[0]["part"] + 1
     size = sum(piece.clicks.clicks for piece in pieces)
     for part, clicks in parts:
         if clicks > size or clicks + size > MAX_PART_CLICKS:

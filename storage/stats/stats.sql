@@ -192,7 +192,8 @@ SELECT EXISTS (SELECT FROM profile_days
 -- name: export
 -- Read raw clicks in the columns of CLICK_COLUMNS (engine/stats/ports.py), day by day; no pseudonym of a visitor.
 -- The braces are filled with the columns of TEXT_COLUMNS (engine/clicks/dimension.py).
-SELECT at AS time, link_id::text, CASE kind WHEN 1 THEN 'click' ELSE 'view' END,
-    visitor_kind(classification), {texts}, trigger_name(trigger)
+SELECT at AS time, link_id::text, CASE kind WHEN 1 THEN 'click' WHEN 2 THEN 'view' ELSE 'event' END,
+    visitor_kind(classification), {texts}, trigger_name(trigger), split_part(event, E'\x1f', 1),
+    replace(nullif(substr(event, strpos(event || E'\x1f', E'\x1f') + 1), ''), E'\x1f', ', ')
 FROM clicks
 WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3 AND at < $4;

@@ -23,7 +23,7 @@ from engine.visits.hit import HitOutcome, ServerHit
 _log = logging.getLogger("waypost.hits")
 
 SUFFIX: Final = ".hits"
-MAX_BYTES: Final = 1024 * 1024
+MAX_BYTES: Final = 3 * 1024 * 1024  # of 100 hits whose texts have their largest sizes
 MAX_CONNECTIONS: Final = 64
 LIMIT_S: Final = 8.0
 _LENGTH: Final = Struct("<I")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from engine.clicks.dimension import ALL_LINKS, Dimension
+from engine.clicks.dimension import ALL_LINKS, EVENT_DIMENSIONS, Dimension
 from engine.clicks.rollup import TIME_BUCKET_US, RollupCounts, RollupKey
 from engine.stats.packed.packed_clicks import COLUMN_OF, decode
 from engine.stats.packed.profile_clicks import Piece, ProfileClicks
@@ -78,7 +78,7 @@ def sums_of(pieces: Iterable[tuple[int, Piece]]) -> Counter[tuple[Any, ...]]:
             for of in (link, ALL_LINKS):
                 sums[of, 0, "", quarter * 900, counted_as] += 1
             sums[ALL_LINKS, int(Dimension.LINK), str(link), quarter * 900, counted_as] += 1
-        for dimension in COLUMN_OF:
+        for dimension in COLUMN_OF.keys() - EVENT_DIMENSIONS:
             values = clicks.values(dimension)
             for number, code in zip(values.clicks.tolist(), values.codes.tolist(), strict=True):
                 link, quarter, counted_as = heads[number]

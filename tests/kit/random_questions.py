@@ -1,13 +1,15 @@
 """Random questions about clicks, compared with a count by hand."""
 
 import random
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
 
-from engine.clicks.click import Click
+from engine.clicks.click import Click, ClickKind
+from engine.clicks.own_event import event_items
 from engine.clicks.record_items import EXPOSURES, VariantRef, item, pack_variant_refs
 from engine.stats.parameters.filter_values import joined_values
 from engine.stats.ports import ProfileQuestion
@@ -36,6 +38,11 @@ VALUES = {
     "link": ["5", "6", "7", "0"],
     "variant": ["9.1.0", "8.2.1", "9.1.1", ""],
 }
+EVENTS = [b"signup", b"signup\x1fplan=pro", b"signup\x1fplan=free\x1fseats=3", b"buy\x1fplan=pro"]
+EVENT_VALUES = {name: values for name, values in VALUES.items() if name != "variant"} | {
+    "event": ["signup", "buy", "none"],
+    "property": ["plan=pro", "plan=free", "seats=3", ""],
+}
 PARTS = {"city": ["M", "unich"], "browser": ["ROME", "i"], "referrer": ["news", "gram"]}
 LONG, SHORT = ["day", "week", "month", "quarter", "year"], ["hour", "day", "15m"]
 
@@ -56,10 +63,21 @@ class Counting(NamedTuple):
 
 
 def some_clicks(dice: random.Random, count: int, first: datetime, days: float) -> list[Click]:
+    """Return random clicks, views and own events."""
     return [
-        one._replace(items=one.items + item(EXPOSURES, pack_variant_refs(dice.choice(VARIANTS))))
+        _event(dice, one)
+        if dice.random() < 0.2
+        else one._replace(
+            items=one.items + item(EXPOSURES, pack_variant_refs(dice.choice(VARIANTS)))
+        )
         for one in random_clicks(dice, count, first, days)
     ]
+
+
+def _event(dice: random.Random, click: Click) -> Click:
+    return click._replace(
+        kind=ClickKind.EVENT, items=click.items + event_items(dice.choice(EVENTS))
+    )
 
 
 def random_query(dice: random.Random, first: datetime, now: datetime) -> StatsQuery:
@@ -67,7 +85,9 @@ def random_query(dice: random.Random, first: datetime, now: datetime) -> StatsQu
     comparison."""
     ends = sorted(dice.sample(range(int((now - first) / timedelta(minutes=15)) + 200), 2))
     start, end = (first + timedelta(minutes=15 * n) for n in ends)
-    groups = dice.sample(list(VALUES), dice.choice([0, 1, 1, 1, 2]))
+    of_events = dice.random() < 0.3
+    known = EVENT_VALUES if of_events else VALUES
+    groups = dice.sample(list(known), dice.choice([0, 1, 1, 1, 2]))
     by_time = not groups or (len(groups) < 2 and dice.random() < 0.3)
     group = ",".join((["time"] if by_time else []) + groups)
     if not groups and end - start < timedelta(days=31) and dice.random() < 0.1:
@@ -76,12 +96,13 @@ def random_query(dice: random.Random, first: datetime, now: datetime) -> StatsQu
         ("from", written(start)), ("to", written(end)), ("tz", dice.choice(ZONES)), ("group", group),
         ("interval", dice.choice(LONG if end - start > timedelta(days=8) else SHORT)),
         ("week_start", dice.choice(WEEKDAYS)), ("fill", dice.choice(FILLS)),
-        ("metrics", "clicks,views,bots,visitors"),
+        ("metrics", "events,visitors" if of_events else "clicks,views,bots,visitors"),
     ]  # fmt: skip
     if groups:
-        pairs.append(
-            ("order", dice.choice(["-clicks", "value", "-value", "-views", "bots", "click_rate"]))
-        )
+        orders = ["-clicks", "value", "-value", "-views", "bots", "click_rate"]
+        if of_events:
+            orders = ["-events", "events", "value", "-value", "-visitors"]
+        pairs.append(("order", dice.choice(orders)))
         pairs.append(("limit", dice.choice(["1", "2", "20"])))
     if dice.random() < 0.3:
         other = first + timedelta(minutes=15 * dice.randrange(800))
@@ -89,7 +110,7 @@ def random_query(dice: random.Random, first: datetime, now: datetime) -> StatsQu
         if end - start < timedelta(days=8):
             period = f"{written(other)}..{written(other + (end - start))}"
         pairs.append(("compare", dice.choice(["previous", "year", period])))
-    pairs += [random_filter(dice) for _ in range(dice.choice([0, 0, 1, 1, 2, 3]))]
+    pairs += [random_filter(dice, known) for _ in range(dice.choice([0, 0, 1, 1, 2, 3]))]
     return parse_query(pairs, now)
 
 
@@ -97,12 +118,12 @@ def written(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def random_filter(dice: random.Random) -> tuple[str, str]:
+def random_filter(dice: random.Random, known: Mapping[str, list[str]]) -> tuple[str, str]:
     if dice.random() < 0.2:
         name = dice.choice(list(PARTS))
         return f"filter[{name}]~", joined_values(dice.sample(PARTS[name], dice.choice([1, 2])))
-    name = dice.choice(list(VALUES))
-    values = dice.sample(VALUES[name], dice.choice([1, 1, 2]))
+    name = dice.choice(list(known))
+    values = dice.sample(known[name], dice.choice([1, 1, 2]))
     return f"filter[{name}]{dice.choice(['', '!'])}", joined_values(values)
 
 
@@ -133,8 +154,10 @@ def check(query: StatsQuery, answer: Stats, expected: Stats, *, exact_visitors: 
     assert plain(answer) == plain(expected), query
     totals, right = answer.totals, expected.totals
     assert (totals.clicks, totals.views, totals.bots) == (right.clicks, right.views, right.bots)
-    # Sketches of several values, and of late clicks beside compacted ones, cannot be told apart.
-    if exact_visitors and all(f.operator == "=" and len(f.values) == 1 for f in query.filters):
+    # Sketches of several values, and of late clicks beside compacted ones, cannot be told apart. Own events are
+    # in no sketch.
+    one_value = all(f.operator == "=" and len(f.values) == 1 for f in query.filters)
+    if query.of_events or (exact_visitors and one_value):
         assert totals.visitors == right.visitors, query
     assert (totals.visitors or 0) >= (right.visitors or 0)
     assert (answer.next and answer.next.values) == (expected.next and expected.next.values), query

@@ -38,6 +38,7 @@ class _ItemValues(NamedTuple):
     trigger: str
     source: str
     variants: str
+    event: str
 
 
 class ValueTexts:
@@ -62,16 +63,26 @@ class ValueTexts:
         return _kept(self._languages, data, _language)
 
     def items(self, data: bytes) -> _ItemValues:
-        return _kept(self._items, data, _item_values)
+        values = self._items.get(data)
+        if values is None:
+            values = _item_values(data)
+            if not values.event:  # an event's items are large, and seldom the same twice
+                _keep(self._items, data, values)
+        return values
 
 
 def _kept(table: dict[bytes, T], data: bytes, read: Callable[[bytes], T]) -> T:
     values = table.get(data)
     if values is None:
-        if len(table) >= MAX_TEXTS:
-            table.clear()
-        values = table[data] = read(data)
+        values = read(data)
+        _keep(table, data, values)
     return values
+
+
+def _keep(table: dict[bytes, T], data: bytes, values: T) -> None:
+    if len(table) >= MAX_TEXTS:
+        table.clear()
+    table[data] = values
 
 
 def _agent(data: bytes) -> tuple[str, str]:
@@ -97,6 +108,7 @@ def _item_values(data: bytes) -> _ItemValues:
         dimension_values.TRIGGERS[Trigger(parsed.trigger)],
         referrers.source_of_utm(parsed.utm.source),
         joined({variant(ref): None for ref in refs}),
+        parsed.event,
     )
 
 
@@ -153,6 +165,7 @@ def pack_many(day: DayRows, texts: ValueTexts) -> PackedClicks:
                 kind_codes,
             ),
             "variants": _column([values.variants for values in item_values], item_codes),
+            "events": _column([values.event for values in item_values], item_codes),
         },
         pack_pseudonyms(b"".join([visitor or NO_VISITOR for visitor in visitor_ids])),
     )
@@ -179,6 +192,7 @@ def _pack_one(head: ClickHead, row: RecordTexts, texts: ValueTexts) -> PackedCli
             "campaigns": pack_one_text(values.campaign),
             "kinds": pack_one_text(VALUE_MARK.join(kind)),
             "variants": pack_one_text(values.variants),
+            "events": pack_one_text(values.event),
         },
         pack_pseudonyms(visitor_id or NO_VISITOR),
     )

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from engine.clicks.day_rows import BOT, EVENT
 from engine.clicks.dimension import ALL_LINKS, Dimension
 from engine.stats.packed.numbering import distinct_in_groups, number_groups
 from engine.stats.packed.packed_clicks import COLUMN_OF, Numbers
@@ -19,7 +20,6 @@ from engine.stats.plan import CountsStatement
 from engine.stats.query import Filter
 from engine.stats.sketch import sketches
 
-_BOT: Final = 2
 _QUARTER_S: Final = 900
 _EPOCH: Final = date(1970, 1, 1)
 _LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
@@ -27,7 +27,7 @@ _LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrs
 
 class ColumnSums(NamedTuple):
     """Sums as columns, one row for each link (None: not by link), value (None: not by value) and row of the
-    answer, from 1."""
+    answer, from 1. `clicks` of a statement of own events are these."""
 
     links: list[int | None]
     values: list[str | None]
@@ -95,7 +95,7 @@ class SketchKey(NamedTuple):
 def column_sketches(clicks: ProfileClicks, statement: CountsStatement) -> dict[SketchKey, bytes]:
     """Return the visitors of a statement's clicks as sketches, to be merged with those of hot days' tables."""
     of, codes, names = _chosen(clicks, statement)
-    known = (clicks.visitors[of] != 0) & (clicks.counted_as[of] != _BOT)
+    known = (clicks.visitors[of] != 0) & (clicks.counted_as[of] != BOT)
     of, codes = of[known], codes[known]
     whole = statement.links is None or ALL_LINKS in statement.links
     links = np.full(len(of), ALL_LINKS) if whole else clicks.links[of]
@@ -129,16 +129,26 @@ class GroupSums(NamedTuple):
 def group_sums(
     clicks: ProfileClicks, of: Numbers, keys: Sequence[Numbers], *, visitors: bool
 ) -> GroupSums:
-    """Sum the clicks `of` by keys, columns as long as `of`. Without `visitors` their numbers are 0."""
+    """Sum the clicks `of` by keys, columns as long as `of`. Without `visitors` their numbers are 0.
+
+    Own events are counted as clicks are: no question is of both.
+    """
     group, firsts = number_groups(keys)
     groups = len(firsts)
     counted_as = clicks.counted_as[of]
-    counts = np.bincount(group * 3 + counted_as, minlength=3 * groups).reshape(groups, 3)
+    column = counted_as % EVENT
+    counts = np.bincount(group * 3 + column, minlength=3 * groups).reshape(groups, 3)
     numbers = np.zeros(groups, np.int64)
     if visitors:
-        known = np.flatnonzero((clicks.visitors[of] != 0) & (counted_as != _BOT))
+        known = np.flatnonzero((clicks.visitors[of] != 0) & (counted_as != BOT))
         numbers = distinct_in_groups(group[known], groups, clicks.visitors[of[known]])
     return GroupSums(tuple(key[firsts] for key in keys), counts, numbers)
+
+
+def of_class(clicks: ProfileClicks, *, of_events: bool) -> Mask:
+    """Return which clicks are own events, or which are not."""
+    is_event: Mask = clicks.counted_as == EVENT
+    return is_event if of_events else ~is_event
 
 
 def within(clicks: ProfileClicks, start: datetime, end: datetime) -> Mask:
@@ -166,6 +176,7 @@ def _chosen(
 ) -> tuple[Numbers, Numbers, Sequence[str]]:
     """Return the clicks that the statement reads, the number of the value of each, and the values."""
     chosen = within(clicks, statement.split.starts[0], statement.split.end)
+    chosen &= of_class(clicks, of_events=statement.of_events)
     if statement.links is not None and ALL_LINKS not in statement.links:
         chosen &= np.isin(clicks.links, np.array(statement.links, np.int64))
     values = _values(clicks, statement.dimension)

@@ -5,11 +5,11 @@ from datetime import datetime
 
 import numpy as np
 
-from engine.clicks.dimension import Dimension
+from engine.clicks.dimension import MULTIVALUED, Dimension
 from engine.common.errors import FieldError, InvalidError
 from engine.stats import period
 from engine.stats.ordering import RowGroup, order_groups
-from engine.stats.packed.column_sums import group_sums, passes, rows_of, within
+from engine.stats.packed.column_sums import group_sums, of_class, passes, rows_of, within
 from engine.stats.packed.packed_clicks import COLUMN_OF, Numbers
 from engine.stats.packed.profile_clicks import Mask, ProfileClicks, Values
 from engine.stats.plan import CrossedPlan
@@ -35,6 +35,7 @@ def crossed_sums(
 ) -> Stats:
     """Return the answer. Raises InvalidError for more groups than `max_groups`."""
     chosen = within(clicks, plan.starts[0], plan.end) & _passing(clicks, plan.filters)
+    chosen &= of_class(clicks, of_events=plan.of_events)
     every = np.flatnonzero(chosen)
     values = [clicks.values(dimension) for dimension in plan.groups]
     of, codes_of = _by_value(chosen, plan, values)
@@ -66,10 +67,11 @@ def _by_value(
     chosen: Mask, plan: CrossedPlan, values: Sequence[Values]
 ) -> tuple[Numbers, list[Numbers]]:
     """Return the chosen clicks, each once for each of its values that pass, and the numbers of the values by
-    dimension. Only variants are more than one of a click, so no two dimensions are."""
+    dimension. A click has several variants, or an own event several properties, so no two dimensions are
+    MULTIVALUED."""
     of = np.flatnonzero(chosen)
     for dimension, each in zip(plan.groups, values, strict=True):
-        if dimension is Dimension.VARIANT:
+        if dimension in MULTIVALUED:
             passing = np.ones(len(each.names), bool)
             for filter_ in plan.filters:
                 if filter_.dimension is dimension:

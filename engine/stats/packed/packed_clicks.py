@@ -9,8 +9,8 @@
 | `pseudonyms` | the pseudonyms of these numbers, until raw clicks are deleted |
 
 A column of values is a dictionary: the different values, then for each click the number of its value, in the
-fewest bytes. So a column in which all clicks agree takes no byte per click. Only counted clicks and bots are
-packed, as in engine/stats/dimension_counts.py.
+fewest bytes. So a column in which all clicks agree takes no byte per click. Only counted clicks, bots and own
+events are packed (how_counted() in engine/clicks/day_rows.py).
 """
 
 import zlib
@@ -49,12 +49,13 @@ VALUE_COLUMNS: Final[Mapping[str, tuple[Dimension, ...]]] = MappingProxyType(
         ),
         "kinds": (Dimension.TRIGGER, Dimension.KIND),  # and COUNTED_AS behind them
         "variants": (Dimension.VARIANT,),  # any number of values
+        "events": (Dimension.EVENT, Dimension.PROPERTY),  # one, and any number of values
     }
 )  # fmt: skip
 COLUMN_OF: Final[Mapping[Dimension, str]] = MappingProxyType(
     {dimension: name for name, dimensions in VALUE_COLUMNS.items() for dimension in dimensions}
 )
-COUNTED_AS: Final = ("click", "view", "bot")
+COUNTED_AS: Final = ("click", "view", "bot", "event")  # by number (engine/clicks/day_rows.py)
 MAX_TEXTS: Final = 50_000  # of one column; further ones are OTHER
 COMPRESSED_FROM: Final = 256  # bytes: below, compressing saves nothing
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.clicks.dimension import Dimension
+from engine.clicks.dimension import MULTIVALUED, Dimension
 from engine.stats.packed.packed_clicks import (
     COLUMN_OF,
     COUNTED_AS,
@@ -41,8 +41,8 @@ class Piece(NamedTuple):
 
 
 class Values(NamedTuple):
-    """A dimension's values: for each row the click and the number of a name. All dimensions but VARIANT have
-    one row for each click, in their order."""
+    """A dimension's values: for each row the click and the number of a name. All dimensions that are not
+    MULTIVALUED have one row for each click, in their order."""
 
     clicks: Numbers
     codes: Numbers
@@ -75,7 +75,7 @@ class ProfileClicks:
 
     @property
     def counted_as(self) -> Numbers:
-        """0: clicks, 1: views, 2: bots, as COUNTED_AS has them."""
+        """0: clicks, 1: views, 2: bots, 3: own events, as COUNTED_AS has them."""
         if self._counted_as is None:
             self._unpack("kinds")
         assert self._counted_as is not None
@@ -131,9 +131,14 @@ class ProfileClicks:
         texts, codes = self.texts(column)
         parts = [text.split(VALUE_MARK) for text in texts]
         if column == "variants":
-            self._values[Dimension.VARIANT] = _variants(parts, codes)
+            self._values[Dimension.VARIANT] = _several(parts, codes)
             return
+        if column == "events":
+            self._values[Dimension.PROPERTY] = _several([part[1:] or [""] for part in parts], codes)
+            parts = [part[:1] for part in parts]
         for place, dimension in enumerate(VALUE_COLUMNS[column]):
+            if dimension in MULTIVALUED:
+                continue
             names: dict[str, int] = {}
             lookup = np.array(
                 [names.setdefault(part[place], len(names)) for part in parts], np.int64
@@ -157,7 +162,8 @@ def quarter_of(day: date) -> int:
     return (day.toordinal() - _EPOCH_DAY) * QUARTERS
 
 
-def _variants(parts: Sequence[Sequence[str]], codes: Numbers) -> Values:
+def _several(parts: Sequence[Sequence[str]], codes: Numbers) -> Values:
+    """Return the values of a dimension of which each text has several."""
     names: dict[str, int] = {}
     flat = np.array(
         [names.setdefault(name, len(names)) for part in parts for name in part], np.int64

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from engine.clicks.click import BOT_CLASSES, VISITOR_BYTES, ClickKind, VisitorClass
+from engine.clicks.click import VISITOR_BYTES, VisitorClass
+from engine.clicks.day_rows import how_counted
 from engine.clicks.dimension import TEXT_COLUMNS
 from engine.clicks.dimension_values import TRIGGERS
 from engine.clicks.record_items import Trigger, unpack_variant_refs
@@ -28,7 +29,7 @@ _TEXTS: Final = {
 
 
 class RawClickRows:
-    """Counted raw clicks of one profile's UTC day, in the order of their time."""
+    """Raw clicks of one profile's UTC day that are counted, in the order of their time."""
 
     def __init__(self) -> None:
         self._quarters: list[int] = []
@@ -41,10 +42,13 @@ class RawClickRows:
 
     def add(
         self, link_id: int, quarter: int, kind: int, visitor_class: int, visitor: int | None,
-        trigger: int, exposures: bytes | None, outcomes: bytes | None, *texts: str | None,
+        trigger: int, exposures: bytes | None, outcomes: bytes | None, event: str | None, *texts: str | None,
     ) -> None:  # fmt: skip
-        """Add a click. `quarter` is that of its day; `texts` are in the order of TEXT_COLUMNS; None: ''."""
-        counted_as = 2 if visitor_class in BOT_CLASSES else int(kind != ClickKind.CLICK)
+        """Add a click if it is counted. `quarter` is that of its day; `texts` are in the order of TEXT_COLUMNS;
+        None: ''."""
+        counted_as = how_counted(kind, visitor_class)
+        if counted_as is None:
+            return
         self._quarters.append(quarter)
         self._links.append(link_id)
         self._visitors.append((visitor or 0).to_bytes(VISITOR_BYTES, "big", signed=True))
@@ -56,6 +60,7 @@ class RawClickRows:
         )
         refs = [*unpack_variant_refs(exposures or b""), *unpack_variant_refs(outcomes or b"")]
         self._columns["variants"].append(joined({variant(ref): None for ref in refs}))
+        self._columns["events"].append(event or "")
 
     def packed(self) -> PackedClicks:
         """Return the clicks packed; there must be some."""

@@ -6,7 +6,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from engine.clicks.dimension import ALL_LINKS, Dimension
+from engine.clicks.day_rows import EVENT
+from engine.clicks.dimension import ALL_LINKS, EVENT_DIMENSIONS, Dimension
 from engine.stats.packed.column_sums import group_sums
 from engine.stats.packed.numbering import number_groups
 from engine.stats.packed.packed_clicks import (
@@ -20,7 +21,7 @@ from engine.stats.packed.packed_clicks import (
     pack_texts,
     pack_visitors,
 )
-from engine.stats.packed.profile_clicks import Mask, ProfileClicks, quarter_of
+from engine.stats.packed.profile_clicks import Mask, Piece, ProfileClicks, quarter_of
 from engine.stats.vectorised_counts import ClickColumns, CountScope
 
 _QUARTER_US = 900_000_000
@@ -68,6 +69,17 @@ def _used(values: Sequence[T], codes: Numbers) -> tuple[Sequence[T], Numbers]:
     return [values[number] for number in codes[firsts].tolist()], numbers
 
 
+def without_events(clicks: ProfileClicks, day: date) -> tuple[ProfileClicks, PackedClicks | None]:
+    """Return the clicks of a day that are no own events, and its own events packed, if there are any."""
+    events = clicks.counted_as == EVENT
+    if not events.any():
+        return clicks, None
+    others = repacked(clicks, day, as_segment=False, chosen=~events)
+    return ProfileClicks([Piece(day, others)]), repacked(
+        clicks, day, as_segment=False, chosen=events
+    )
+
+
 class RollupColumns(NamedTuple):
     """Counts by link (ALL_LINKS: the profile) and quarter of an hour since 1970, as columns."""
 
@@ -94,12 +106,14 @@ def rollups_of(clicks: ProfileClicks) -> RollupColumns:
 
 
 def count_columns(clicks: ProfileClicks, tenant_id: int, profile_id: int) -> ClickColumns:
-    """Return the clicks as columns of which counts by dimension are made."""
+    """Return the clicks as columns of which counts by dimension are made. There must be no own events."""
     scope, firsts = number_groups((clicks.values(Dimension.LINK).codes, clicks.quarters))
     scopes = zip(clicks.links[firsts].tolist(), clicks.quarters[firsts].tolist(), strict=True)
     names: list[str] = []
     values: dict[Dimension, Numbers] = {}
     for dimension in COLUMN_OF:
+        if dimension in EVENT_DIMENSIONS:
+            continue
         of_dimension = clicks.values(dimension)
         values[dimension] = of_dimension.codes + len(names)
         names += of_dimension.names

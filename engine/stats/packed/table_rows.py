@@ -9,14 +9,17 @@ from typing import Final
 
 import numpy as np
 
-from engine.clicks.dimension import Dimension
+from engine.clicks.dimension import EVENT_DIMENSIONS, Dimension
 from engine.stats.dimension_counts import max_values
 from engine.stats.packed.numbering import distinct_in_groups, number_groups
 from engine.stats.packed.packed_clicks import COLUMN_OF, Numbers
 from engine.stats.packed.profile_clicks import ProfileClicks
 
 MIN_CLICKS_A_ROW: Final = 8  # that are counted together; with fewer, a day is thin
-_DIMENSIONS: Final = tuple(d for d in COLUMN_OF if d is not Dimension.VARIANT)  # few clicks have it
+# Of variants few clicks have any.
+_DIMENSIONS: Final = tuple(
+    d for d in COLUMN_OF if d is not Dimension.VARIANT and d not in EVENT_DIMENSIONS
+)
 _PAGE: Final = 0  # a link's caps are those of the page
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from engine.clicks.agents.device import DEVICES
 from engine.clicks.dimension import OTHER, SPECS, Dimension
 from engine.clicks.dimension_values import TRIGGERS
+from engine.clicks.own_event import MAX_NAME_CHARS
 from engine.clicks.referrer import referrer_host
 from engine.common.continent import CONTINENTS, continent_of
 from engine.stats.dimension_counts import KINDS
@@ -101,6 +102,18 @@ def _host(value: str) -> str:
     return _shaped(_HOST, "must be a host, such as instagram.com", str.lower)(host)
 
 
+def _event(value: str) -> str:
+    if len(value) > MAX_NAME_CHARS:
+        raise ValueError(f"must be an own event's name, of at most {MAX_NAME_CHARS} characters")
+    return value
+
+
+def _property(value: str) -> str:
+    if "=" not in value and value != OTHER:
+        raise ValueError("must be a property and its value, such as plan=pro")
+    return value
+
+
 _RULES: Final[Mapping[Dimension, Callable[[str], str]]] = {
     Dimension.LINK: _link,
     Dimension.COUNTRY: _country,
@@ -115,4 +128,6 @@ _RULES: Final[Mapping[Dimension, Callable[[str], str]]] = {
     Dimension.VARIANT: _shaped(
         _VARIANT, "must be experiment.phase.variant, such as 12.1.0", str.lower
     ),
+    Dimension.EVENT: _event,
+    Dimension.PROPERTY: _property,
 }

@@ -45,7 +45,9 @@ class CountsReading:
 
     async def stats(self) -> Stats:
         period = await self._snapshot.of(self._profile, self._query, self._plan)
-        self._has_tables, self._clicks = period.has_tables, period.sums
+        # No table has own events.
+        self._has_tables = period.has_tables and not self._query.of_events
+        self._clicks = period.sums
         self._sketches = VisitorSketchReader(self._connection, self._profile, self._clicks)
         if self._plan.links is not None:
             self._links = merge.links_of(await self._counts(self._plan.links))

@@ -1,7 +1,8 @@
 -- name: active_visitors
 -- Count the known visitors of a profile with a click or view since $5, of the classes $4 (under the mask $3).
 SELECT count(DISTINCT visitor) FROM clicks
-WHERE tenant_id = $1 AND profile_id = $2 AND at >= $5 AND classification & $3 = ANY($4::int[]) AND visitor <> 0;
+WHERE tenant_id = $1 AND profile_id = $2 AND at >= $5 AND kind <> 3 AND classification & $3 = ANY($4::int[])
+    AND visitor <> 0;
 
 -- name: latest
 -- Read the latest $7 clicks and views of a profile, of the classes $4 (under the mask $3), in the periods of length $6
@@ -13,7 +14,7 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT * FROM clicks
         WHERE tenant_id = $1 AND profile_id = $2 AND at >= start AND at < start + $6::interval
-            AND classification & $3 = ANY($4::int[])
+            AND kind <> 3 AND classification & $3 = ANY($4::int[])
         ORDER BY at DESC LIMIT $7
     ) AS clicks
     ORDER BY at DESC LIMIT $7

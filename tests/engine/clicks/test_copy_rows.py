@@ -13,7 +13,9 @@ from engine.clicks import user_agent as agents
 from engine.clicks.batch import Batch
 from engine.clicks.click import CLASS_MASK, RULES_VERSION_SHIFT, Click
 from engine.clicks.copy_rows import EncodedTexts, FoldRows, clamped, user_agent_id
+from engine.clicks.day_rows import EVENT
 from engine.clicks.journal_format import clicks, validate_frames
+from engine.clicks.own_event import event_items
 from engine.clicks.record_items import PLACE, item
 from engine.clicks.record_layout import FormatError
 from engine.clicks.rollup import TIME_BUCKET_US, RollupCounts, RollupKey, rollup_counts
@@ -24,7 +26,9 @@ JOURNAL = UUID(int=7)
 FIREFOX = b"Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0 Instagram"
 I64 = st.integers(-(2**63), 2**63 - 1)
 ITEMS = st.builds(
-    lambda *data: b"".join(item(tag, value) for tag, value in enumerate(data, PLACE)),
+    lambda *data: (
+        b"".join(item(tag, value) for tag, value in enumerate(data[:-1], PLACE)) + event_items(data[-1])
+    ),
     st.sampled_from([b"", b"EU\x1fDE\x1fBY\x1fMunich", b"\x1fFR", b"EU\x1f\0\x1f\xff"])
     | st.binary(max_size=20),
     st.sampled_from([b"", b"go.example.com", b"\xff\0"]),
@@ -32,6 +36,7 @@ ITEMS = st.builds(
     st.sampled_from([b"", b"\1", b"\2", b"\7"]),
     st.binary(max_size=22),
     st.binary(max_size=22),
+    st.sampled_from([b"", b"signup\x1fplan=pro", b"a\x1fb\x1fb\xff\0", b"x" * 600]) | st.binary(max_size=20),
 )  # fmt: skip
 CLICKS = st.builds(
     Click,
@@ -104,6 +109,7 @@ def expected(sequence: int, click: Click) -> tuple[bytes | None, ...]:
         *map(text, (*items.place, *items.utm, items.domain)),
         items.exposures or None,
         items.outcomes or None,
+        text(items.event),
         text(dimension_values.source(host, browser, items.utm.source)),
     )
 
@@ -114,6 +120,8 @@ def counted(folding: FoldRows) -> dict[RollupKey, RollupCounts]:
     for key, day in folding.days.items():
         for number, *_ in day.rows:
             head = day.heads[number]
+            if head.counted_as == EVENT:
+                continue
             bucket_us = (key.day * 96 + head.quarter) * TIME_BUCKET_US
             rollup = RollupKey(key.tenant_id, key.profile_id, head.link_id, bucket_us)
             sums.setdefault(rollup, [0, 0, 0])[head.counted_as] += 1

@@ -24,8 +24,9 @@ def test_people_and_tools_are_counted_and_machines_apart(
     visitor_class: VisitorClass, clicks: int, views: int, bots: int
 ) -> None:
     classification = visitor_class | 2 << RULES_VERSION_SHIFT
-    visits = [click(kind=kind, verdict=classification) for kind in (1, 1, 2)]
-    assert list(ClickKind) == [ClickKind.CLICK, ClickKind.VIEW] == [1, 2]
+    kinds = (ClickKind.CLICK, ClickKind.CLICK, ClickKind.VIEW, ClickKind.EVENT)
+    assert kinds == (1, 1, 2, 3)
+    visits = [click(kind=kind, verdict=classification) for kind in kinds]
     ((_, counts),) = rollup_counts(visits)
     assert counts == (clicks, views, bots)
 

@@ -36,7 +36,7 @@ from engine.stats.dimension_counts import (
 from engine.stats.packed.click_packer import ValueTexts, pack_day
 from engine.stats.packed.packed_clicks import decode, encode
 from engine.stats.packed.profile_clicks import Piece, ProfileClicks
-from engine.stats.packed.repacking import count_columns
+from engine.stats.packed.repacking import count_columns, without_events
 from engine.stats.vectorised_counts import ClickColumns
 from tests.kit.shipped_batches import NOW_US, batch
 
@@ -89,7 +89,8 @@ def columns_of(rows: FoldRows) -> Iterator[ClickColumns]:
     """Yield the clicks of each profile's day as a hot day is counted: packed as a delta, then unpacked."""
     for key, day in rows.days.items():
         first = date(1970, 1, 1) + timedelta(days=key.day)
-        clicks = ProfileClicks([Piece(first, decode(encode(pack_day(day, TEXTS))))])
+        packed = ProfileClicks([Piece(first, decode(encode(pack_day(day, TEXTS))))])
+        clicks, _ = without_events(packed, first)
         yield count_columns(clicks, key.tenant_id, key.profile_id)
 
 

@@ -16,7 +16,7 @@ from storage.stats.compaction import compact
 from storage.stats.daily import DailyAggregation
 from storage.stats.months import pack_months
 from storage.stats.rebuild import DayRebuild
-from storage.stats.settling import settle
+from storage.stats.settling import EVENT_PART, settle
 from tests.kit.hosted import hosted_run
 from tests.kit.random_questions import (
     PROFILE,
@@ -227,14 +227,30 @@ async def test_many_deltas_are_settled_some_at_a_time(
     monkeypatch.undo()
     assert hot == set(days)
     assert 20 <= len(transactions) <= 25
-    rows = await counting.aggregator.transaction(
-        lambda connection: connection.fetch("SELECT clicks, in_tables FROM click_segments")
-    )
-    assert sum(row["clicks"] for row in rows) == clicks
-    assert all(row["in_tables"] for row in rows)
-    assert len(rows) <= 6
+    segments = await _segments(counting)
+    assert sum(clicks for clicks, *_ in segments) == clicks
+    events = [part for _, in_tables, part in segments if not in_tables]
+    assert len(segments) - len(events) <= 6
+    assert len(events) <= 6
+    await counting.fold(some_clicks(dice, 20, first, 0.9))
+    await settle(counting.aggregator, days)
+    events = [part for _, in_tables, part in await _segments(counting) if not in_tables]
+    assert events == [EVENT_PART, EVENT_PART + 1]
+    # The day is over, so its own events become one segment: its visitors can be told apart for ever.
+    await settle(counting.aggregator, days)
+    assert [part for _, in_tables, part in await _segments(counting) if not in_tables] == [
+        EVENT_PART
+    ]
     for _ in range(5):
         await ask(counting, dice, first, first + timedelta(days=1), exact_visitors=False)
+
+
+async def _segments(counting: Counting) -> list[tuple[int, bool, int]]:
+    """Return the clicks of each segment, whether it is in tables, and its part."""
+    rows = await counting.aggregator.transaction(
+        lambda connection: connection.fetch("SELECT clicks, in_tables, part FROM click_segments")
+    )
+    return [tuple(row) for row in rows]
 
 
 async def test_a_hot_day_is_counted_in_tables_once_that_pays(

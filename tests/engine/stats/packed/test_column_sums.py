@@ -11,13 +11,12 @@ from engine.clicks import user_agent as agents
 from engine.clicks.click import (
     BOT_CLASSES,
     CLASS_MASK,
-    COUNTED_CLASSES,
     Click,
     ClickKind,
     VisitorClass,
 )
-from engine.clicks.day_rows import ClickHead, DayRows
-from engine.clicks.dimension import ALL_LINKS, Dimension
+from engine.clicks.day_rows import ClickHead, DayRows, how_counted
+from engine.clicks.dimension import ALL_LINKS, EVENT_DIMENSIONS, Dimension
 from engine.clicks.rollup import TIME_BUCKET_US
 from engine.stats.dimension_counts import count_by_dimension
 from engine.stats.packed.click_packer import ValueTexts, pack_day
@@ -33,7 +32,7 @@ agents.load()
 DAY_US = 86_400_000_000
 CLICKS = st.builds(
     Click,
-    kind=st.integers(1, 2),
+    kind=st.integers(1, 3),
     classification=st.integers(0, 255),
     at_us=st.integers(NOW_US - DAY_US, NOW_US + 2 * DAY_US),
     tenant_id=st.just(1),
@@ -53,7 +52,7 @@ def packed(clicks: list[Click]) -> list[Piece]:
     """Pack the counted clicks by UTC day."""
     by_day: defaultdict[int, list[Click]] = defaultdict(list)
     for click in clicks:
-        if click.classification & CLASS_MASK in COUNTED_CLASSES | BOT_CLASSES:
+        if how_counted(click.kind, click.classification & CLASS_MASK) is not None:
             by_day[click.at_us // DAY_US].append(click)
     return [
         Piece(date(1970, 1, 1) + timedelta(day), decode(encode(_pack(day, of_day))))
@@ -65,7 +64,8 @@ def _pack(day: int, clicks: list[Click]) -> PackedClicks:
     rows = DayRows()
     for click in clicks:
         visitor_class = VisitorClass(click.classification & CLASS_MASK)
-        counted_as = 2 if visitor_class in BOT_CLASSES else int(click.kind != ClickKind.CLICK)
+        counted_as = how_counted(click.kind, visitor_class)
+        assert counted_as is not None
         quarter = (click.at_us - day * DAY_US) // TIME_BUCKET_US
         head = rows.add_head(ClickHead(quarter, click.link_id, counted_as, visitor_class))
         rows.rows.append(
@@ -89,6 +89,10 @@ def plain(clicks: list[Click], statement: CountsStatement) -> dict[Key, tuple[in
     for click in clicks:
         if not starts[0] <= click.at_us < end:
             continue
+        if statement.of_events:  # own events are counted as clicks are
+            if click.kind != ClickKind.EVENT or click.classification & CLASS_MASK in BOT_CLASSES:
+                continue
+            click = click._replace(kind=ClickKind.CLICK)
         links = statement.links or ()
         if ALL_LINKS not in links and click.link_id not in links:
             continue
@@ -127,7 +131,8 @@ def statements(draw: st.DrawFn) -> CountsStatement:
     first = (NOW_US - DAY_US) // quarter_us * quarter_us
     edges = draw(st.lists(st.integers(0, 3 * QUARTERS), min_size=2, max_size=6, unique=True))
     times = [datetime.fromtimestamp((first + e * quarter_us) / 1e6, UTC) for e in sorted(edges)]
-    dimension = draw(st.sampled_from([d for d in Dimension if d is not Dimension.TOTAL]))
+    dimensions = [d for d in Dimension if d not in {Dimension.TOTAL} | EVENT_DIMENSIONS]
+    dimension = draw(st.sampled_from(dimensions))
     links = draw(st.sampled_from([(ALL_LINKS,), (0,), (1, 2)]))
     return CountsStatement(
         dimension=dimension,
@@ -139,6 +144,7 @@ def statements(draw: st.DrawFn) -> CountsStatement:
         by_value=draw(st.booleans()),
         limit=1000,
         sketches=draw(st.sampled_from([None, VisitorSketches(())])),
+        of_events=draw(st.booleans()),
     )
 
 

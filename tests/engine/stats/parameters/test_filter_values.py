@@ -19,7 +19,7 @@ def test_a_normalised_value_stays_and_an_unknown_one_may_be_asked_for(dimension:
         Dimension.LINK: "5", Dimension.COUNTRY: "it", Dimension.CONTINENT: "eu", Dimension.REGION: "IT-25",
         Dimension.LANGUAGE: "IT", Dimension.REFERRER: "WWW.Example.org", Dimension.DOMAIN: "Go.example:8080",
         Dimension.DEVICE: "Phone", Dimension.TRIGGER: "QR", Dimension.KIND: "Human",
-        Dimension.VARIANT: "9.1.0",
+        Dimension.VARIANT: "9.1.0", Dimension.PROPERTY: "plan=Pro",
     }  # fmt: skip
     value = filter_value(dimension, examples.get(dimension, "Any"))
     assert filter_value(dimension, value) == value
