@@ -1,8 +1,11 @@
 """A profile at one version, as an edge holds it."""
 
+from datetime import datetime
+
 import msgspec
 
 from engine.experiments.experiment import EdgeExperiment
+from engine.github.repository import RepositoryFacts
 from engine.links.options import LinkOptions
 
 
@@ -21,7 +24,7 @@ class EdgeLink(msgspec.Struct, frozen=True, gc=False):
 
 
 class PageLink(msgspec.Struct, frozen=True, gc=False):
-    """A link as the rendered page needs it, in the page's order."""
+    """A link as the rendered page needs it. `facts` are GitHub's of its repository, as of `synced_at`."""
 
     slug: str
     title: str
@@ -29,6 +32,18 @@ class PageLink(msgspec.Struct, frozen=True, gc=False):
     kind: str
     id: int = 0
     thumbnail: str = ""
+    facts: RepositoryFacts | None = None
+    synced_at: datetime | None = None
+
+
+class SnapshotPage(msgspec.Struct, frozen=True, gc=False):
+    """A published version of a page: its JSON and that of its pictures (engine/pages), which are decoded when
+    it is rendered, and those of its links that are not hidden, in any order."""
+
+    number: int
+    page: bytes
+    pictures: bytes
+    links: tuple[PageLink, ...]
 
 
 class LinkBatch(msgspec.Struct, frozen=True):
@@ -44,7 +59,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `complete`: `links` holds every link of the profile. Otherwise the profile is larger than an edge holds
     whole, and `links` has only the requested ones. With `since` set, it is a difference: `links` changed and
     `removed` (ids) went away after that version, and `complete` says that a complete snapshot stays complete
-    with it. `experiments` are all that are not archived.
+    with it. `experiments` are all that are not archived. `page` has the profile's links for a page in their
+    order, `published` the page that was published, if any.
     """
 
     tenant_id: int
@@ -58,3 +74,4 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     since: int | None = None
     removed: tuple[int, ...] = ()
     experiments: tuple[EdgeExperiment, ...] = ()
+    published: SnapshotPage | None = None

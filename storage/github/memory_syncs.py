@@ -176,6 +176,8 @@ class MemoryGithubSyncs:
             row = self._rows.get(work.link_id)
             if row is None or row.target != work.target:
                 return
+            if outcome.remembered.facts != row.remembered.facts:
+                self._profiles.facts_changed(work.link_id)
             row.repository, row.state, row.reason = key, outcome.state, outcome.reason
             row.failures, row.remembered = outcome.failures, outcome.remembered
             row.next_at = outcome.next_at if work.periodic or outcome.will_retry else None

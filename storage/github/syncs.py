@@ -85,20 +85,20 @@ class PostgresGithubSyncQueue:
         self, work: DueSync, key: str, outcome: SyncOutcome
     ) -> Callable[[Any], Awaitable[None]]:
         remembered = outcome.remembered
+        facts = None if remembered.facts is None else msgspec.json.encode(remembered.facts).decode()
 
         async def finish(connection: Connection) -> None:
+            key_of_row = work.tenant_id, work.link_id, work.target
+            is_synced = outcome.state == "synced"
+            await connection.execute(SQL["announce_page"], *key_of_row, facts, is_synced)
             written = await connection.execute(
                 SQL["finish"],
-                work.tenant_id,
-                work.link_id,
-                work.target,
+                *key_of_row,
                 key,
                 outcome.state,
                 outcome.reason,
                 outcome.failures,
-                None
-                if remembered.facts is None
-                else msgspec.json.encode(remembered.facts).decode(),
+                facts,
                 remembered.etag,
                 remembered.release_etag,
                 remembered.release_due,

@@ -30,6 +30,26 @@ WHERE tenant_id = $1 AND repository = $3 AND link_id <> $2 AND state IN ('synced
     AND failures = 0 AND tried_at >= $4
 ORDER BY tried_at DESC LIMIT 1;
 
+-- name: announce_page
+-- Make a new version of the profile of a link that its page shows, if GitHub's facts ($4) differ from the stored ones,
+-- or once in two days with what is as it was ($5: it was synchronised): edges tell by it how old the facts are.
+-- Called before `finish`, as every change of a profile locks its row first.
+WITH bumped AS (
+    UPDATE profiles AS p SET version = p.version + 1, updated_at = now()
+    FROM github_syncs AS g JOIN links AS l ON l.tenant_id = g.tenant_id AND l.id = g.link_id
+    WHERE g.tenant_id = $1 AND g.link_id = $2 AND g.target = $3
+        AND (g.facts IS DISTINCT FROM $4::jsonb OR ($5 AND g.synced_at IS NOT NULL
+            AND floor(extract(epoch FROM g.synced_at) / 172800) <
+                floor(extract(epoch FROM clock_timestamp()) / 172800)))
+        AND p.tenant_id = l.tenant_id AND p.id = l.profile_id
+        AND l.id = ANY((
+            SELECT v.link_ids FROM page_versions AS v
+            WHERE v.tenant_id = l.tenant_id AND v.profile_id = l.profile_id ORDER BY v.number DESC LIMIT 1
+        )::bigint[])
+    RETURNING p.id, p.version
+)
+UPDATE profile_changes AS c SET version = b.version, xid = DEFAULT FROM bumped AS b WHERE c.profile_id = b.id;
+
 -- name: finish
 -- Write the result of a synchronisation, and when the link is due again ($13; NULL: never).
 UPDATE github_syncs SET repository = $4, state = $5, reason = $6, failures = $7, facts = $8::jsonb,

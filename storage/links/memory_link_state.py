@@ -22,7 +22,7 @@ from engine.links.profile import (
     ProfileChange,
     ProfileDraft,
 )
-from engine.visits.snapshot import Snapshot
+from engine.visits.snapshot import Snapshot, SnapshotPage
 from storage.links.link_rows import apply_draft
 from storage.links.memory_profile import MemoryProfile, snapshot
 from storage.postgres.memory_idempotency import MemoryIdempotency
@@ -49,8 +49,9 @@ class MemoryLinkState:
         self._last_number = 0
         self._sequence = itertools.count(1)
         self._idempotency = MemoryIdempotency(now)
-        # The twins of experiments, GitHub and health set these: their part of a snapshot or link.
+        # The twins of experiments, pages, GitHub and health set these: their part of a snapshot or link.
         self.experiments_of: Callable[[int], tuple[EdgeExperiment, ...]] = lambda _: ()
+        self.published_page: Callable[[MemoryProfile], SnapshotPage | None] = lambda _: None
         self.with_github: Callable[[Link], LinkSync | None] = lambda _: None
         self.with_health: Callable[[Link], LinkHealth | None] = lambda _: None
 
@@ -98,6 +99,13 @@ class MemoryLinkState:
             for entry in self._profiles.values()
             for link in entry.links.values()
         ]
+
+    def facts_changed(self, link_id: int) -> None:
+        """Give a link's profile its next version, if its published page shows the link."""
+        entry, _ = self._by_link_id.get(link_id, (None, ""))
+        page = None if entry is None else self.published_page(entry)
+        if entry is not None and page is not None and link_id in {link.id for link in page.links}:
+            self._bump(entry)
 
     def _with_twins(self, link: Link) -> Link:
         return msgspec.structs.replace(
@@ -260,4 +268,5 @@ class MemoryLinkState:
 
     def _with_experiments(self, snapshot: Snapshot) -> Snapshot:
         experiments = self.experiments_of(snapshot.profile_id)
-        return msgspec.structs.replace(snapshot, experiments=experiments)
+        page = self.published_page(self._profiles[snapshot.profile_id])
+        return msgspec.structs.replace(snapshot, experiments=experiments, published=page)

@@ -10,6 +10,7 @@ from engine.accounts.access import Action, Caller
 from engine.common.errors import InvalidError, NotFoundError
 from engine.common.list_page import ListPage
 from engine.common.versions import require_version
+from engine.links.link import Link
 from engine.links.profile import ProfileChange
 from engine.pages.default_page import default_page
 from engine.pages.page import MAX_BLOCKS, ProfilePage
@@ -18,8 +19,11 @@ from engine.pages.publication import (
     PublishedVersion,
     StoredDraft,
     encode_page,
+    link_ids,
     unknown_links,
 )
+from engine.visits.snapshot import PageLink, SnapshotPage
+from storage.links.memory_profile import MemoryProfile
 from storage.links.memory_profiles import MemoryProfiles
 from storage.pages.pages import versions_page
 
@@ -36,6 +40,7 @@ class MemoryPages:
         self._now = now
         self._drafts: dict[int, StoredDraft] = {}
         self._versions: dict[int, list[PublishedVersion]] = {}
+        profiles.published_page = self._snapshot_page
 
     async def draft(self, caller: Caller, profile_id: int) -> StoredDraft:
         await trio.lowlevel.checkpoint()
@@ -125,3 +130,23 @@ class MemoryPages:
             if version.number == number:
                 return version
         raise NotFoundError.of("version of the page")
+
+    def _snapshot_page(self, profile: MemoryProfile) -> SnapshotPage | None:
+        versions = self._versions.get(profile.profile.id)
+        if not versions:
+            return None
+        ids = link_ids(versions[-1].page)
+        links = (link for link in profile.links.values() if link.id in ids and not link.hidden)
+        return SnapshotPage(
+            versions[-1].number,
+            encode_page(versions[-1].page),
+            b"{}",
+            tuple(self._page_link(link) for link in links),
+        )
+
+    def _page_link(self, link: Link) -> PageLink:
+        sync = self._profiles.with_github(link)
+        fields = link.slug, link.title, link.target, link.kind, link.id
+        if sync is None or sync.synced_at is None:
+            return PageLink(*fields)
+        return PageLink(*fields, facts=sync.facts, synced_at=sync.synced_at)

@@ -14,15 +14,16 @@ before, with other links. So the cursor names the history too, and in another on
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
+import msgspec
 
 from engine.experiments.experiment import EdgeExperiment
 from engine.links import visitor_path
 from engine.links.options import unpack_options
 from engine.links.profile import MAX_HISTORY, MAX_PAGE_LINKS, MAX_WHOLE_LINKS, ProfileChange
-from engine.visits.snapshot import EdgeLink, LinkBatch, PageLink, Snapshot
+from engine.visits.snapshot import EdgeLink, LinkBatch, PageLink, Snapshot, SnapshotPage
 from storage.experiments.rows import experiment_of_row
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
@@ -59,17 +60,19 @@ class PostgresSnapshotSource:
             key = (tenant_id, profile_id)
             (row,) = await connection.fetch(SQL["profile"], *key, MAX_WHOLE_LINKS)
             page = (await _pages(connection, [key])).get(profile_id, ())
+            published = (await _published(connection, [key])).get(profile_id)
             experiments = (await _experiments(connection, [key])).get(profile_id, ())
             changed = await connection.fetch(SQL["changed_links"], *key, since, limit + 1)
             removed = await connection.fetch(SQL["removed_links"], *key, since, limit + 1)
             too_far = not 0 <= row["version"] - since <= MAX_HISTORY
             if too_far or len(changed) + len(removed) > limit:
-                return _snapshot(row, (), page, experiments, complete=False)
+                return _snapshot(row, (), page, experiments, published, complete=False)
             return _snapshot(
                 row,
                 changed,
                 page,
                 experiments,
+                published,
                 complete=row["whole"],
                 since=since,
                 removed=tuple(sorted(gone["link_id"] for gone in removed)),
@@ -138,6 +141,7 @@ async def _load(
         profile_id: _page([link for link in records if not link["hidden"]])
         for profile_id, records in links.items()
     }
+    published = await _published(connection, [key for key in keys if key[1] not in large])
     if large:
         link_keys = {
             (match["tenant_id"], match["link_id"])
@@ -145,7 +149,13 @@ async def _load(
             if match["link_id"] is not None and match["id"] in large
         }
         links |= await _by_profile(connection, SQL["some_links"], sorted(link_keys))
-        pages |= await large_pages.read(connection, [profiles[id_] for id_ in sorted(large)])
+        large_ones = await large_pages.read(connection, [profiles[id_] for id_ in sorted(large)])
+        pages |= {profile_id: page.links for profile_id, page in large_ones.items()}
+        published |= {
+            profile_id: page.published
+            for profile_id, page in large_ones.items()
+            if page.published is not None
+        }
     experiments = await _experiments(connection, keys)
     snapshots = {}
     built = 0
@@ -156,6 +166,7 @@ async def _load(
             profile_links,
             pages.get(profile_id, ()),
             experiments.get(profile_id, ()),
+            published.get(profile_id),
             complete=profile_id not in large,
         )
         built += len(profile_links)
@@ -196,19 +207,42 @@ async def _pages(
     return {profile_id: _page(links) for profile_id, links in records.items()}
 
 
+async def _published(
+    connection: Connection, keys: Sequence[tuple[int, int]]
+) -> dict[int, SnapshotPage]:
+    """Return the published page of each profile that has one."""
+    rows = await connection.fetch(SQL["published_pages"], *_columns(keys)) if keys else []
+    return {
+        row["profile_id"]: SnapshotPage(
+            row["number"],
+            row["page"].encode(),
+            row["pictures"].encode(),
+            msgspec.json.decode(row["links"], type=tuple[PageLink, ...]),
+        )
+        for row in rows
+    }
+
+
+class LargePage(NamedTuple):
+    """The page of a large profile: the first of its links, and what it published, if anything."""
+
+    links: tuple[PageLink, ...]
+    published: SnapshotPage | None
+
+
 class LargePages:
     """Pages of large profiles, kept by version: while visitors come to one link after the other, each look-up
     would read the page again. Clear them in another history, which may give a version to other links."""
 
     def __init__(self) -> None:
-        self._pages: dict[int, tuple[int, tuple[PageLink, ...]]] = {}
+        self._pages: dict[int, tuple[int, LargePage]] = {}
 
     def clear(self) -> None:
         self._pages.clear()
 
     async def read(
         self, connection: Connection, profiles: Sequence[asyncpg.Record]
-    ) -> dict[int, tuple[PageLink, ...]]:
+    ) -> dict[int, LargePage]:
         """Return the page of each of these rows of `resolve` by profile id."""
         pages = {
             row["id"]: kept[1]
@@ -218,9 +252,11 @@ class LargePages:
         missing = [row for row in profiles if row["id"] not in pages]
         if not missing:
             return pages
-        read = await _pages(connection, [(row["tenant_id"], row["id"]) for row in missing])
+        keys = [(row["tenant_id"], row["id"]) for row in missing]
+        links, published = await _pages(connection, keys), await _published(connection, keys)
         for row in missing:
-            page = pages[row["id"]] = read.get(row["id"], ())
+            page = LargePage(links.get(row["id"], ()), published.get(row["id"]))
+            pages[row["id"]] = page
             while len(self._pages) >= MAX_LARGE_PAGES:
                 del self._pages[next(iter(self._pages))]
             self._pages[row["id"]] = (row["version"], page)
@@ -253,6 +289,7 @@ def _snapshot(
     links: Sequence[asyncpg.Record],
     page: tuple[PageLink, ...],
     experiments: tuple[EdgeExperiment, ...],
+    published: SnapshotPage | None,
     *,
     complete: bool,
     since: int | None = None,
@@ -270,6 +307,7 @@ def _snapshot(
         since=since,
         removed=removed,
         experiments=experiments,
+        published=published,
     )
 
 

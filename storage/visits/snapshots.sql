@@ -75,6 +75,22 @@ CROSS JOIN LATERAL (
     ORDER BY l.position, l.id LIMIT $3
 ) AS l;
 
+-- name: published_pages
+-- Read the published page of each profile by tenant ($1) and id ($2), with the links that it names as JSON.
+SELECT v.profile_id, v.number, v.page::text, v.pictures::text, (
+    SELECT coalesce(jsonb_agg(jsonb_build_object('slug', l.slug, 'title', l.title, 'target', l.target,
+        'kind', l.kind, 'id', l.id, 'facts', g.facts, 'synced_at', g.synced_at)), '[]')::text
+    FROM links AS l
+    LEFT JOIN github_syncs AS g ON (g.tenant_id, g.link_id, g.target) = (l.tenant_id, l.id, l.target)
+        AND g.synced_at IS NOT NULL
+    WHERE l.tenant_id = v.tenant_id AND l.id = ANY(v.link_ids) AND NOT l.hidden
+) AS links
+FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, profile_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM page_versions AS v WHERE (v.tenant_id, v.profile_id) = (asked.tenant_id, asked.profile_id)
+    ORDER BY v.number DESC LIMIT 1
+) AS v;
+
 -- name: experiments
 -- Read experiments that are not archived, with their secrets, of profiles by tenant ($1) and id ($2).
 SELECT e.profile_id, e.id, e.state, e.link_id, e.block_id, e.definition, e.phase, e.winner, e.seed, e.secret,
