@@ -66,6 +66,8 @@ from storage.postgres.database import Database
 from storage.privacy.archive import PostgresArchiveSource
 from storage.privacy.erasure import PostgresErasureStore
 from storage.redis.client import RedisServer
+from storage.stats.dashboards.item_kinds import ANNOTATION, SAVED_QUESTION
+from storage.stats.dashboards.items import PostgresItemStore
 from storage.stats.dashboards.shares import PostgresShareStore
 from storage.stats.export import PostgresClickExport
 from storage.stats.live import RedisLiveChannel
@@ -247,6 +249,8 @@ class ConsoleParts:
             live_subscribers=self.live_subscribers,
             shares=self.shares,
             forget_share=self.share_cache.forget,
+            annotations=PostgresItemStore(self.database, ANNOTATION),
+            saved_questions=PostgresItemStore(self.database, SAVED_QUESTION),
         )
 
     async def is_operator(self, caller: Caller) -> bool:

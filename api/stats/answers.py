@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from api.http.bodies import Id, utc
+from api.stats.annotations import ShownAnnotation
 from engine.clicks.dimension import ALL_LINKS, BY_NAME, Dimension
 from engine.stats import period
 from engine.stats.conversion_question import (
@@ -103,7 +104,8 @@ class StatsResponse(
     were last committed; `rule` is the current version of the rules that classify clicks; `sampling` none:
     all clicks are counted. `caps` has the dimensions of the query with a limited number of values.
     `next_cursor` is there if there are further groups. `attribution_days`: how long after its click a
-    conversion counts, if the query has metrics of conversions."""
+    conversion counts, if the query has metrics of conversions. `annotations` has those of the period, if the
+    query asks for them."""
 
     start: datetime
     end: datetime
@@ -117,6 +119,7 @@ class StatsResponse(
     attribution_days: int | msgspec.UnsetType = msgspec.UNSET
     next_cursor: str | msgspec.UnsetType = msgspec.UNSET
     previous: PreviousResponse | msgspec.UnsetType = msgspec.UNSET
+    annotations: list[ShownAnnotation] | msgspec.UnsetType = msgspec.UNSET
     caps: dict[str, CapResponse] | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -15,6 +15,12 @@ from api.http.bodies import draft_of, empty_response, json_object, json_response
 from api.http.etag import tag_matches
 from api.http.query import path_id
 from api.http.routes import Doc, ResponseDoc, Route
+from api.stats.annotations import (
+    AnnotationStore,
+    ShownAnnotation,
+    require_no_share,
+    shown_annotations,
+)
 from api.stats.answers import StatsResponse, answer_body
 from api.stats.polls import Version, cache_headers
 from api.stats.readable import current_share, readable_profile, require_shared, shared_pairs
@@ -22,6 +28,7 @@ from api.stats.stats import Pairs, first_day, stats_tag, version_of
 from engine.clicks.dimension import SPECS
 from engine.common.errors import FieldError, ForbiddenError, InvalidError
 from engine.links.ports import ProfileStore
+from engine.stats.dashboards.item import ANNOTATIONS
 from engine.stats.dashboards.share import require_now
 from engine.stats.parameters.filter_values import joined_values
 from engine.stats.ports import (
@@ -49,13 +56,15 @@ class BatchBody(msgspec.Struct, frozen=True, kw_only=True):
     """Up to 20 questions, each an object of the parameters of `GET …/stats`.
 
     A filter's value is a text, as there, or a list of values. `visitors_now`: count the visitors of the last
-    five minutes; `latest_clicks`: how many of the latest clicks to list.
+    five minutes; `latest_clicks`: how many of the latest clicks to list; `annotations`: add those of the span
+    of all periods, by the clocks of the first question's `tz`.
     """
 
     questions: Annotated[
         list[dict[str, ParameterValue]], msgspec.Meta(max_length=MAX_QUESTIONS)
     ] = []
     visitors_now: bool = False
+    annotations: bool = False
     latest_clicks: Annotated[int, msgspec.Meta(ge=0, le=MAX_LATEST)] = 0
 
 
@@ -89,6 +98,7 @@ class BatchResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     answers: list[StatsResponse]
     visitors_now: Annotated[int, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
     latest_clicks: list[LatestClickResponse] | msgspec.UnsetType = msgspec.UNSET  # type: ignore[valid-type]
+    annotations: list[ShownAnnotation] | msgspec.UnsetType = msgspec.UNSET
 
 
 class StatsBatchRoutes:
@@ -97,11 +107,13 @@ class StatsBatchRoutes:
     def __init__(
         self,
         store: ProfileStore,
+        annotations: AnnotationStore,
         reader: StatsReader,
         version: Version,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._annotations = annotations
         self._reader = reader
         self._version = version
         self._now = now
@@ -128,7 +140,11 @@ class StatsBatchRoutes:
         recent = _recent(body, id_, now)
         # Visitors become inactive without a commit, so a minute ends what the tag says of them.
         minute = now.replace(second=0, microsecond=0) if body.visitors_now else None
-        question = (id_, profile.version, queries, body.latest_clicks, minute)
+        shown = None
+        if body.annotations:
+            require_no_share()
+            shown = await shown_annotations(self._annotations, profile.tenant_id, id_, queries)
+        question = (id_, profile.version, queries, body.latest_clicks, minute, shown)
         # The version is read first: counts may be newer than their tag, never older.
         tag = stats_tag(
             question, await version_of(queries, self._version, [ProfileKey(profile.tenant_id, id_)])
@@ -144,6 +160,7 @@ class StatsBatchRoutes:
             "rule": RULES_VERSION,
             "answers": answers,
             **_activity_body(activity),
+            **({} if shown is None else {ANNOTATIONS: shown}),
         }
         return json_response(response, headers=cache_headers(tag))
 

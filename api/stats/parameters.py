@@ -120,3 +120,8 @@ QUERY: Final = (
     ),
     Parameter("cursor", "The `next_cursor` of the answer before: the groups behind it."),
 )
+SHOW_ANNOTATIONS: Final = Parameter(
+    "annotations",
+    "`1`: the answer has the annotations of the period. Not for shares.",
+    Literal["0", "1"],
+)

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from actors.stats.live_subscribers import LiveSubscribers
 from api.http.routes import Route
 from api.http.shared import Shared
+from api.stats.annotations import KIND, AnnotationStore
 from api.stats.batch import StatsBatchRoutes
+from api.stats.dashboard_items import DashboardItemRoutes
 from api.stats.export import StatsExportRoutes
 from api.stats.live import LiveRoutes
 from api.stats.polls import RecentPolls, Version
+from api.stats.saved_questions import saved_question_kind
 from api.stats.shares import ShareRoutes
 from api.stats.stats import StatsRoutes
 from engine.links.ports import ProfileStore
-from engine.stats.dashboards.ports import ShareStore
+from engine.stats.dashboards.item import SavedQuestion, SavedQuestionDraft
+from engine.stats.dashboards.ports import DashboardItemStore, ShareStore
 from engine.stats.ports import ClickExport, StatsReader
 
 
@@ -30,12 +34,18 @@ class StatsDeps:
     live_subscribers: LiveSubscribers
     shares: ShareStore
     forget_share: Callable[[int], None]
+    annotations: AnnotationStore
+    saved_questions: DashboardItemStore[SavedQuestionDraft, SavedQuestion]
 
 
 def routes(deps: StatsDeps, shared: Shared) -> list[Route]:
+    stores = deps.profiles, deps.annotations, deps.stats, deps.version
+    questions = saved_question_kind(shared.now)
     return [
-        *StatsRoutes(deps.profiles, deps.stats, deps.version, deps.polls, shared.now).routes(),
-        *StatsBatchRoutes(deps.profiles, deps.stats, deps.version, shared.now).routes(),
+        *StatsRoutes(*stores, deps.polls, shared.now).routes(),
+        *StatsBatchRoutes(*stores, shared.now).routes(),
+        *DashboardItemRoutes(deps.annotations, KIND).routes(),
+        *DashboardItemRoutes(deps.saved_questions, questions).routes(),
         *ShareRoutes(deps.shares, deps.forget_share, shared.now).routes(),
         *LiveRoutes(deps.profiles, deps.live_subscribers).routes(),
         *StatsExportRoutes(deps.profiles, deps.stats, deps.click_export, shared.now).routes(),

@@ -21,8 +21,9 @@ from api.http.etag import tag_matches
 from api.http.protocol import Scope
 from api.http.query import parsed_id, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
+from api.stats.annotations import AnnotationStore, annotation_pairs, shown_annotations
 from api.stats.answers import ProfileStatsResponse, StatsResponse, answer_body, counts_body
-from api.stats.parameters import QUERY
+from api.stats.parameters import QUERY, SHOW_ANNOTATIONS
 from api.stats.polls import RecentPolls, Version, cache_headers
 from api.stats.readable import readable_profile, require_shared, shared_pairs
 from engine.accounts.access import Caller
@@ -30,6 +31,7 @@ from engine.clicks.dimension import Dimension
 from engine.common.errors import FieldError, InvalidError
 from engine.links.ports import ProfileStore
 from engine.links.profile import Profile
+from engine.stats.dashboards.item import ANNOTATIONS
 from engine.stats.ports import ProfileKey, ProfileQuestion, QuestionError, StatsReader
 from engine.stats.query import StatsQuery
 from engine.stats.query_parser import needs_first_day, parse_query
@@ -59,12 +61,14 @@ class StatsRoutes:
     def __init__(
         self,
         store: ProfileStore,
+        annotations: AnnotationStore,
         reader: StatsReader,
         version: Version,
         polls: RecentPolls,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._annotations = annotations
         self._reader = reader
         self._version = version
         self._polls = polls
@@ -79,9 +83,10 @@ class StatsRoutes:
 
     async def read(self, profile_id: str) -> Response:
         id_, now = path_id(profile_id), utc(self._now())
-        pairs = shared_pairs(request_pairs(), now)
+        pairs, annotated = annotation_pairs(request_pairs())
+        pairs = shared_pairs(pairs, now)
         profile = None
-        if share_or_none() is not None or needs_first_day(pairs):
+        if share_or_none() is not None or annotated or needs_first_day(pairs):
             profile = await readable_profile(self._store, id_)
         query = parse_query(pairs, now, await first_day(self._reader, pairs, [profile]))
         require_shared(query, now)
@@ -99,7 +104,8 @@ class StatsRoutes:
         # The version is read first: counts may be newer than their tag, never older.
         key = ProfileKey(tenant_id, id_)
         version = await version_of([query], self._version, [key])
-        tag = stats_tag((id_, names, query), version)
+        shown = await self._shown(profile, query) if annotated else None
+        tag = stats_tag((id_, names, query, shown), version)
         if tag is not None and version is not None and is_poll:
             self._note_poll(key, tag, version)
         if tag is not None and tag_matches(tag):
@@ -107,7 +113,14 @@ class StatsRoutes:
         if profile is None:
             profile = await readable_profile(self._store, id_)
         stats = await self._reader.stats(profile.tenant_id, id_, query)
-        return json_response(answer_body(query, stats), headers=cache_headers(tag))
+        body = answer_body(query, stats)
+        if shown is not None:
+            body[ANNOTATIONS] = shown
+        return json_response(body, headers=cache_headers(tag))
+
+    async def _shown(self, profile: Profile | None, query: StatsQuery) -> list[dict[str, Any]]:
+        assert profile is not None
+        return await shown_annotations(self._annotations, profile.tenant_id, profile.id, [query])
 
     def _note_poll(self, profile: ProfileKey, tag: str, version: str) -> None:
         """Note the answer to the current request, as long as its caller is known to see the profile."""
@@ -243,7 +256,7 @@ _READ: Final = Doc(
     tag="Statistics",
     description="Clicks, views and visitors by interval or dimension; clicks and views by bots are counted "
     "separately, as `bots`. By time, each interval has a row; values without counts have none.",
-    query=QUERY,
+    query=(*QUERY, SHOW_ANNOTATIONS),
     tagged=True,
     responses={
         200: ResponseDoc(

@@ -305,3 +305,49 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION share_of(bytea), share_allows_origin(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION share_of(bytea), share_allows_origin(text) TO waypost_app;
+
+-- ---- annotations and saved questions ---------------------------------------------------------------------
+
+-- A text at a day or a moment, which charts show. No foreign key of `created_by`: a member may leave.
+CREATE TABLE annotations (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT new_id(),
+    at text NOT NULL CHECK (at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?$'),
+    text text NOT NULL CHECK (length(text) BETWEEN 1 AND 200),
+    version bigint NOT NULL DEFAULT 1,
+    created_by bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
+);
+CREATE INDEX annotations_profile ON annotations (tenant_id, profile_id, id);
+ALTER TABLE annotations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON annotations TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+GRANT SELECT, DELETE, INSERT (tenant_id, profile_id, at, text, created_by),
+    UPDATE (at, text, version, updated_at) ON annotations TO waypost_app;
+SELECT audit_changes_of('annotations', 'annotation', 'id', 'profile_id');
+
+-- A query string of stats, by a name.
+CREATE TABLE saved_questions (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT new_id(),
+    name text NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+    query text NOT NULL CHECK (length(query) <= 2000),
+    version bigint NOT NULL DEFAULT 1,
+    created_by bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
+);
+CREATE INDEX saved_questions_profile ON saved_questions (tenant_id, profile_id, id);
+ALTER TABLE saved_questions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON saved_questions TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+GRANT SELECT, DELETE, INSERT (tenant_id, profile_id, name, query, created_by),
+    UPDATE (name, query, version, updated_at) ON saved_questions TO waypost_app;
+SELECT audit_changes_of('saved_questions', 'saved_question', 'id', 'profile_id');

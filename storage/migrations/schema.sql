@@ -837,6 +837,22 @@ WITH (fillfactor='50');
 
 ALTER TABLE ONLY waypost.aggregators FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.annotations (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    at text NOT NULL,
+    text text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT annotations_at_check CHECK ((at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?$'::text)),
+    CONSTRAINT annotations_text_check CHECK (((length(text) >= 1) AND (length(text) <= 200)))
+);
+
+ALTER TABLE ONLY waypost.annotations FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.api_keys (
     tenant_id bigint NOT NULL,
     id bigint DEFAULT waypost.new_id() NOT NULL,
@@ -1794,6 +1810,22 @@ WITH (fillfactor='70');
 
 ALTER TABLE ONLY waypost.rollups FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.saved_questions (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    name text NOT NULL,
+    query text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT saved_questions_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT saved_questions_query_check CHECK ((length(query) <= 2000))
+);
+
+ALTER TABLE ONLY waypost.saved_questions FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.security_events (
     tenant_id bigint NOT NULL,
     id bigint DEFAULT waypost.new_id() NOT NULL,
@@ -1969,6 +2001,9 @@ ALTER TABLE ONLY waypost.clicks ATTACH PARTITION waypost.clicks_default DEFAULT;
 ALTER TABLE ONLY waypost.aggregators
     ADD CONSTRAINT aggregators_pkey PRIMARY KEY (owner);
 
+ALTER TABLE ONLY waypost.annotations
+    ADD CONSTRAINT annotations_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY waypost.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (tenant_id, id);
 
@@ -2119,6 +2154,9 @@ ALTER TABLE ONLY waypost.removed_links
 ALTER TABLE ONLY waypost.rollups
     ADD CONSTRAINT rollups_pkey PRIMARY KEY (tenant_id, profile_id, link_id, bucket);
 
+ALTER TABLE ONLY waypost.saved_questions
+    ADD CONSTRAINT saved_questions_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY waypost.security_events
     ADD CONSTRAINT security_events_pkey PRIMARY KEY (tenant_id, id);
 
@@ -2157,6 +2195,8 @@ ALTER TABLE ONLY waypost.webhooks
 
 ALTER TABLE ONLY waypost.webhooks
     ADD CONSTRAINT webhooks_tenant_id_profile_id_slot_key UNIQUE (tenant_id, profile_id, slot);
+
+CREATE INDEX annotations_profile ON waypost.annotations USING btree (tenant_id, profile_id, id);
 
 CREATE INDEX api_keys_id ON waypost.api_keys USING btree (id);
 
@@ -2270,6 +2310,8 @@ CREATE INDEX recovery_tokens_user ON waypost.recovery_tokens USING btree (tenant
 
 CREATE INDEX refunds_at ON waypost.refunds USING btree (tenant_id, profile_id, at);
 
+CREATE INDEX saved_questions_profile ON waypost.saved_questions USING btree (tenant_id, profile_id, id);
+
 CREATE INDEX sessions_expiry ON waypost.sessions USING btree (expires_at);
 
 CREATE INDEX sessions_id ON waypost.sessions USING btree (id);
@@ -2300,6 +2342,8 @@ CREATE TRIGGER events AFTER INSERT ON waypost.audit_log REFERENCING NEW TABLE AS
 
 CREATE TRIGGER first_owner AFTER INSERT ON waypost.profiles REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.add_first_owners();
 
+CREATE TRIGGER log_delete AFTER DELETE ON waypost.annotations REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('annotation', 'id', 'profile_id');
+
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.api_keys REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('key', 'id', '');
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.conversion_hooks REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('conversion_hook', 'id', 'profile_id');
@@ -2320,6 +2364,8 @@ CREATE TRIGGER log_delete AFTER DELETE ON waypost.page_subscribers FOR EACH ROW 
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.profiles REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('profile', 'id', 'id');
 
+CREATE TRIGGER log_delete AFTER DELETE ON waypost.saved_questions REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('saved_question', 'id', 'profile_id');
+
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.shares REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('share', 'id', 'profile_id');
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.short_slugs REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_short_slugs();
@@ -2327,6 +2373,8 @@ CREATE TRIGGER log_delete AFTER DELETE ON waypost.short_slugs REFERENCING OLD TA
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.users REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('user', 'id', '');
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.webhooks REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('webhook', 'id', 'profile_id');
+
+CREATE TRIGGER log_insert AFTER INSERT ON waypost.annotations REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('annotation', 'id', 'profile_id');
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.api_keys REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('key', 'id', '');
 
@@ -2350,6 +2398,8 @@ CREATE TRIGGER log_insert AFTER INSERT ON waypost.page_versions FOR EACH ROW EXE
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.profiles REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('profile', 'id', 'id');
 
+CREATE TRIGGER log_insert AFTER INSERT ON waypost.saved_questions REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('saved_question', 'id', 'profile_id');
+
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.shares REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('share', 'id', 'profile_id');
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.short_slugs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_short_slugs();
@@ -2357,6 +2407,8 @@ CREATE TRIGGER log_insert AFTER INSERT ON waypost.short_slugs REFERENCING NEW TA
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.users REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('user', 'id', '');
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.webhooks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('webhook', 'id', 'profile_id');
+
+CREATE TRIGGER log_update AFTER UPDATE ON waypost.annotations REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('annotation', 'id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.api_keys REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('key', 'id', '');
 
@@ -2376,6 +2428,8 @@ CREATE TRIGGER log_update AFTER UPDATE ON waypost.page_drafts REFERENCING OLD TA
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.profiles REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('profile', 'id', 'id');
 
+CREATE TRIGGER log_update AFTER UPDATE ON waypost.saved_questions REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('saved_question', 'id', 'profile_id');
+
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.shares REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('share', 'id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.users REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('user', 'id', '');
@@ -2387,6 +2441,9 @@ CREATE TRIGGER only_erased BEFORE DELETE ON waypost.audit_log FOR EACH ROW EXECU
 CREATE TRIGGER only_erased BEFORE DELETE ON waypost.audit_log_heads FOR EACH ROW EXECUTE FUNCTION waypost.refuse_unless_erased();
 
 CREATE CONSTRAINT TRIGGER require_an_owner AFTER DELETE OR UPDATE ON waypost.members DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((old.role = 'owner'::text)) EXECUTE FUNCTION waypost.require_an_owner();
+
+ALTER TABLE ONLY waypost.annotations
+    ADD CONSTRAINT annotations_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY waypost.api_keys
     ADD CONSTRAINT api_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES waypost.tenants(id) ON DELETE CASCADE;
@@ -2493,6 +2550,9 @@ ALTER TABLE ONLY waypost.refunds
 ALTER TABLE ONLY waypost.removed_links
     ADD CONSTRAINT removed_links_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY waypost.saved_questions
+    ADD CONSTRAINT saved_questions_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY waypost.sessions
     ADD CONSTRAINT sessions_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES waypost.users(tenant_id, id) ON DELETE CASCADE;
 
@@ -2515,6 +2575,8 @@ ALTER TABLE ONLY waypost.webhooks
     ADD CONSTRAINT webhooks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES waypost.tenants(id) ON DELETE CASCADE;
 
 ALTER TABLE waypost.aggregators ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.annotations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.api_keys ENABLE ROW LEVEL SECURITY;
 
@@ -2704,6 +2766,8 @@ CREATE POLICY report ON waypost.security_events FOR INSERT TO waypost_app WITH C
 
 ALTER TABLE waypost.rollups ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.saved_questions ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.security_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.sessions ENABLE ROW LEVEL SECURITY;
@@ -2713,6 +2777,8 @@ ALTER TABLE waypost.shared_secrets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE waypost.shares ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.short_slugs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY tenant ON waypost.annotations TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.api_keys TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
@@ -2803,6 +2869,8 @@ CREATE POLICY tenant ON waypost.refunds TO waypost_app USING ((tenant_id = waypo
 CREATE POLICY tenant ON waypost.removed_links TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.rollups FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.saved_questions TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.security_events FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
@@ -3016,6 +3084,22 @@ REVOKE ALL ON FUNCTION waypost.webhook_access(of_webhook bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.webhook_access(of_webhook bigint) TO waypost_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.aggregators TO waypost_aggregator;
+
+GRANT SELECT,DELETE ON TABLE waypost.annotations TO waypost_app;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.annotations TO waypost_app;
+
+GRANT INSERT(profile_id) ON TABLE waypost.annotations TO waypost_app;
+
+GRANT INSERT(at),UPDATE(at) ON TABLE waypost.annotations TO waypost_app;
+
+GRANT INSERT(text),UPDATE(text) ON TABLE waypost.annotations TO waypost_app;
+
+GRANT UPDATE(version) ON TABLE waypost.annotations TO waypost_app;
+
+GRANT INSERT(created_by) ON TABLE waypost.annotations TO waypost_app;
+
+GRANT UPDATE(updated_at) ON TABLE waypost.annotations TO waypost_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.api_keys TO waypost_app;
 GRANT DELETE ON TABLE waypost.api_keys TO waypost_aggregator;
@@ -3551,6 +3635,22 @@ GRANT SELECT ON TABLE waypost.removed_links TO waypost_edge;
 
 GRANT SELECT ON TABLE waypost.rollups TO waypost_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.rollups TO waypost_aggregator;
+
+GRANT SELECT,DELETE ON TABLE waypost.saved_questions TO waypost_app;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.saved_questions TO waypost_app;
+
+GRANT INSERT(profile_id) ON TABLE waypost.saved_questions TO waypost_app;
+
+GRANT INSERT(name),UPDATE(name) ON TABLE waypost.saved_questions TO waypost_app;
+
+GRANT INSERT(query),UPDATE(query) ON TABLE waypost.saved_questions TO waypost_app;
+
+GRANT UPDATE(version) ON TABLE waypost.saved_questions TO waypost_app;
+
+GRANT INSERT(created_by) ON TABLE waypost.saved_questions TO waypost_app;
+
+GRANT UPDATE(updated_at) ON TABLE waypost.saved_questions TO waypost_app;
 
 GRANT SELECT,INSERT ON TABLE waypost.security_events TO waypost_app;
 

@@ -71,6 +71,8 @@ from storage.links.memory_profiles import MemoryProfiles
 from storage.pages.memory_pages import MemoryPages
 from storage.privacy.memory_archive import MemoryArchiveSource
 from storage.privacy.memory_erasure import MemoryErasureStore
+from storage.stats.dashboards.item_kinds import ANNOTATION, SAVED_QUESTION
+from storage.stats.dashboards.memory_items import MemoryItemStore
 from storage.stats.dashboards.memory_shares import MemoryShareStore
 from storage.stats.memory_click_tables import MemoryClickTables
 from storage.stats.memory_live import MemoryLiveChannel
@@ -189,6 +191,8 @@ class Console:
         self.conversions = MemoryConversionStore(self.profiles, self.experiments, lambda: NOW)
         self.conversion_hooks = MemoryConversionHookStore(self.profiles, lambda: NOW)
         self.shares = MemoryShareStore(self.profiles, lambda: NOW)
+        self.annotations = MemoryItemStore(self.profiles, ANNOTATION, lambda: NOW)
+        self.saved_questions = MemoryItemStore(self.profiles, SAVED_QUESTION, lambda: NOW)
         self.share_cache = ShareCache(self.shares)
         self.shop_reports = ShopReportCounts()
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
@@ -251,6 +255,7 @@ class Console:
                     click_export=MemoryClickExport(self.click_counts),
                     live_subscribers=self.watchers,
                     shares=self.shares, forget_share=self.share_cache.forget,
+                    annotations=self.annotations, saved_questions=self.saved_questions,
                 ), shared
             ),
             *visits.routes(

@@ -239,6 +239,16 @@ TABLES = {
         "ARRAY['https://t{t}.example'])",
         app="SID",
     ),
+    "annotations": Table(
+        "INSERT INTO annotations (tenant_id, profile_id, id, at, text, created_by) "
+        "VALUES ({t}, {p}, {s}, '2026-05-01', 'Note of {t}', {u})",
+        app="SIUD",
+    ),
+    "saved_questions": Table(
+        "INSERT INTO saved_questions (tenant_id, profile_id, id, name, query, created_by) "
+        "VALUES ({t}, {p}, {s}, 'Question of {t}', 'period=28d', {u})",
+        app="SIUD",
+    ),
     "clicks": Table(
         "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, classification) "
         "SELECT {t}, {p}, {l}, now() + d * interval '1 day', 1, gen_random_uuid(), 0, 0 "

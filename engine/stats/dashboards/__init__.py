@@ -1,1 +1,1 @@
-"""Things that members keep for dashboards: shares of statistics."""
+"""Things that members keep for dashboards: shares of statistics, annotations and saved questions."""

@@ -1,8 +1,10 @@
-"""Port of shares."""
+"""Ports of shares, and of items that members keep for dashboards."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 from engine.accounts.access import Caller
+from engine.common.drafts import Change
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.stats.dashboards.share import NewShare, ResolvedShare, ShareDraft
@@ -35,3 +37,44 @@ class ShareStore(Protocol):
 
         Only the token's SHA-256 is stored and compared.
         """
+
+
+Draft = TypeVar("Draft", contravariant=True)
+Item = TypeVar("Item", covariant=True)
+
+
+class DashboardItemStore(Protocol[Draft, Item]):
+    """Items of one kind that members keep for a profile's dashboard; errors as in ProfileStore.
+
+    To read takes Action.READ, to change Action.EDIT. An item of another profile raises NotFoundError.
+    """
+
+    async def create(
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: Draft,
+        once: IdempotentRequest[Any] | None = None,
+    ) -> Item:
+        """Keep an item. Raises ConflictError if the profile has as many as it may."""
+
+    async def list_items(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
+        """Return the profile's items of ids above `after`."""
+
+    async def item(self, caller: Caller, profile_id: int, item_id: int) -> Item: ...
+
+    async def update(
+        self,
+        caller: Caller,
+        profile_id: int,
+        item_id: int,
+        draft: Change[Any, Any],
+        if_version: int | None = None,
+    ) -> Item: ...
+
+    async def delete(
+        self, caller: Caller, profile_id: int, item_id: int, if_version: int | None = None
+    ) -> None: ...
+
+    async def all_of(self, tenant_id: int, profile_id: int) -> Sequence[Item]:
+        """Return every item of a profile of the tenant. The route must have checked the caller's access."""

@@ -1,1 +1,1 @@
-"""Things that members keep for dashboards: shares of statistics; in Postgres and in memory."""
+"""Shares of statistics, annotations and saved questions, in Postgres and in memory."""
