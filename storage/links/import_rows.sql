@@ -56,7 +56,8 @@ WHERE l.tenant_id = $1 AND l.profile_id = ANY ($2::bigint[]) AND l.external_id <
 -- name: write_links
 -- Create or update links of locked profiles ($2 ids, $3 their next versions). Tags ($12) have commas between them.
 -- A link without a position ($19) goes behind the last, which is looked for once for each profile: for each row, it
--- would pass all rows that this statement has added so far. Returns the rows.
+-- would pass all rows that this statement has added so far. Ids grow in the order of the rows, so that links of one
+-- position stay in their order on the page. Returns the rows.
 WITH last AS MATERIALIZED (
     SELECT ids.profile_id,
         (SELECT max(position) FROM links WHERE tenant_id = $1 AND links.profile_id = ids.profile_id) AS position
@@ -71,10 +72,11 @@ SELECT $1, u.profile_id, u.revision, u.slug, u.target, u.title, u.status, u.kind
     coalesce(u.created_at, now())
 FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::text[],
     $9::boolean[], $10::boolean[], $11::text[], $12::text[], $13::text[], $14::text[], $15::boolean[], $16::text[],
-    $17::bigint[], $18::text[], $19::integer[], $20::timestamptz[])
+    $17::bigint[], $18::text[], $19::integer[], $20::timestamptz[]) WITH ORDINALITY
     AS u (profile_id, revision, slug, target, title, status, kind, passthrough, click_id, external_id, tags, folder,
-        notes, hidden, password_hash, opening_clicks, options, position, created_at)
+        notes, hidden, password_hash, opening_clicks, options, position, created_at, number)
 JOIN last ON last.profile_id = u.profile_id
+ORDER BY u.number
 ON CONFLICT (tenant_id, profile_id, slug) DO UPDATE
 SET target = excluded.target, title = excluded.title, status = excluded.status, kind = excluded.kind,
     passthrough = excluded.passthrough, click_id = excluded.click_id, external_id = excluded.external_id,

@@ -22,6 +22,7 @@ def exported_link(handle: str, link: Link, format_: ExportFormat) -> list[Any]:
         "password_hash": link.password,
         "tags": list(link.tags),
         "rules": list(msgspec.to_builtins(link.rules)),
+        "preview": None if link.preview is None else msgspec.to_builtins(link.preview),
         **{f"utm_{name}": getattr(utm, name) for name in Utm.__struct_fields__},
     }
     values = [
@@ -40,4 +41,4 @@ def _cell(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return ",".join(value)
-    return msgspec.json.encode(value).decode() if isinstance(value, list) else value
+    return msgspec.json.encode(value).decode() if isinstance(value, list | dict) else value

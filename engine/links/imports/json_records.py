@@ -11,6 +11,7 @@ import msgspec
 from engine.common.json_keys import duplicate_key
 from engine.links.imports.row_error import Record, RowError
 from engine.links.imports.text_file import MAX_LINE_CHARS, Line
+from engine.links.preview_card import PreviewCard
 
 MAX_DOCUMENT_CHARS: Final = 64 * 1024 * 1024
 _LISTS: Final = ("links", "shortUrls", "urls", "data", "items", "results", "bookmarks")
@@ -69,7 +70,7 @@ def flat(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
     """Return an object's values as texts, by joined names."""
     texts: dict[str, str] = {}
     for name, each in value.items():
-        if isinstance(each, dict) and prefix.count(".") < _MAX_DEPTH:
+        if isinstance(each, dict) and not _is_card(name, each) and prefix.count(".") < _MAX_DEPTH:
             texts.update(flat(each, f"{prefix}{name}."))
         else:
             texts[prefix + name] = _text(each)
@@ -86,6 +87,11 @@ def _text(value: Any) -> str:
     if isinstance(value, list) and all(_named(each) for each in value):
         return ",".join(each["name"] for each in value)
     return msgspec.json.encode(value).decode()
+
+
+def _is_card(name: str, value: dict[str, Any]) -> bool:
+    """Return whether this is the preview card of an export of ours, a column of JSON."""
+    return name == "preview" and value.keys() <= set(PreviewCard.__struct_fields__)
 
 
 def _named(value: Any) -> bool:

@@ -23,6 +23,7 @@ FIELDS: dict[str, Any] = {
     "fallback_target": TARGET, "utm": {"source": "bio", "content": "@x"}, "noindex": True, "password": "secret",
     "active_from": "2026-01-01T10:00:00+02:00", "active_until": "2027-01-01T00:00:00.5Z",
     "rules": [{"when": {"device": ["phone"]}, "target": TARGET}],
+    "preview": {"title": "a, \"b\"", "image": TARGET + "x.png"},
 }  # fmt: skip
 
 
@@ -43,7 +44,7 @@ async def test_an_export_and_its_import_and_its_export_are_the_same(format_: str
     path = "/v1/profiles/{}/links/export?format=" + format_
     exported = await first.call("GET", path.format(ids[0]))
     assert exported.status == 200
-    assert exported.body.count(b"https://example.com/") == 5
+    assert exported.body.count(b"https://example.com/") == 6
     for expected in ({"created": 3, "unchanged": 0}, {"created": 0, "unchanged": 3}):
         answer = await imported(second, ids[1], exported.body)
         assert expected.items() <= answer.json.items()
