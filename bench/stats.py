@@ -1,8 +1,13 @@
 """A dashboard's questions on a year of history: `python -m bench stats`.
 
-A whole `waypost up` has one profile with 200 links. Its history, with today's live counts, is written straight
-into the tables (bench/kit/click_history.py says what is left out): first with a hundredth of `clicks`, then
-with all. One caller asks over HTTP, one question after the other.
+A whole `waypost up` has a year of history, with today's counts, written straight into the tables: first with a
+hundredth of `clicks`, then with all. One caller asks over HTTP about one profile, one question after the other.
+
+| `--history` | profiles and links | the profile that is asked |
+|---|---|---|
+| `old` | one of 200 links | all of its days are hot: counted in tables (bench/kit/click_history.py) |
+| `wide` | 10,000 of 100,000 links in all | packed clicks of days that are just not hot (bench/kit/packed_history.py) |
+| `one` | one of 100,000 links | as `old`, with rows for each of its links |
 
 | key | definition |
 |---|---|
@@ -20,7 +25,7 @@ not below 1 ms; `failures` says which.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -32,7 +37,7 @@ import click
 import uvloop
 from rich.table import Table
 
-from bench.kit import click_history
+from bench.kit import click_history, packed_history
 from bench.kit.errors import BenchError
 from bench.kit.link_set import SampleLink
 from bench.kit.neighbour import BusyNeighbour
@@ -42,7 +47,7 @@ from bench.load.crashable_engine import CrashableEngine
 from bench.load.machine import machine
 from bench.load.processes import Placement, cpu_s, cpu_s_of
 
-LINKS: Final = 200
+HANDLE: Final = "history"
 NEIGHBOUR: Final = SampleLink("neighbour", "busy", "https://www.example.org/busy", "")
 P95_LIMIT_MS: Final = 50.0
 RATIO_LIMIT: Final = 2.0
@@ -121,6 +126,36 @@ def crossings(now: datetime, clicks_per_day: float, raw_clicks: int) -> list[Que
     return queries
 
 
+Writer = Callable[["asyncpg.Connection[Any]", int, int, datetime], Coroutine[Any, Any, None]]
+
+
+class History(NamedTuple):
+    """A year of clicks: whose links, and what writes them. The profile that is asked is HANDLE."""
+
+    profiles: int
+    links: int  # of each profile
+    write: Writer
+
+    def sample_links(self) -> list[SampleLink]:
+        handles = [HANDLE, *(f"{HANDLE}-{n:05}" for n in range(1, self.profiles))]
+        return [
+            SampleLink(handle, f"link-{n:05}", f"https://www.example.org/{n}", "")
+            for handle in handles
+            for n in range(self.links)
+        ]
+
+    def __str__(self) -> str:
+        profiles = "one profile" if self.profiles == 1 else f"{self.profiles:,} profiles"
+        return f"{profiles} with {self.profiles * self.links:,} links"
+
+
+HISTORIES: Final = {
+    "old": History(1, 200, click_history.write),
+    "wide": History(10_000, 10, packed_history.write),
+    "one": History(1, 100_000, click_history.write),
+}
+
+
 class StatsOptions(NamedTuple):
     """Options of the command line. `tries` is the number of requests for each question."""
 
@@ -128,28 +163,24 @@ class StatsOptions(NamedTuple):
     tries: int
     raw: int = 0
     dashboards: int = 0
+    history: str = "old"
 
 
 class StatsQuestions:
     """Questions about the profile of one engine, and their measurement."""
 
-    def __init__(self, engine: CrashableEngine) -> None:
+    def __init__(self, engine: CrashableEngine, history: History) -> None:
         self.engine = engine
-        engine.fill(
-            [
-                SampleLink("history", f"link-{n:03}", f"https://www.example.org/{n}", "")
-                for n in range(LINKS)
-            ]
-            + [NEIGHBOUR]
-        )
-        profiles = engine.console.get("/v1/profiles?limit=10")["items"]
-        (self.profile_id,) = (each["id"] for each in profiles if each["handle"] == "history")
-        listed = engine.console.get(f"/v1/profiles/{self.profile_id}/links?limit=1")
-        self.link_id = listed["items"][0]["id"]
+        self._history = history
+        engine.fill([*history.sample_links(), NEIGHBOUR])
+        address = urlencode({"url": f"{engine.visitors_url}/{HANDLE}/link-00000"})
+        link = engine.console.get(f"/v1/links/lookup?{address}")
+        self.profile_id, self.link_id = link["profile_id"], link["id"]
         (self.console,) = engine.role_pids("api")
 
-    def write(self, clicks: int, writer: Callable[..., Any] = click_history.write) -> float:
-        """Write `clicks` clicks of history, or of raw clicks. Returns the seconds that it took."""
+    def write(self, clicks: int, writer: Writer | None = None) -> float:
+        """Write `clicks` clicks of history, or with a `writer` of its own. Returns the seconds that it took."""
+        writer = writer or self._history.write
         started = time.monotonic()
 
         async def written() -> None:
@@ -269,9 +300,11 @@ def percentile(ascending: list[float], part: float) -> float:
 def run(plan: StatsOptions) -> dict[str, Any]:
     sizes = (max(1, plan.clicks // HUNDREDTH), plan.clicks)
     all_questions = questions(datetime.now(UTC).date())
+    history = HISTORIES[plan.history]
     results: dict[int, dict[str, Any]] = {}
     with CrashableEngine() as engine:
-        bench = StatsQuestions(engine)
+        progress(f"making {history}")
+        bench = StatsQuestions(engine, history)
         for clicks in sizes:
             progress(f"writing {clicks} clicks")
             seconds = bench.write(clicks)
@@ -322,6 +355,7 @@ def evaluate(plan: StatsOptions, results: dict[int, dict[str, Any]]) -> dict[str
     return {
         "benchmark": "stats",
         "clicks": plan.clicks,
+        "history": plan.history,
         "poll_cpu_ms": large["poll_cpu_ms"],
         "p95_ms_max": max(row["p95_ms"] for row in large["questions"]),
         "ratio_max": max(row["ratio"] for row in large["questions"]),
@@ -338,7 +372,8 @@ def machine_here() -> dict[str, Any]:
 def table(result: dict[str, Any]) -> Table:
     machine_facts = result["machine"]
     grid = Table(
-        title=f"Statistics of {result['clicks']:,} clicks of a year, {LINKS} links",
+        title=f"Statistics of {result['clicks']:,} clicks of a year, "
+        f"{HISTORIES[result['history']]}",
         caption=f"a poll answered 304: {result['poll_cpu_ms']} ms of CPU; {machine_facts['cpu']}, "
         f"{machine_facts['cores']} cores",
     )
@@ -368,9 +403,11 @@ def table(result: dict[str, Any]) -> Table:
               help="requests for each question")  # fmt: skip
 @click.option("--dashboards", type=click.IntRange(0, 64), default=8, show_default=True,
               help="callers that ask for a page at once; 0: none")  # fmt: skip
+@click.option("--history", type=click.Choice(list(HISTORIES)), default="old", show_default=True,
+              help="whose clicks they are")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
-def command(clicks: int, raw: int, tries: int, dashboards: int, as_json: bool) -> int:
-    result = run(StatsOptions(clicks, tries, raw, dashboards))
+def command(clicks: int, raw: int, tries: int, dashboards: int, history: str, as_json: bool) -> int:
+    result = run(StatsOptions(clicks, tries, raw, dashboards, history))
     show(table(result))
     for failure in result["failures"]:
         print(f"FAILED: {failure}")

@@ -35,7 +35,7 @@ RAW_DAYS: Final = 88
 _SQL: Final = queries.queries(Path(__file__).with_suffix(".sql").read_text("utf-8"))
 
 # Number of values, and the proportion of clicks without a value.
-_SIZES: Final[dict[Dimension, tuple[int, float]]] = {
+SIZES: Final[dict[Dimension, tuple[int, float]]] = {
     Dimension.COUNTRY: (90, 0.02), Dimension.REGION: (200, 0.1), Dimension.CITY: (300, 0.15),
     Dimension.CONTINENT: (6, 0.02), Dimension.BROWSER: (18, 0.03), Dimension.OS: (12, 0.03),
     Dimension.DEVICE: (5, 0.0), Dimension.REFERRER: (150, 0.45), Dimension.SOURCE: (14, 0.5),
@@ -179,7 +179,7 @@ def _values(links: list[int]) -> Iterator[tuple[int, int, str, float]]:
     The profile (link id -1) and the first links have rows for every dimension, the other links for the total
     only.
     """
-    shares = list(_zipf(len(links) + 1, 0.8))
+    shares = list(zipf(len(links) + 1, 0.8))
     ids = [*links, 0]
     yield -1, int(Dimension.TOTAL), "", 1.0
     for link, share in zip(ids, shares, strict=True):
@@ -187,25 +187,27 @@ def _values(links: list[int]) -> Iterator[tuple[int, int, str, float]]:
         yield link, int(Dimension.TOTAL), "", share
     scopes = [(-1, 1.0), *zip(ids, shares, strict=True)][: DETAILED_LINKS + 1]
     for link, scope_share in scopes:
-        for dimension, (size, empty_share) in _SIZES.items():
+        for dimension, (size, empty_share) in SIZES.items():
             if empty_share:
                 yield link, int(dimension), "", scope_share * empty_share
-            for number, share in enumerate(_zipf(size, 1.1), 1):
+            for number, share in enumerate(zipf(size, 1.1), 1):
                 yield (
                     link,
                     int(dimension),
-                    _name(dimension, number),
+                    value_name(dimension, number),
                     scope_share * share * (1 - empty_share),
                 )
 
 
-def _zipf(size: int, exponent: float) -> Iterator[float]:
+def zipf(size: int, exponent: float) -> Iterator[float]:
+    """Return the proportions of values by Zipf's law, the largest first."""
     weights = [1 / n**exponent for n in range(1, size + 1)]
     total = sum(weights)
     return (weight / total for weight in weights)
 
 
-def _name(dimension: Dimension, number: int) -> str:
+def value_name(dimension: Dimension, number: int) -> str:
+    """Return the name of a dimension's value, by its number from 1."""
     if dimension is Dimension.COUNTRY:
         return chr(65 + number // 26) + chr(65 + number % 26)
     return f"{dimension.name.lower()} {number}"
