@@ -5,8 +5,8 @@ hundredth of `clicks`, then with all. One caller asks over HTTP about one profil
 
 | `--history` | profiles and links | the profile that is asked |
 |---|---|---|
-| `old` | one of 200 links | all of its days are hot: counted in tables (bench/kit/click_history.py) |
-| `wide` | 10,000 of 100,000 links in all | packed clicks of days that are just not hot (bench/kit/packed_history.py) |
+| `old` | one of 200 links | all of its days are hot: counted in tables (click_history.py) |
+| `wide` | 10,000, of 100,000 links in all | packed clicks of days that are just not hot (packed_history.py) |
 | `one` | one of 100,000 links | as `old`, with rows for each of its links |
 
 | key | definition |

@@ -50,8 +50,10 @@ CREATE TABLE click_segments (
     events bytea NOT NULL,
     visitors bytea NOT NULL,
     pseudonyms bytea,
+    sums bytea,
     PRIMARY KEY (tenant_id, profile_id, day, part)
 );
+COMMENT ON COLUMN click_segments.sums IS 'of a day by value of each dimension, where it is counted nowhere else';
 COMMENT ON COLUMN click_segments.pseudonyms IS 'of the visitors; deleted with the raw clicks of these days';
 ALTER TABLE click_segments
     ALTER COLUMN quarters SET STORAGE EXTERNAL,
@@ -66,7 +68,8 @@ ALTER TABLE click_segments
     ALTER COLUMN variants SET STORAGE EXTERNAL,
     ALTER COLUMN events SET STORAGE EXTERNAL,
     ALTER COLUMN visitors SET STORAGE EXTERNAL,
-    ALTER COLUMN pseudonyms SET STORAGE EXTERNAL;
+    ALTER COLUMN pseudonyms SET STORAGE EXTERNAL,
+    ALTER COLUMN sums SET STORAGE EXTERNAL;
 
 -- Deltas that cannot be unpacked, as they were found. Their day is counted again from raw clicks by `waypost rebuild`.
 CREATE TABLE damaged_deltas (

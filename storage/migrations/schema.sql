@@ -925,7 +925,8 @@ CREATE TABLE waypost.click_segments (
     variants bytea NOT NULL,
     events bytea NOT NULL,
     visitors bytea NOT NULL,
-    pseudonyms bytea
+    pseudonyms bytea,
+    sums bytea
 );
 ALTER TABLE ONLY waypost.click_segments ALTER COLUMN quarters SET STORAGE EXTERNAL;
 ALTER TABLE ONLY waypost.click_segments ALTER COLUMN links SET STORAGE EXTERNAL;
@@ -940,10 +941,13 @@ ALTER TABLE ONLY waypost.click_segments ALTER COLUMN variants SET STORAGE EXTERN
 ALTER TABLE ONLY waypost.click_segments ALTER COLUMN events SET STORAGE EXTERNAL;
 ALTER TABLE ONLY waypost.click_segments ALTER COLUMN visitors SET STORAGE EXTERNAL;
 ALTER TABLE ONLY waypost.click_segments ALTER COLUMN pseudonyms SET STORAGE EXTERNAL;
+ALTER TABLE ONLY waypost.click_segments ALTER COLUMN sums SET STORAGE EXTERNAL;
 
 ALTER TABLE ONLY waypost.click_segments FORCE ROW LEVEL SECURITY;
 
 COMMENT ON COLUMN waypost.click_segments.pseudonyms IS 'of the visitors; deleted with the raw clicks of these days';
+
+COMMENT ON COLUMN waypost.click_segments.sums IS 'of a day by value of each dimension, where it is counted nowhere else';
 
 CREATE TABLE waypost.clicks (
     tenant_id bigint NOT NULL,

@@ -24,7 +24,7 @@ from storage.stats.settling import lock_days, take_deltas
 
 logger = logging.getLogger("waypost.settler")
 _SQL: Final = queries.load("stats/months")
-MAX_CLICKS: Final = 20_000  # of a month that becomes one segment
+MAX_CLICKS: Final = 8_000  # of a month that becomes one segment: those of more have days with sums
 MONTH_PART: Final = -1  # the part of a month's segment, beside those of its first day
 MONTHS_AT_ONCE: Final = 1_000
 STATEMENT_TIMEOUT_S: Final = 1_200.0

@@ -1,5 +1,7 @@
 """Sums over the packed clicks of one question, outside the loop if they are many.
 
+Whole days are added up by their day sums (engine/stats/packed/day_sums.py), so few columns are unpacked.
+
 Clicks are unpacked a part at a time, of whole UTC months: a visitor is counted once within a UTC day, so the
 sums of parts add up. Of many clicks, no more than one part is unpacked at once.
 """
@@ -12,14 +14,16 @@ from functools import partial
 from typing import Final, TypeVar
 
 from engine.stats.packed.column_sums import ColumnSums, SketchKey, column_sketches, column_sums
+from engine.stats.packed.day_sums import DaySums, sums_of_days
 from engine.stats.packed.profile_clicks import ProfileClicks
 from engine.stats.plan import CountsStatement
-from storage.stats.pieces import PieceRows, StoredPieces, clicks_of, pieces_of
+from storage.stats.pieces import PieceRows, StoredPieces, clicks_of, day_sums_of, pieces_of
 
 MAX_CLICKS: Final = (
     4_000_000  # of one question: five years of days that are barely not hot, and thin ones
 )
 CLICKS_IN_LOOP: Final = 2_000  # unpacked and summed in about a millisecond
+DAYS_IN_LOOP: Final = 40  # whose sums are unpacked and added up in about a millisecond
 PART_CLICKS: Final = 250_000
 KEPT_CLICKS: Final = 300_000  # kept unpacked from statement to statement, in some 100 bytes each
 
@@ -32,6 +36,7 @@ class PackedSums:
 
     def __init__(self, stored: StoredPieces) -> None:
         self._packed = _MonthParts(stored.packed)
+        self._summed = _Days(stored.summed)
         self._pending = _MonthParts(stored.pending)
         # Of hot days, own events are in no table, so those that wait belong to those that are packed.
         self._with_pending = _MonthParts([*stored.packed, *stored.pending])
@@ -39,7 +44,8 @@ class PackedSums:
     async def packed(self, statement: CountsStatement, *, visitors: bool) -> list[ColumnSums]:
         """Return the sums of each part; visitors only if wanted, as they take the most time."""
         parts = self._with_pending if statement.of_events else self._packed
-        return await parts.each(partial(_sums, statement, visitors))
+        sums = await parts.each(partial(_sums, statement, visitors))
+        return [*sums, *await self._summed.sums(statement)]
 
     async def pending(self, statement: CountsStatement) -> list[ColumnSums]:
         return await self._pending.each(partial(_sums, statement, False))
@@ -55,6 +61,26 @@ def _sums(statement: CountsStatement, visitors: bool, clicks: ProfileClicks) -> 
 
 def _sketches(statement: CountsStatement, clicks: ProfileClicks) -> dict[SketchKey, bytes]:
     return column_sketches(clicks, statement)
+
+
+class _Days:
+    """Days that are counted by their sums."""
+
+    def __init__(self, rows: PieceRows) -> None:
+        self._rows = rows
+        self._unpacked: list[tuple[date, DaySums]] | None = None
+
+    async def sums(self, statement: CountsStatement) -> list[ColumnSums]:
+        if not self._rows:
+            return []
+        if len(self._rows) < DAYS_IN_LOOP:
+            return [self._sums(statement)]
+        return [await asyncio.to_thread(self._sums, statement)]
+
+    def _sums(self, statement: CountsStatement) -> ColumnSums:
+        if self._unpacked is None:
+            self._unpacked = day_sums_of(self._rows)
+        return sums_of_days(statement, self._unpacked)
 
 
 class _MonthParts:

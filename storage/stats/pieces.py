@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from engine.common.errors import FieldError, InvalidError, UnavailableError
+from engine.stats.packed.day_sums import DaySums
 from engine.stats.packed.packed_clicks import VALUE_COLUMNS, PackedClicks, decode, decompress
 from engine.stats.packed.profile_clicks import Piece
 from storage.postgres import queries
@@ -23,12 +24,14 @@ class StoredPieces(NamedTuple):
     """Pieces as Postgres has them, by where their clicks are counted, and facts of the same snapshot.
 
     `packed` are counted nowhere else, `pending` nowhere else yet, as their day is hot, and `in_tables` in the
-    tables of hot days as well. `has_tables`: some of the days are hot. `as_of`: when the last fold was
-    committed, or None. Reading Piece()s out of rows takes some 10 µs each, which is work for a thread if they
+    tables of hot days as well. `summed` are packed too, and have their day sums instead of columns. `clicks`:
+    of all but those. `has_tables`: some of the days are hot. `as_of`: when the last fold was committed, or
+    None. Reading Piece()s out of rows takes some 10 µs each, which is work for a thread if they
     are many.
     """
 
     packed: PieceRows
+    summed: PieceRows
     pending: PieceRows
     in_tables: PieceRows
     clicks: int
@@ -46,29 +49,29 @@ async def read_pieces(
     *,
     max_clicks: int,
     in_tables: bool = False,
+    by_sums: Collection[date] = (),
 ) -> StoredPieces:
     """Read the pieces of the UTC days `first` to `last`, with these of COLUMNS; with `in_tables` those too.
 
-    If they have more than `max_clicks` clicks in all, there are no rows.
+    Of the days `by_sums`, which are not read with `in_tables`, the sums will do. If the pieces of which columns
+    are read have more than `max_clicks` clicks in all, there are no rows.
     """
     names = tuple(name for name in COLUMNS if name in columns)
     rows = await connection.fetch(
-        _pieces(names), tenant_id, profile_id, first, last, in_tables, max_clicks
+        _pieces(names), tenant_id, profile_id, first, last, in_tables, max_clicks, by_sums
     )
     facts = rows[0]
     clicks: int = facts["all_clicks"]
-    stored = StoredPieces([], [], [], clicks, facts["has_tables"], facts["as_of"])
+    stored = StoredPieces([], [], [], [], clicks, facts["has_tables"], facts["as_of"])
     for row in rows:
         if row["day"] is None:
             continue
-        of = (
-            stored.in_tables
-            if row["in_tables"]
-            else stored.pending
-            if row["hot"]
-            else stored.packed
-        )
-        of.append(row)
+        if row["summed"]:
+            stored.summed.append(row)
+        elif row["in_tables"]:
+            stored.in_tables.append(row)
+        else:
+            (stored.pending if row["hot"] else stored.packed).append(row)
     return stored
 
 
@@ -93,6 +96,17 @@ def pieces_of(rows: Iterable[asyncpg.Record]) -> Iterator[Piece]:
         yield piece
 
 
+def day_sums_of(rows: Iterable[asyncpg.Record]) -> list[tuple[date, DaySums]]:
+    """Return the day sums of rows of read_pieces(). Raises UnavailableError if some cannot be unpacked."""
+    days = []
+    for row in rows:
+        try:
+            days.append((row["day"], DaySums(decompress(row["sums"]))))
+        except DAMAGE as error:
+            raise UnavailableError(f"sums of {row['day']} are damaged: {error}") from error
+    return days
+
+
 def clicks_of(rows: Iterable[asyncpg.Record]) -> int:
     return sum(row["clicks"] for row in rows)
 
@@ -105,7 +119,10 @@ def utc_days(start: datetime, end: datetime) -> tuple[date, date]:
 @lru_cache(64)
 def _pieces(names: tuple[str, ...]) -> str:
     nothing = ", ".join(f"NULL::bytea AS {name}" for name in names) or "NULL"
-    return _SQL["pieces"].format(columns=", ".join(names) or "NULL", nothing=nothing)
+    chosen = ", ".join(f"CASE WHEN NOT summed THEN {name} END AS {name}" for name in names)
+    return _SQL["pieces"].format(
+        columns=", ".join(names) or "NULL", nothing=nothing, chosen=chosen or "NULL"
+    )
 
 
 def _segment(row: asyncpg.Record) -> PackedClicks:

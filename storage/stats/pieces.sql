@@ -1,22 +1,29 @@
 -- name: pieces
 -- Read the pieces of a profile's UTC days $3 to $4: its deltas, and the segments that touch the days (those whose clicks
--- are in tables as well if $5), with their columns if they have at most $6 clicks in all. A row without a `day` has no
--- piece. The braces are filled with the names of columns (storage/stats/pieces.py).
+-- are in tables as well if $5), with their columns if those have at most $6 clicks in all. Of a segment that has its day,
+-- one of $7, for itself, only the sums are read. A row without a `day` has no piece. The braces are filled with the names
+-- of columns (storage/stats/pieces.py).
 WITH pieces AS (
-    SELECT d.day, d.clicks, coalesce(p.hot, false) AS hot, false AS in_tables, d.data, NULL::bytea AS quarters, {nothing}
+    SELECT d.day, 1 AS days, d.clicks, coalesce(p.hot, false) AS hot, false AS in_tables, d.data, NULL::bytea AS sums,
+        NULL::bytea AS quarters, {nothing}
     FROM click_deltas AS d LEFT JOIN profile_days AS p USING (tenant_id, profile_id, day)
     WHERE d.tenant_id = $1 AND d.profile_id = $2 AND d.day BETWEEN $3 AND $4
     UNION ALL
-    SELECT day, clicks, false, in_tables, NULL, quarters, {columns}
+    SELECT day, days, clicks, false, in_tables, NULL, sums, quarters, {columns}
     FROM click_segments
     WHERE tenant_id = $1 AND profile_id = $2 AND day BETWEEN greatest($3::date, '0002-01-01') - 31 AND $4
         AND day + days > $3 AND ($5 OR NOT in_tables)
+), chosen AS (
+    SELECT *, sums IS NOT NULL AND day = ANY($7::date[]) AND count(*) OVER (PARTITION BY day) = 1
+        AND NOT EXISTS (SELECT FROM pieces AS m WHERE m.days > 1 AND p.day BETWEEN m.day AND m.day + m.days - 1) AS summed
+    FROM pieces AS p
 )
-SELECT facts.*, pieces.*
+SELECT facts.*, day, clicks, hot, in_tables, summed, data, CASE WHEN summed THEN sums END AS sums,
+    CASE WHEN NOT summed THEN quarters END AS quarters, {chosen}
 FROM (
     SELECT (SELECT max(committed_at) FROM journals) AS as_of,
-        (SELECT coalesce(sum(clicks), 0)::bigint FROM pieces) AS all_clicks,
+        (SELECT coalesce(sum(clicks), 0)::bigint FROM chosen WHERE NOT summed) AS all_clicks,
         EXISTS (SELECT FROM profile_days
             WHERE tenant_id = $1 AND profile_id = $2 AND day BETWEEN $3 AND $4 AND hot) AS has_tables
 ) AS facts
-LEFT JOIN pieces ON all_clicks <= $6;
+LEFT JOIN chosen ON all_clicks <= $6;

@@ -6,14 +6,18 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from engine.stats.packed.day_sums import pack_day_sums
 from engine.stats.packed.packed_clicks import VALUE_COLUMNS, PackedClicks, compress, decompress
-from engine.stats.packed.profile_clicks import Piece
+from engine.stats.packed.profile_clicks import Piece, ProfileClicks
 from storage.postgres.database import Connection
 
 _COLUMNS: Final = (
     "tenant_id", "profile_id", "day", "part", "days", "in_tables", "clicks", "quarters", "links",
-    *VALUE_COLUMNS, "visitors", "pseudonyms",
+    *VALUE_COLUMNS, "visitors", "pseudonyms", "sums",
 )  # fmt: skip
+SUMMED_FROM: Final = (
+    256  # clicks of a day: those of fewer are added up as fast as their sums are read
+)
 
 
 class ClickSegment(NamedTuple):
@@ -60,4 +64,13 @@ def _row(segment: ClickSegment) -> tuple[Any, ...]:
         *(compress(packed.texts[name]) for name in VALUE_COLUMNS),
         compress(packed.visitors),
         None if packed.pseudonyms is None else compress(packed.pseudonyms),
+        _sums(segment),
     )
+
+
+def _sums(segment: ClickSegment) -> bytes | None:
+    """Return the day sums of a segment that is counted nowhere else."""
+    if segment.in_tables or segment.days > 1 or segment.clicks.clicks < SUMMED_FROM:
+        return None
+    sums = pack_day_sums(ProfileClicks([Piece(segment.day, segment.clicks)]), segment.day)
+    return None if sums is None else compress(sums)

@@ -21,7 +21,7 @@ from engine.stats.result import Stats
 from storage.bridge import in_asyncio
 from storage.clicks.ledger import PostgresClickLedger
 from storage.postgres.database import Connection, Database
-from storage.stats import settling
+from storage.stats import segments, settling
 from storage.stats.compaction import compact
 from storage.stats.months import pack_months
 from storage.stats.reader import PostgresStatsReader
@@ -131,6 +131,7 @@ def fold_and_settle(
         with (
             patch.object(settling, "HOT_CLICKS", hot_clicks),
             patch.object(settling, "MAX_THIN_CLICKS", 0),
+            patch.object(segments, "SUMMED_FROM", 1),
         ):
             await settling.settle(database, days, pack_few=True)
         if compacted_before is not None:

@@ -180,7 +180,7 @@ def _chosen(
     if statement.links is not None and ALL_LINKS not in statement.links:
         chosen &= np.isin(clicks.links, np.array(statement.links, np.int64))
     values = _values(clicks, statement.dimension)
-    passing = np.array([_passes(name, statement) for name in values.names], bool)
+    passing = np.array([passes_statement(name, statement) for name in values.names], bool)
     pairs = chosen[values.clicks] & passing[values.codes]
     return values.clicks[pairs], values.codes[pairs], values.names
 
@@ -192,7 +192,8 @@ def _values(clicks: ProfileClicks, dimension: Dimension) -> Values:
     return Values(every, np.zeros(len(clicks), np.int64), ("",))
 
 
-def _passes(value: str, statement: CountsStatement) -> bool:
+def passes_statement(value: str, statement: CountsStatement) -> bool:
+    """Return whether the statement reads a dimension's value."""
     if statement.values is not None:  # of groups, which pass the filters
         return value in statement.values
     return all(passes(value, filter_) for filter_ in statement.filters)

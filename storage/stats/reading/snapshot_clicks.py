@@ -1,12 +1,12 @@
 """Packed clicks of the questions of one snapshot. Many questions of a page are about one period, so the pieces
-of a period are read and unpacked once for all, if they have few clicks."""
+of a period are read and unpacked once for all, if they have few clicks. Of days that no question cuts, the sums
+are read instead."""
 
-from collections import defaultdict
-from collections.abc import Collection
 from datetime import date, datetime
 from typing import NamedTuple
 
 from engine.stats.packed.column_sums import columns_of
+from engine.stats.packed.day_sums import days_by_sums
 from engine.stats.plan import CountsPlan
 from engine.stats.ports import ProfileKey
 from engine.stats.query import StatsQuery
@@ -16,10 +16,10 @@ from storage.stats.pieces import COLUMNS, StoredPieces, read_pieces, require_few
 
 
 class PeriodClicks(NamedTuple):
-    """The packed clicks of a period, with the `columns` that were read, and facts as of StoredPieces."""
+    """The packed clicks of a period, what was read of them, and facts as of StoredPieces."""
 
     sums: PackedSums
-    columns: frozenset[str]
+    needs: "Needs"
     clicks: int
     has_tables: bool
     as_of: datetime | None
@@ -28,46 +28,67 @@ class PeriodClicks(NamedTuple):
 _Period = tuple[ProfileKey, date, date]
 
 
+class Needs(NamedTuple):
+    """What statements need of a period's pieces: columns, and the days of which sums will do."""
+
+    columns: frozenset[str]
+    by_sums: frozenset[date]
+
+    def with_(self, other: "Needs") -> "Needs":
+        return Needs(self.columns | other.columns, self.by_sums & other.by_sums)
+
+    def includes(self, other: "Needs") -> bool:
+        return other.columns <= self.columns and self.by_sums <= other.by_sums
+
+
 class SnapshotClicks:
     """The packed clicks of periods in one snapshot. Those of KEPT_CLICKS clicks in all are kept."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._expected: defaultdict[_Period, set[str]] = defaultdict(set)
+        self._expected: dict[_Period, Needs] = {}
         self._kept: dict[_Period, PeriodClicks] = {}
 
     def expect(self, profile: ProfileKey, query: StatsQuery, planned: CountsPlan) -> None:
         """Read what this question needs together with what others need of its period."""
-        self._expected[_period(profile, query)] |= _columns(planned)
+        period = _period(profile, query)
+        needs = _needs(period, planned)
+        self._expected[period] = needs.with_(self._expected.get(period, needs))
 
     async def of(self, profile: ProfileKey, query: StatsQuery, planned: CountsPlan) -> PeriodClicks:
         """Return the clicks of a question's period. Raises InvalidError if they are too many."""
-        period, columns = _period(profile, query), _columns(planned)
+        period = _period(profile, query)
+        needs = _needs(period, planned)
         kept = self._kept.get(period)
-        if kept is not None and columns <= kept.columns:
+        if kept is not None and kept.needs.includes(needs):
             return kept
-        together = columns | self._expected.get(period, set())
-        if together != columns:
+        together = needs.with_(self._expected.get(period, needs))
+        if together != needs:
             stored = await self._read(period, together, KEPT_CLICKS)
             if stored.clicks <= KEPT_CLICKS:
                 return self._keep(period, together, stored)
-        stored = await self._read(period, columns, MAX_CLICKS)
+        stored = await self._read(period, needs, MAX_CLICKS)
         require_few(stored.clicks, MAX_CLICKS, "a question counts")
-        return self._keep(period, columns, stored)
+        return self._keep(period, needs, stored)
 
-    async def _read(
-        self, period: _Period, columns: Collection[str], max_clicks: int
-    ) -> StoredPieces:
+    async def _read(self, period: _Period, needs: Needs, max_clicks: int) -> StoredPieces:
         profile, first, last = period
         return await read_pieces(
-            self._connection, *profile, first, last, columns, max_clicks=max_clicks
+            self._connection,
+            *profile,
+            first,
+            last,
+            needs.columns,
+            max_clicks=max_clicks,
+            by_sums=needs.by_sums,
         )
 
-    def _keep(self, period: _Period, columns: set[str], stored: StoredPieces) -> PeriodClicks:
-        # Where there are no pieces, they have no other columns either.
-        known = columns if stored.clicks else COLUMNS
+    def _keep(self, period: _Period, needs: Needs, stored: StoredPieces) -> PeriodClicks:
+        if not stored.clicks and not stored.summed:
+            # Where there are no pieces, they have no other columns either.
+            needs = Needs(frozenset(COLUMNS), frozenset())
         clicks = PeriodClicks(
-            PackedSums(stored), frozenset(known), stored.clicks, stored.has_tables, stored.as_of
+            PackedSums(stored), needs, stored.clicks, stored.has_tables, stored.as_of
         )
         if stored.clicks <= KEPT_CLICKS:
             if sum(kept.clicks for kept in self._kept.values()) + stored.clicks > KEPT_CLICKS:
@@ -80,5 +101,11 @@ def _period(profile: ProfileKey, query: StatsQuery) -> _Period:
     return (profile, *utc_days(query.start, query.end))
 
 
-def _columns(planned: CountsPlan) -> set[str]:
-    return set[str]().union(*(columns_of(each) for each in planned if each is not None))
+def _needs(period: _Period, planned: CountsPlan) -> Needs:
+    _, first, last = period
+    statements = [each for each in planned if each is not None]
+    days = [days_by_sums(each, first, last) for each in statements]
+    return Needs(
+        frozenset[str]().union(*(columns_of(each) for each in statements)),
+        frozenset(days[0].intersection(*days)) if days else frozenset(),
+    )

@@ -7,11 +7,16 @@ import pytest
 from storage.bridge import in_asyncio
 from storage.clicks.ledger import PostgresClickLedger
 from storage.postgres.database import Database
-from storage.stats import settling
+from storage.stats import segments, settling
 from storage.stats.reader import PostgresStatsReader
 from tests.kit.daily_counts import TODAY, DailyCounts, make_profile
 from tests.kit.random_questions import Counting
 from tests.kit.stats_database import add_profile
+
+
+@pytest.fixture(autouse=True)
+def _sums_of_every_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SUMMED_FROM", 1)
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def _piece(first: int, clicks: int) -> dict[str, Any]:
         "data": data,
         "hot": False,
         "in_tables": False,
+        "summed": False,
     }
 
 

@@ -1,0 +1,227 @@
+"""Day sums: the counts of one packed UTC day by value of each dimension, kept beside its columns.
+
+A question about whole days reads them instead of the clicks, so a day costs it the same however many clicks it
+has. Of the whole profile there are also the counts up to each quarter of an hour, by which a day of another
+zone is cut out. Counts are exact, visitors included, as a visitor is one of a UTC day.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from engine.clicks.dimension import ALL_LINKS, Dimension
+from engine.stats.packed.column_sums import ColumnSums, group_sums, passes_statement, quarter
+from engine.stats.packed.numbering import number_groups
+from engine.stats.packed.packed_clicks import COLUMN_OF, TEXT_MARK, Numbers
+from engine.stats.packed.profile_clicks import QUARTERS, ProfileClicks, quarter_of
+from engine.stats.parameters.filter_values import CASELESS
+from engine.stats.plan import CountsStatement
+
+# Where a dimension has more values, a question about them reads the columns, which are not much longer.
+MAX_VALUES: Final = 1_000
+_DIMENSIONS: Final = (*COLUMN_OF, Dimension.LINK)
+_CLASSES: Final = 3  # clicks, views, bots
+Counts: TypeAlias = npt.NDArray[np.uint32]
+
+
+class QuarterSums(NamedTuple):
+    """Counts of a day up to and with each of its quarters that has clicks, ascending.
+
+    `counts` has the shape (quarters, 5): clicks, views and bots up to the quarter, visitors up to it, and
+    visitors from it on.
+    """
+
+    quarters: Numbers
+    counts: Counts
+
+
+class ValueSums(NamedTuple):
+    """Counts of a day by value. `counts` has the shape (values, 4): clicks, views, bots, visitors."""
+
+    names: Sequence[str]
+    counts: Counts
+
+
+class DaySums:
+    """The sums of one day, of which each part is unpacked when it is first asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        quarters, counts, values = msgspec.msgpack.decode(data, type=_Packed)
+        self._packed = values
+        self._values: dict[Dimension, ValueSums] = {}
+        self.total = QuarterSums(
+            np.frombuffer(quarters, np.uint8).astype(np.int64),
+            np.frombuffer(counts, "<u4").reshape(-1, _CLASSES + 2),
+        )
+
+    def values(self, dimension: Dimension) -> ValueSums:
+        """Return the sums of a dimension's values; of TOTAL there are none."""
+        if dimension not in self._values:
+            names, counts = self._packed[int(dimension)]
+            self._values[dimension] = ValueSums(
+                names.split(TEXT_MARK), np.frombuffer(counts, "<u4").reshape(-1, _CLASSES + 1)
+            )
+        return self._values[dimension]
+
+
+_Packed: TypeAlias = tuple[bytes, bytes, dict[int, tuple[str, bytes]]]
+
+
+def pack_day_sums(clicks: ProfileClicks, day: date) -> bytes | None:
+    """Return the sums of the clicks of one day, of which there must be some; None: a dimension has more values
+    than MAX_VALUES."""
+    every = np.arange(len(clicks))
+    values: dict[int, tuple[str, bytes]] = {}
+    for dimension in _DIMENSIONS:
+        of, codes, names = clicks.values(dimension)
+        if len(names) > MAX_VALUES:
+            return None
+        sums = group_sums(clicks, of, (codes,), visitors=True)
+        used = [names[code] for code in sums.keys[0].tolist()]
+        counts = np.column_stack((sums.counts, sums.visitors)).astype("<u4")
+        values[int(dimension)] = TEXT_MARK.join(used), counts.tobytes()
+    quarters = group_sums(clicks, every, (clicks.quarters,), visitors=False)
+    order = np.argsort(quarters.keys[0])
+    places = quarters.keys[0][order]
+    before, after = _visitors_around(clicks, places)
+    counts = np.column_stack((np.cumsum(quarters.counts[order], axis=0), before, after))
+    in_day = (places - quarter_of(day)).astype(np.uint8)
+    packed: _Packed = (in_day.tobytes(), counts.astype("<u4").tobytes(), values)
+    return msgspec.msgpack.encode(packed)
+
+
+def _visitors_around(clicks: ProfileClicks, quarters: Numbers) -> tuple[Numbers, Numbers]:
+    """Return how many visitors there are up to each quarter, and from each quarter on."""
+    known = np.flatnonzero((clicks.visitors != 0) & (clicks.counted_as != _CLASSES - 1))
+    visitor, _ = number_groups((clicks.visitors[known],))
+    place = np.searchsorted(quarters, clicks.quarters[known])
+    visitors = int(visitor.max(initial=-1)) + 1
+    first = np.full(visitors, len(quarters), np.int64)
+    last = np.full(visitors, -1, np.int64)
+    np.minimum.at(first, visitor, place)
+    np.maximum.at(last, visitor, place)
+    begun = np.cumsum(np.bincount(first, minlength=len(quarters)))
+    ended = np.cumsum(np.bincount(last, minlength=len(quarters)))
+    return begun, visitors - np.append(0, ended[:-1])
+
+
+# ---- which days of a statement have sums ----------------------------------------------------------------
+
+
+def days_by_sums(statement: CountsStatement, first: date, last: date) -> set[date]:
+    """Return the UTC days among `first` to `last` that the statement may count by their sums alone."""
+    if not _summable(statement):
+        return set()
+    days = np.arange(first.toordinal(), last.toordinal() + 1)
+    before, after = _rows_around(statement, quarter_of(first) + (days - days[0]) * QUARTERS)
+    cuts = 1 if statement.dimension is Dimension.TOTAL else 0
+    return {date.fromordinal(day) for day in days[after - before <= cuts].tolist()}
+
+
+def _summable(statement: CountsStatement) -> bool:
+    """Return whether the sums of a day's values add up to those of the statement."""
+    if statement.by_link or statement.links is None or ALL_LINKS not in statement.links:
+        return False
+    if statement.by_value or statement.dimension is Dimension.TOTAL:
+        return True
+    if len(statement.filters) == 1 and statement.filters[0].operator == "=":
+        # Of several values a visitor, and of variants a click, may have more than one.
+        return len(statement.filters[0].values) == 1 and statement.dimension not in CASELESS
+    return statement.sketches is None and statement.dimension is not Dimension.VARIANT
+
+
+def _rows_around(statement: CountsStatement, starts: Numbers) -> tuple[Numbers, Numbers]:
+    """Return the row of the first and of the last quarter of days that start at `starts`.
+
+    0: before the first row; one more than there are rows: after the last.
+    """
+    split = statement.split
+    edges = np.array([quarter(moment) for moment in (*split.starts, split.end)])
+    before: Numbers = np.searchsorted(edges, starts, "right")
+    after: Numbers = np.searchsorted(edges, starts + QUARTERS - 1, "right")
+    return before, after
+
+
+# ---- sums of days -----------------------------------------------------------------------------------------
+
+
+def sums_of_days(statement: CountsStatement, days: Sequence[tuple[date, DaySums]]) -> ColumnSums:
+    """Return the sums of a statement over days that days_by_sums() has named, in no order."""
+    starts = np.array([quarter_of(day) for day, _ in days], np.int64)
+    before, after = _rows_around(statement, starts)
+    rows = len(statement.split.starts)
+    if statement.dimension is Dimension.TOTAL:
+        parts = _total_parts(statement, days, starts, before, after)
+        return _joined(statement, ("",), parts, rows)
+    numbers: dict[str, int] = {}
+    value_parts = []
+    for (_, sums), row in zip(days, before.tolist(), strict=True):
+        names, counts = sums.values(statement.dimension)
+        codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
+        value_parts.append((codes, row, counts))
+    passing = np.array([passes_statement(name, statement) for name in numbers], bool)
+    chosen = [
+        (codes[passing[codes]], row, counts[passing[codes]]) for codes, row, counts in value_parts
+    ]
+    return _joined(statement, tuple(numbers), chosen, rows)
+
+
+_Part: TypeAlias = tuple[Numbers, int, Counts]  # numbers of values, row of the answer, counts
+
+
+def _total_parts(
+    statement: CountsStatement,
+    days: Sequence[tuple[date, DaySums]],
+    starts: Numbers,
+    before: Numbers,
+    after: Numbers,
+) -> Iterable[_Part]:
+    """Yield the counts of the whole profile on each day, or those of both its parts."""
+    split = statement.split
+    edges = [quarter(moment) for moment in (*split.starts, split.end)]
+    code = np.zeros(1, np.int64)
+    for (_, sums), start, first, last in zip(
+        days, starts.tolist(), before.tolist(), after.tolist(), strict=True
+    ):
+        quarters, counts = sums.total
+        whole = counts[-1:, : _CLASSES + 1]
+        if first == last:
+            yield code, first, whole
+            continue
+        place = int(np.searchsorted(quarters, edges[first] - start))
+        if place:
+            yield code, first, counts[place - 1 : place, : _CLASSES + 1]
+        if place < len(quarters):
+            rest = whole.copy()
+            if place:
+                rest[:, :_CLASSES] -= counts[place - 1 : place, :_CLASSES]
+            rest[:, _CLASSES] = counts[place, _CLASSES + 1]
+            yield code, last, rest
+
+
+def _joined(
+    statement: CountsStatement, names: Sequence[str], parts: Iterable[_Part], rows: int
+) -> ColumnSums:
+    """Return the parts added up by value and row; those outside the rows are left out."""
+    kept = [(codes, row, counts) for codes, row, counts in parts if 1 <= row <= rows and len(codes)]
+    if not kept:
+        return ColumnSums([], [], [], [], [], [], [])
+    codes = np.concatenate([codes for codes, _, _ in kept])
+    row = np.concatenate([np.full(len(codes), row) for codes, row, _ in kept])
+    counts = np.concatenate([counts for _, _, counts in kept])
+    if not statement.by_value:
+        codes, names = np.zeros(len(codes), np.int64), ("",)
+    group, firsts = number_groups((codes, row))
+    clicks, views, bots, visitors = (
+        np.bincount(group, column, len(firsts)).astype(np.int64).tolist() for column in counts.T
+    )
+    values = [names[code] for code in codes[firsts].tolist()]
+    groups = len(firsts)
+    return ColumnSums(
+        [None] * groups, list(values) if statement.by_value else [None] * groups,
+        row[firsts].tolist(), clicks, views, bots, visitors,
+    )  # fmt: skip
