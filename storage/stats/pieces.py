@@ -101,7 +101,7 @@ def day_sums_of(rows: Iterable[asyncpg.Record]) -> list[tuple[date, DaySums]]:
     days = []
     for row in rows:
         try:
-            days.append((row["day"], DaySums(decompress(row["sums"]))))
+            days.append((row["day"], DaySums(row["sums"])))
         except DAMAGE as error:
             raise UnavailableError(f"sums of {row['day']} are damaged: {error}") from error
     return days

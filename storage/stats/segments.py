@@ -72,5 +72,4 @@ def _sums(segment: ClickSegment) -> bytes | None:
     """Return the day sums of a segment that is counted nowhere else."""
     if segment.in_tables or segment.days > 1 or segment.clicks.clicks < SUMMED_FROM:
         return None
-    sums = pack_day_sums(ProfileClicks([Piece(segment.day, segment.clicks)]), segment.day)
-    return None if sums is None else compress(sums)
+    return pack_day_sums(ProfileClicks([Piece(segment.day, segment.clicks)]), segment.day)

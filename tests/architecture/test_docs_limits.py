@@ -204,7 +204,7 @@ DESIGN = [
      "engine.stats.profile_day:HOT_DELTA_CLICKS", 5_000),
     ("design/clicks.md", "| today's, with more than 64 deltas |", "engine.stats.profile_day:MAX_DELTAS", 64),
     ("design/clicks.md", "| finished, with 64 clicks or more |", "storage.stats.settling:PACKED_FROM", 64),
-    ("design/clicks.md", "Finished months of up to 20,000 clicks", "storage.stats.months:MAX_CLICKS", 20_000),
+    ("design/clicks.md", "Finished months of up to 8,000 clicks", "storage.stats.months:MAX_CLICKS", 8_000),
     ("design/statistics.md", "at most 500,000 of them", "storage.stats.crossed:MAX_CROSSED", 500_000),
     ("design/failures.md", "`WAYPOST_JOURNAL_SYNC_MS` (100 ms)",
      "engine.operations.settings:Settings().journal_sync_ms", 100),

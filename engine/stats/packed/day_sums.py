@@ -2,21 +2,22 @@
 
 A question about whole days reads them instead of the clicks, so a day costs it the same however many clicks it
 has. Of the whole profile there are also the counts up to each quarter of an hour, by which a day of another
-zone is cut out. Counts are exact, visitors included, as a visitor is one of a UTC day.
+zone is cut out. Numbers are exact, visitors included, as a visitor is one of a UTC day.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import cached_property
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from engine.clicks.dimension import ALL_LINKS, Dimension
 from engine.stats.packed.column_sums import ColumnSums, group_sums, passes_statement, quarter
-from engine.stats.packed.numbering import number_groups
-from engine.stats.packed.packed_clicks import COLUMN_OF, TEXT_MARK, Numbers
+from engine.stats.packed.numbering import distinct_in_groups, number_groups
+from engine.stats.packed.packed_clicks import COLUMN_OF, TEXT_MARK, Numbers, compress, decompress
 from engine.stats.packed.profile_clicks import QUARTERS, ProfileClicks, quarter_of
 from engine.stats.parameters.filter_values import CASELESS
 from engine.stats.plan import CountsStatement
@@ -25,7 +26,7 @@ from engine.stats.plan import CountsStatement
 MAX_VALUES: Final = 1_000
 _DIMENSIONS: Final = (*COLUMN_OF, Dimension.LINK)
 _CLASSES: Final = 3  # clicks, views, bots
-Counts: TypeAlias = npt.NDArray[np.uint32]
+_DTYPES: Final = MappingProxyType({1: "u1", 2: "<u2", 4: "<u4"})
 
 
 class QuarterSums(NamedTuple):
@@ -36,62 +37,67 @@ class QuarterSums(NamedTuple):
     """
 
     quarters: Numbers
-    counts: Counts
+    counts: Numbers
 
 
 class ValueSums(NamedTuple):
     """Counts of a day by value. `counts` has the shape (values, 4): clicks, views, bots, visitors."""
 
     names: Sequence[str]
-    counts: Counts
+    counts: Numbers
 
 
 class DaySums:
-    """The sums of one day, of which each part is unpacked when it is first asked for."""
+    """The sums of one day, of which each dimension is unpacked when it is first asked for."""
 
     def __init__(self, data: bytes) -> None:
-        quarters, counts, values = msgspec.msgpack.decode(data, type=_Packed)
-        self._packed = values
+        self._packed = msgspec.msgpack.decode(data, type=_Packed)
         self._values: dict[Dimension, ValueSums] = {}
-        self.total = QuarterSums(
-            np.frombuffer(quarters, np.uint8).astype(np.int64),
-            np.frombuffer(counts, "<u4").reshape(-1, _CLASSES + 2),
-        )
+
+    @cached_property
+    def total(self) -> QuarterSums:
+        quarters, counts = self._packed.total
+        numbers = np.frombuffer(decompress(quarters), np.uint8).astype(np.int64)
+        return QuarterSums(numbers, _unpacked(counts, _CLASSES + 2))
 
     def values(self, dimension: Dimension) -> ValueSums:
         """Return the sums of a dimension's values; of TOTAL there are none."""
         if dimension not in self._values:
-            names, counts = self._packed[int(dimension)]
+            names, counts = self._packed.values[int(dimension)]
             self._values[dimension] = ValueSums(
-                names.split(TEXT_MARK), np.frombuffer(counts, "<u4").reshape(-1, _CLASSES + 1)
+                decompress(names).decode().split(TEXT_MARK), _unpacked(counts, _CLASSES + 1)
             )
         return self._values[dimension]
 
 
-_Packed: TypeAlias = tuple[bytes, bytes, dict[int, tuple[str, bytes]]]
+class _Packed(msgspec.Struct, array_like=True):
+    """Sums as they are kept: columns of bytes in pairs, those of values by dimension."""
+
+    total: tuple[bytes, bytes]
+    values: dict[int, tuple[bytes, bytes]]
 
 
 def pack_day_sums(clicks: ProfileClicks, day: date) -> bytes | None:
     """Return the sums of the clicks of one day, of which there must be some; None: a dimension has more values
     than MAX_VALUES."""
-    every = np.arange(len(clicks))
-    values: dict[int, tuple[str, bytes]] = {}
+    if any(len(clicks.values(dimension).names) > MAX_VALUES for dimension in _DIMENSIONS):
+        return None
+    visitors = number_groups((clicks.visitors,)).group
+    known = (clicks.visitors != 0) & (clicks.counted_as != _CLASSES - 1)
+    values: dict[int, tuple[bytes, bytes]] = {}
     for dimension in _DIMENSIONS:
         of, codes, names = clicks.values(dimension)
-        if len(names) > MAX_VALUES:
-            return None
-        sums = group_sums(clicks, of, (codes,), visitors=True)
-        used = [names[code] for code in sums.keys[0].tolist()]
-        counts = np.column_stack((sums.counts, sums.visitors)).astype("<u4")
-        values[int(dimension)] = TEXT_MARK.join(used), counts.tobytes()
-    quarters = group_sums(clicks, every, (clicks.quarters,), visitors=False)
-    order = np.argsort(quarters.keys[0])
-    places = quarters.keys[0][order]
-    before, after = _visitors_around(clicks, places)
-    counts = np.column_stack((np.cumsum(quarters.counts[order], axis=0), before, after))
-    in_day = (places - quarter_of(day)).astype(np.uint8)
-    packed: _Packed = (in_day.tobytes(), counts.astype("<u4").tobytes(), values)
-    return msgspec.msgpack.encode(packed)
+        counts = np.bincount(codes * _CLASSES + clicks.counted_as[of], None, _CLASSES * len(names))
+        chosen = np.flatnonzero(known[of])
+        different = distinct_in_groups(codes[chosen], len(names), visitors[of[chosen]])
+        table = np.column_stack((counts.reshape(-1, _CLASSES), different))
+        values[int(dimension)] = compress(TEXT_MARK.join(names).encode()), _packed(table)
+    quarters = group_sums(clicks, np.arange(len(clicks)), (clicks.quarters,), visitors=False)
+    (places,) = quarters.keys
+    around = _visitors_around(clicks, places)
+    table = np.column_stack((np.cumsum(quarters.counts, axis=0), *around))
+    in_day = (places - quarter_of(day)).astype(np.uint8).tobytes()
+    return msgspec.msgpack.encode(_Packed((compress(in_day), _packed(table)), values))
 
 
 def _visitors_around(clicks: ProfileClicks, quarters: Numbers) -> tuple[Numbers, Numbers]:
@@ -107,6 +113,17 @@ def _visitors_around(clicks: ProfileClicks, quarters: Numbers) -> tuple[Numbers,
     begun = np.cumsum(np.bincount(first, minlength=len(quarters)))
     ended = np.cumsum(np.bincount(last, minlength=len(quarters)))
     return begun, visitors - np.append(0, ended[:-1])
+
+
+def _packed(table: Numbers) -> bytes:
+    """Return a table of numbers in the fewest bytes for each, behind their width."""
+    width = next(width for width, dtype in _DTYPES.items() if table.max() <= np.iinfo(dtype).max)
+    return bytes((width,)) + compress(table.astype(_DTYPES[width]).tobytes())
+
+
+def _unpacked(data: bytes, columns: int) -> Numbers:
+    numbers = np.frombuffer(decompress(data[1:]), _DTYPES[data[0]]).astype(np.int64)
+    return numbers.reshape(-1, columns)
 
 
 # ---- which days of a statement have sums ----------------------------------------------------------------
@@ -170,7 +187,7 @@ def sums_of_days(statement: CountsStatement, days: Sequence[tuple[date, DaySums]
     return _joined(statement, tuple(numbers), chosen, rows)
 
 
-_Part: TypeAlias = tuple[Numbers, int, Counts]  # numbers of values, row of the answer, counts
+_Part: TypeAlias = tuple[Numbers, int, Numbers]  # numbers of values, row of the answer, counts
 
 
 def _total_parts(

@@ -29,7 +29,7 @@ _Period = tuple[ProfileKey, date, date]
 
 
 class Needs(NamedTuple):
-    """What statements need of a period's pieces: columns, and the days of which sums will do."""
+    """Columns that statements need of a period's pieces, and the days of which sums will do."""
 
     columns: frozenset[str]
     by_sums: frozenset[date]
