@@ -85,6 +85,7 @@ class _Packer:
                 Trigger.LINK if draw < 0.8 else Trigger.PAGE,
                 None,
                 None,
+                None,
                 *self._random.choice(self._values),
             )
         packed = repacked(ProfileClicks([Piece(days[0], raw.packed())]), days[0], as_segment=True)

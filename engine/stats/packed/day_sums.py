@@ -14,18 +14,26 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
-from engine.clicks.dimension import ALL_LINKS, Dimension
+from engine.clicks.day_rows import BOT, EVENT
+from engine.clicks.dimension import ALL_LINKS, EVENT_DIMENSIONS, MULTIVALUED, Dimension
 from engine.stats.packed.column_sums import ColumnSums, group_sums, passes_statement, quarter
 from engine.stats.packed.numbering import distinct_in_groups, number_groups
-from engine.stats.packed.packed_clicks import COLUMN_OF, TEXT_MARK, Numbers, compress, decompress
+from engine.stats.packed.packed_clicks import (
+    COLUMN_OF,
+    COUNTED_AS,
+    TEXT_MARK,
+    Numbers,
+    compress,
+    decompress,
+)
 from engine.stats.packed.profile_clicks import QUARTERS, ProfileClicks, quarter_of
 from engine.stats.parameters.filter_values import CASELESS
 from engine.stats.plan import CountsStatement
 
 # Where a dimension has more values, a question about them reads the columns, which are not much longer.
 MAX_VALUES: Final = 1_000
-_DIMENSIONS: Final = (*COLUMN_OF, Dimension.LINK)
-_CLASSES: Final = 3  # clicks, views, bots
+_DIMENSIONS: Final = (*(d for d in COLUMN_OF if d not in EVENT_DIMENSIONS), Dimension.LINK)
+_CLASSES: Final = 3  # clicks, views, bots; own events have no sums
 _DTYPES: Final = MappingProxyType({1: "u1", 2: "<u2", 4: "<u4"})
 
 
@@ -82,27 +90,34 @@ def pack_day_sums(clicks: ProfileClicks, day: date) -> bytes | None:
     than MAX_VALUES."""
     if any(len(clicks.values(dimension).names) > MAX_VALUES for dimension in _DIMENSIONS):
         return None
+    counted = np.flatnonzero(clicks.counted_as != EVENT)
+    if not len(counted):
+        return None
     visitors = number_groups((clicks.visitors,)).group
-    known = (clicks.visitors != 0) & (clicks.counted_as != _CLASSES - 1)
+    known = (clicks.visitors != 0) & (clicks.counted_as != BOT) & (clicks.counted_as != EVENT)
     values: dict[int, tuple[bytes, bytes]] = {}
     for dimension in _DIMENSIONS:
         of, codes, names = clicks.values(dimension)
-        counts = np.bincount(codes * _CLASSES + clicks.counted_as[of], None, _CLASSES * len(names))
+        classes = len(COUNTED_AS)
+        counts = np.bincount(codes * classes + clicks.counted_as[of], None, classes * len(names))
         chosen = np.flatnonzero(known[of])
         different = distinct_in_groups(codes[chosen], len(names), visitors[of[chosen]])
-        table = np.column_stack((counts.reshape(-1, _CLASSES), different))
-        values[int(dimension)] = compress(TEXT_MARK.join(names).encode()), _packed(table)
-    quarters = group_sums(clicks, np.arange(len(clicks)), (clicks.quarters,), visitors=False)
+        table = np.column_stack((counts.reshape(-1, classes)[:, :_CLASSES], different))
+        used = np.flatnonzero(table.any(axis=1))
+        texts = TEXT_MARK.join([names[code] for code in used.tolist()])
+        values[int(dimension)] = compress(texts.encode()), _packed(table[used])
+    quarters = group_sums(clicks, counted, (clicks.quarters[counted],), visitors=False)
     (places,) = quarters.keys
-    around = _visitors_around(clicks, places)
+    around = _visitors_around(clicks, np.flatnonzero(known), places)
     table = np.column_stack((np.cumsum(quarters.counts, axis=0), *around))
     in_day = (places - quarter_of(day)).astype(np.uint8).tobytes()
     return msgspec.msgpack.encode(_Packed((compress(in_day), _packed(table)), values))
 
 
-def _visitors_around(clicks: ProfileClicks, quarters: Numbers) -> tuple[Numbers, Numbers]:
-    """Return how many visitors there are up to each quarter, and from each quarter on."""
-    known = np.flatnonzero((clicks.visitors != 0) & (clicks.counted_as != _CLASSES - 1))
+def _visitors_around(
+    clicks: ProfileClicks, known: Numbers, quarters: Numbers
+) -> tuple[Numbers, Numbers]:
+    """Return how many visitors of the clicks `known` there are up to each quarter, and from each quarter on."""
     visitor, _ = number_groups((clicks.visitors[known],))
     place = np.searchsorted(quarters, clicks.quarters[known])
     visitors = int(visitor.max(initial=-1)) + 1
@@ -143,12 +158,14 @@ def _summable(statement: CountsStatement) -> bool:
     """Return whether the sums of a day's values add up to those of the statement."""
     if statement.by_link or statement.links is None or ALL_LINKS not in statement.links:
         return False
+    if statement.of_events:
+        return False
     if statement.by_value or statement.dimension is Dimension.TOTAL:
         return True
     if len(statement.filters) == 1 and statement.filters[0].operator == "=":
         # Of several values a visitor, and of variants a click, may have more than one.
         return len(statement.filters[0].values) == 1 and statement.dimension not in CASELESS
-    return statement.sketches is None and statement.dimension is not Dimension.VARIANT
+    return statement.sketches is None and statement.dimension not in MULTIVALUED
 
 
 def _rows_around(statement: CountsStatement, starts: Numbers) -> tuple[Numbers, Numbers]:
