@@ -35,6 +35,7 @@ from actors.visits.variants import (
 )
 from engine.clicks.click import CLASS_MASK, MAX_ITEMS_BYTES, VISITOR_BYTES, ClickKind, VisitorClass
 from engine.clicks.click_id import ClickId
+from engine.clicks.own_event import event_items
 from engine.clicks.record_items import (
     COOKIE,
     EXPOSURES,
@@ -58,6 +59,7 @@ from engine.visits.edge_assignment import (
     take_preview_token,
 )
 from engine.visits.entrance import OwnReferrer, own_referrer, way_from_page
+from engine.visits.hit import Hit
 from engine.visits.query_parameters import campaign, names_campaign, take_trigger
 from engine.visits.request import Visit, VisitRequest
 from engine.visits.snapshot import EdgeLink, Snapshot
@@ -200,11 +202,9 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         )  # fmt: skip
         return fields + tail, record
 
-    def hit(
-        self, route: VisitRoute, visit: Visit, *, is_inside: bool, hit_id: bytes = b""
-    ) -> bytes:
-        """Return the record of a hit (engine/visits/hit.py). No experiment takes part, as the page elsewhere
-        decides what it shows. `hit_id` is empty for a pixel's."""
+    def hit(self, route: VisitRoute, visit: Visit, hit: Hit, hit_id: bytes = b"") -> bytes:
+        """Return the record of a hit (engine/visits/hit.py); `visit` has its request. No experiment takes part,
+        as the page elsewhere decides what it shows. `hit_id` is empty for a pixel's."""
         request = visit.request
         agent, network, items = request.user_agent, visit.client.network, visit.client.place
         items += item(HIT, hit_id)
@@ -217,12 +217,15 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         if visit.pseudonymiser is not None:
             visitor_id = visit.pseudonymiser.pseudonym(self._ids + network + agent)
         query = request.query if names_campaign(request.query) else b""
-        trigger = _PAGE if is_inside or not is_view else _LINK
+        trigger = _PAGE if hit.is_inside or hit.event or not is_view else _LINK
         referrer, query = self._way(route, visit, trigger, None, query, visitor_id)
         if query:
             items += item(UTM, campaign(query, min(255, MAX_ITEMS_BYTES - len(items) - 2)))
+        kind = route.kind
+        if hit.event:
+            kind, items = ClickKind.EVENT, items + event_items(hit.event)
         return pack_record(
-            route.kind, visit.classification, visit.at_us, route.ids, agent, referrer,
+            kind, visit.classification, visit.at_us, route.ids, agent, referrer,
             request.language, visitor_id, items,
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ from actors.visits.link_gate import LinkGate
 from actors.visits.variants import LinkExperiments, VariantDestination
 from engine.clicks.record_layout import pack_ids
 from engine.visits.edge_assignment import VariantAssigner
+from engine.visits.hit import Hit
 from engine.visits.request import Visit
 
 
@@ -23,10 +24,8 @@ class VisitHandler(Protocol):
     def link_title(self, link_id: int) -> str:
         """Return the title of a link on the page; empty for one that is not there."""
 
-    def hit(
-        self, route: "VisitRoute", visit: Visit, *, is_inside: bool, hit_id: bytes = b""
-    ) -> bytes:
-        """Return the record of a view or click of a page elsewhere."""
+    def hit(self, route: "VisitRoute", visit: Visit, hit: Hit, hit_id: bytes = b"") -> bytes:
+        """Return the record of a view, click or own event of a page elsewhere."""
 
 
 class VisitRoute(msgspec.Struct, gc=False, eq=False):

@@ -1,4 +1,4 @@
-"""`POST /v1/profiles/{id}/events`: views and clicks of pages elsewhere, as a server reports them.
+"""`POST /v1/profiles/{id}/events`: views, clicks and own events of pages elsewhere, as a server reports them.
 
 They are in an edge's journal before the answer, and in no database. Who may report them is remembered for
 ACCESS_S, so that a server that reports often asks Postgres once in a while.
@@ -123,10 +123,10 @@ _REPORT: Final = Doc(
     id="reportEvents",
     summary="Report events of pages elsewhere",
     tag="Profiles",
-    description=f"Views and clicks that your own server saw, 1 to {MAX_EVENTS} at once; counted as those at "
-    "the visitors' door, with the same rules, places and pseudonyms. They are in a journal before the answer. "
-    "An event that is sent again with its `id` is recorded once, for ten minutes at least. After a 503 send "
-    "all again. If any event is invalid, none is recorded. Takes the role editor.",
+    description=f"Views, clicks and own events that your server saw, 1 to {MAX_EVENTS} at once; counted as "
+    "those at the visitors' door, with the same rules, places and pseudonyms. They are in a journal before the "
+    "answer. An event that is sent again with its `id` is recorded once, for ten minutes at least. After a 503 "
+    "send all again. If any event is invalid, none is recorded. Takes the role editor.",
     body=EventsBody,
     body_example={
         "events": [
@@ -139,7 +139,13 @@ _REPORT: Final = Doc(
                 "language": "de-DE",
                 "url": "https://ada.example/?utm_source=ig",
                 "referrer": "https://l.instagram.com/",
-            }
+            },
+            {
+                "id": "signup-1207",
+                "event": "signup",
+                "properties": {"plan": "pro", "seats": 3},
+                "address": "203.0.113.9",
+            },
         ]
     },
     responses={

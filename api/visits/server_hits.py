@@ -129,7 +129,7 @@ class ServerHits:
             now_us,
             self._pseudonyms.pseudonymiser(now_us // DAY_US),
         )
-        return route.actor.hit(route, visit, is_inside=page.is_inside, hit_id=hit.id)
+        return route.actor.hit(route, visit, page, hit.id)
 
     def places_changed(self) -> None:
         """Look all places up again, as another geo file is in use."""

@@ -115,6 +115,25 @@ def encode_frame(first: int, records: list[bytes]) -> bytes:
     return _FRAME_START.pack(len(tail) + 8, google_crc32c.value(tail)) + tail
 
 
+def encode_frames(first: int, records: list[bytes]) -> bytes:
+    """Return the clicks in as many frames as their bounds take."""
+    if len(records) <= MAX_FRAME_CLICKS:
+        return _bounded(first, records)
+    return b"".join(
+        _bounded(first + at, records[at : at + MAX_FRAME_CLICKS])
+        for at in range(0, len(records), MAX_FRAME_CLICKS)
+    )
+
+
+def _bounded(first: int, records: list[bytes]) -> bytes:
+    """Return one frame, or halves of it where own events have made it too large."""
+    frame = encode_frame(first, records)
+    if len(frame) <= MAX_FRAME_BYTES:
+        return frame
+    half = len(records) // 2
+    return _bounded(first, records[:half]) + _bounded(first + half, records[half:])
+
+
 def frame_at(data: bytes, start: int, expected: int | None = None) -> Frame:
     """Return the frame at `start`, validated. `expected` is the sequence that it must start with.
 
@@ -214,5 +233,4 @@ def without_profile(payload: bytes, first: int, tenant_id: int, profile_id: int)
         ]
     except FormatError:
         return b""
-    frames = range(0, len(kept), MAX_FRAME_CLICKS)
-    return b"".join(encode_frame(first + n, kept[n : n + MAX_FRAME_CLICKS]) for n in frames)
+    return encode_frames(first, kept) if kept else b""

@@ -1,4 +1,4 @@
-"""Hits: views and clicks of pages elsewhere, which a pixel reports to an edge.
+"""Hits: views, clicks and own events of pages elsewhere, which a pixel reports to an edge.
 
     GET /@{handle}/pixel.gif          a view of the profile, on whatever page it is shown
     GET /{handle}/{slug}/pixel.gif    a click on a link, to whose target the page leads by itself
@@ -7,6 +7,8 @@
 |---|---|
 | `u` | the page's URL; without it, the request's Referer, which is the page that has the pixel |
 | `r` | the page's own referrer, `document.referrer` |
+| `event` | the name of an own event, which is recorded instead of a view or click |
+| `p.NAME` | a property of the own event |
 
 A server reports hits of its own pages over the API (`POST /v1/profiles/{id}/events`), each with an id, so that
 a hit that it sends again is recorded once.
@@ -18,31 +20,35 @@ URLs only printable ASCII is kept, cut to the bounds of a visit's own fields.
 import re
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 import msgspec
 from msgspec.structs import replace
 
 from engine.clicks.click import MAX_LANGUAGE_BYTES, MAX_REFERRER_BYTES, MAX_USER_AGENT_BYTES
+from engine.clicks.own_event import event_text, own_event
 from engine.clicks.record_items import HIT_ID_BYTES, MAX_HOST_BYTES
 from engine.visits.request import VisitRequest
 
 PIXEL: Final = b"/pixel.gif"
+_PROPERTY: Final = b"p."
 _UNSAFE: Final = re.compile(rb"[^\x21-\x7e]")
 _URL: Final = re.compile(rb"(?is)https?://([a-z0-9.-]+)(?::\d*)?(?:/[^?#]*)?(?:\?([^#]*))?").match
 
 
 class Hit(NamedTuple):
     """A hit. `request` is the pixel's with host, query and referrer of the page; `is_inside`: the visitor came
-    from a page of the same site, so `request` has no referrer."""
+    from a page of the same site, so `request` has no referrer. `event` is the text of an own event
+    (engine/clicks/own_event.py)."""
 
     request: VisitRequest
     is_inside: bool
+    event: bytes = b""
 
 
 class ServerHit(msgspec.Struct, frozen=True, array_like=True):
     """A hit that a server reports, as the console hands it to an edge. `id` is hit_id(); `path` the canonical
-    path of the page or link; `address` the visitor's, used and forgotten by the edge."""
+    path of the page or link; `address` the visitor's, used and forgotten by the edge. `event` as in Hit."""
 
     id: bytes
     path: bytes
@@ -51,6 +57,7 @@ class ServerHit(msgspec.Struct, frozen=True, array_like=True):
     language: bytes
     url: bytes
     referrer: bytes
+    event: bytes = b""
 
 
 HitOutcome = Literal["recorded", "duplicate", "unknown"]
@@ -69,7 +76,23 @@ def hit_of(request: VisitRequest) -> Hit:
         name, _, value = part.partition(b"=")
         values.setdefault(name, value)
     page = unquote_to_bytes(values[b"u"]) if b"u" in values else request.referrer
-    return page_hit(request, page, unquote_to_bytes(values.get(b"r", b"")))
+    hit = page_hit(request, page, unquote_to_bytes(values.get(b"r", b"")))
+    return hit._replace(event=_event(values)) if b"event" in values else hit
+
+
+def _event(values: dict[bytes, bytes]) -> bytes:
+    """Return the text of the own event that a pixel's parameters name; b"" if it has no name."""
+    properties = {
+        _decoded(name[len(_PROPERTY) :]): _decoded(value)
+        for name, value in values.items()
+        if name.startswith(_PROPERTY)
+    }
+    event = own_event(_decoded(values[b"event"]), properties)
+    return b"" if event is None else event_text(event).encode()
+
+
+def _decoded(value: bytes) -> str:
+    return unquote_plus(value.decode("ascii", "replace"), errors="replace")
 
 
 def server_hit(hit: ServerHit) -> Hit:
@@ -83,7 +106,7 @@ def server_hit(hit: ServerHit) -> Hit:
         False,
         False,
     )
-    return page_hit(request, hit.url, hit.referrer)
+    return page_hit(request, hit.url, hit.referrer)._replace(event=hit.event)
 
 
 def page_hit(request: VisitRequest, url: bytes, referrer: bytes) -> Hit:

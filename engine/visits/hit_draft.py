@@ -1,12 +1,21 @@
-"""An event as a server reports it: a view of a profile, or a click on one of its links, on a page elsewhere."""
+"""An event that a server reports: a view of a profile, a click on a link or an own event elsewhere."""
 
 from typing import Annotated, Final, Literal
 
 import msgspec
 
+from engine.clicks.own_event import (
+    MAX_NAME_CHARS,
+    MAX_PROPERTIES,
+    MAX_VALUE_CHARS,
+    PROPERTY_NAME,
+    event_text,
+    is_property_name,
+    own_event,
+)
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
-from engine.common.text_rules import text_schema
+from engine.common.text_rules import printable, text_errors, text_schema
 from engine.links import name
 from engine.visits.client_address import parse_address
 from engine.visits.hit import ServerHit, hit_id
@@ -23,17 +32,13 @@ def _text(description: str, max_chars: int) -> msgspec.Meta:
 
 
 class HitDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """An event. What is left out is not known; without `user_agent` the visitor is a `tool`."""
+    """An event. What is left out is not known; without `user_agent` the visitor is a `tool`. What `url` and
+    `referrer` say of an own event is its way, as of a view."""
 
     id: Annotated[
         str,
         _text("your own id: an event that comes again with it is recorded once", MAX_ID_CHARS),
         StandIn("a"),
-    ]
-    type: Annotated[
-        Literal["view", "click"],
-        msgspec.Meta(description="a view of the profile, or a click on the link `slug`"),
-        StandIn("view"),
     ]
     address: Annotated[
         str,
@@ -42,7 +47,30 @@ class HitDraft(msgspec.Struct, frozen=True, kw_only=True):
         ),
         StandIn("192.0.2.1"),
     ]
-    slug: Annotated[str, _text("of a click: the link's slug", 64)] = ""
+    type: Annotated[
+        Literal["view", "click", "event"] | msgspec.UnsetType,
+        msgspec.Meta(
+            description="a view of the profile, a click on the link `slug`, or the own event `event`, which is "
+            "the default where that is given"
+        ),
+    ] = msgspec.UNSET
+    slug: Annotated[str, _text("the link's slug, of a click and, if you like, of an event", 64)] = (
+        ""
+    )
+    event: Annotated[
+        str, _text("the name of an own event, such as signup", MAX_NAME_CHARS), StandIn("a")
+    ] = ""
+    properties: Annotated[
+        dict[str, str | bool | int | float],
+        msgspec.Meta(
+            description=f"of an own event: at most {MAX_PROPERTIES}, by name (letters, digits and `_.:-`, at "
+            f"most {MAX_NAME_CHARS}); values of at most {MAX_VALUE_CHARS} characters, kept as text",
+            extra_json_schema={
+                "maxProperties": MAX_PROPERTIES,
+                "propertyNames": {"pattern": f"^{PROPERTY_NAME}$"},
+            },
+        ),
+    ] = {}
     user_agent: Annotated[str, _text("the visitor's User-Agent", MAX_AGENT_CHARS)] = ""
     language: Annotated[str, _text("the visitor's Accept-Language", MAX_LANGUAGE_CHARS)] = ""
     url: Annotated[
@@ -68,13 +96,42 @@ def validate_event(draft: HitDraft) -> tuple[HitDraft | None, list[FieldError]]:
     address = parse_address(draft.address)
     if address is None:
         errors.append(FieldError("address", "must be an IPv4 or IPv6 address"))
-    if draft.type == "click":
+    type_ = draft.type or ("event" if draft.event else None)
+    if type_ is None:
+        errors.append(FieldError("type", "must be view, click or event"))
+    elif type_ == "event":
+        errors += _event_errors(draft)
+    elif draft.event or draft.properties:
+        field = "event" if draft.event else "properties"
+        errors.append(FieldError(field, f"must be left out of a {type_}"))
+    if type_ == "click" or (type_ == "event" and draft.slug):
         errors += name.slug_errors(draft.slug)
     elif draft.slug:
         errors.append(FieldError("slug", "must be left out of a view"))
-    if errors or address is None:
+    if errors or address is None or type_ is None:
         return None, errors
-    return msgspec.structs.replace(draft, address=address), []
+    return msgspec.structs.replace(draft, address=address, type=type_), []
+
+
+def _event_errors(draft: HitDraft) -> list[FieldError]:
+    """Return the errors of an own event's name and properties."""
+    errors = text_errors(draft.event, "event", MAX_NAME_CHARS)
+    if not printable(draft.event).strip():
+        errors.append(FieldError("event", "must name the own event, such as signup"))
+    if len(draft.properties) > MAX_PROPERTIES:
+        errors.append(FieldError("properties", f"must be at most {MAX_PROPERTIES}"))
+        return errors
+    for key, value in draft.properties.items():
+        if not is_property_name(key):
+            reason = f"must have names of 1 to {MAX_NAME_CHARS} letters, digits and _.:-"
+            errors.append(FieldError("properties", reason))
+            break
+        errors += text_errors(_value_text(value), f"properties.{key}", MAX_VALUE_CHARS)
+    return errors
+
+
+def _value_text(value: str | bool | float) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _text_errors(field: str, text: str, max_chars: int) -> list[FieldError]:
@@ -99,4 +156,12 @@ def hit_of_event(event: HitDraft, tenant_id: int, profile_id: int, handle: str) 
         event.language.encode(),
         event.url.encode(),
         event.referrer.encode(),
+        _own_event(event) if event.type == "event" else b"",
     )
+
+
+def _own_event(event: HitDraft) -> bytes:
+    values = {key: _value_text(value) for key, value in event.properties.items()}
+    own = own_event(event.event, values)
+    assert own is not None, "a valid event has a name"
+    return event_text(own).encode()

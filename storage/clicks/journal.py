@@ -34,7 +34,7 @@ import trio
 
 from engine.clicks import journal_format
 from engine.clicks.batch import Batch
-from engine.clicks.journal_format import HEADER_BYTES, MAX_FRAME_CLICKS, SegmentHeader
+from engine.clicks.journal_format import HEADER_BYTES, SegmentHeader
 from engine.common.errors import WaypostError
 from storage.clicks.kept_segments import KeptSegments
 from storage.clicks.segment import Segment, SegmentCursor
@@ -140,13 +140,7 @@ class Journal:
             self.unrecorded[self.failed] += count
             return False
         first = self.appended + 1
-        if count <= MAX_FRAME_CLICKS:
-            data = journal_format.encode_frame(first, records)
-        else:
-            data = b"".join(
-                journal_format.encode_frame(first + at, records[at : at + MAX_FRAME_CLICKS])
-                for at in range(0, count, MAX_FRAME_CLICKS)
-            )
+        data = journal_format.encode_frames(first, records)
         try:
             segment = self._segment_for(len(data))
             self._files.write(segment.fd, data, segment.end)

@@ -32,4 +32,4 @@ def record_hit(route: VisitRoute, visit: Visit) -> list[bytes]:
     hit = hit_of(visit.request)
     classification = HEAD_RECORDED if visit.request.head_only else visit.classification
     page_visit = replace(visit, request=hit.request, classification=classification)
-    return [route.actor.hit(route, page_visit, is_inside=hit.is_inside)]
+    return [route.actor.hit(route, page_visit, hit)]

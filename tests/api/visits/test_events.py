@@ -6,11 +6,13 @@ import pytest
 
 from api.visits.events import ACCESS_S
 from engine.accounts.access import Caller
+from engine.clicks.own_event import MARK
 from tests.kit.consoles import Console
 
 pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 VIEW = {"id": "a", "type": "view", "address": "203.0.113.9"}
+EVENT = {"id": "d", "event": "signup", "address": "203.0.113.9"}
 CLICK = {"id": "b", "type": "click", "slug": "Spring", "address": "::ffff:203.0.113.9"}
 
 
@@ -45,6 +47,47 @@ async def test_events_are_handed_to_an_edge_and_each_has_an_outcome() -> None:
     assert (view.url, view.referrer) == (more["url"].encode(), more["referrer"].encode())
     again = await console.call("POST", path, {"events": [VIEW]})
     assert again.json["results"] == [{"id": "a", "outcome": "duplicate"}]
+
+
+async def test_own_events_have_names_and_properties() -> None:
+    console, path = await opened()
+    properties = {"plan": "pro", "seats": 3, "trial": True, "price": 9.5}
+    of_link = EVENT | {"id": "e", "type": "event", "slug": "Spring"}
+    answer = await console.call(
+        "POST", path, {"events": [EVENT | {"properties": properties}, of_link]}
+    )
+    assert [result["outcome"] for result in answer.json["results"]] == ["recorded", "recorded"]
+    signup, link = console.hits.recorded.values()
+    assert (signup.path, link.path) == (b"/@anna", b"/anna/spring")
+    text = MARK.join(("signup", "plan=pro", "price=9.5", "seats=3", "trial=true"))
+    assert (signup.event, link.event) == (text.encode(), b"signup")
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        ({"event": "x" * 41}, "event"),
+        ({"type": "event", "event": ""}, "event"),
+        ({"type": "event", "event": " "}, "event"),
+        ({"event": "a\u202eb"}, "event"),
+        ({"event": 7}, "event"),
+        ({"type": "view"}, "event"),
+        ({"type": "view", "event": "", "properties": {"a": "b"}}, "properties"),
+        ({"properties": {f"p{n}": n for n in range(11)}}, "properties"),
+        ({"properties": {"a b": "c"}}, "properties"),
+        ({"properties": {"a" * 41: "c"}}, "properties"),
+        ({"properties": {"plan": None}}, "properties"),
+        ({"properties": ["plan"]}, "properties"),
+        ({"properties": {"plan": "x" * 121}}, "properties.plan"),
+        ({"properties": {"plan": "a\u0000b"}}, "properties.plan"),
+        ({"slug": "a/b"}, "slug"),
+    ],
+)
+async def test_a_bad_own_event_names_its_field(event: dict[str, Any], field: str) -> None:
+    console, path = await opened()
+    answer = await console.call("POST", path, {"events": [EVENT | event]})
+    assert answer.problem(422).keys() == {f"events[0].{field}"}
+    assert console.hits.recorded == {}
 
 
 async def test_an_id_is_of_one_profile() -> None:

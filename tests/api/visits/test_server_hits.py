@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from api.visits import server_hits
 from api.visits.client_resolver import ClientResolver
 from api.visits.server_hits import ServerHits
 from engine.clicks.click import CLASS_MASK, ClickKind, VisitorClass
+from engine.clicks.dimension_values import parse_items
 from engine.clicks.record_items import HIT, HOST, PLACE, UTM, items
 from engine.common.errors import UnavailableError
 from engine.visits.hit import ServerHit, hit_id
@@ -67,6 +69,19 @@ async def test_hits_are_recorded_as_visits_are(autojump_clock: trio.abc.Clock) -
         assert view_items[PLACE].startswith(b"EU\x1fDE")
         assert view_items[HIT] == hit_id(1, 2, "1")
         assert b"203.0.113.9" not in b"".join(edge.journal.records)
+
+
+async def test_an_own_event_has_the_way_of_its_visitor(autojump_clock: trio.abc.Clock) -> None:
+    async with hit_edge() as edge:
+        page = b"https://front.example/?utm_source=ig"
+        view = hit(1, url=page, referrer=b"https://l.instagram.com/")
+        event = replace(hit(2), event=b"signup\x1fplan=pro")
+        assert await edge.hits.record([view, event, event]) == ["recorded", "recorded", "duplicate"]
+        viewed, signup = edge.journal.clicks
+        assert (signup.kind, signup.link_id) == (ClickKind.EVENT, 0)
+        assert (signup.visitor_id, signup.referrer) == (viewed.visitor_id, viewed.referrer)
+        assert parse_items(signup.items).event == "signup\x1fplan=pro"
+        assert items(signup.items)[HIT] == hit_id(1, 2, "2")
 
 
 async def test_a_hit_that_comes_again_is_recorded_once(autojump_clock: trio.abc.Clock) -> None:

@@ -23,6 +23,7 @@ from engine.clicks.journal_format import (
     SegmentHeader,
     decode_header,
     encode_frame,
+    encode_frames,
     encode_header,
     encode_record,
     frame_at,
@@ -123,6 +124,15 @@ def test_the_largest_frame_is_within_its_bound() -> None:
     assert len(data) == FRAME_BYTES + MAX_FRAME_CLICKS * record_bytes
     assert len(data) <= MAX_FRAME_BYTES
     assert frame_at(data, 0).clicks == MAX_FRAME_CLICKS
+
+
+def test_large_own_events_are_in_more_frames() -> None:
+    many = [Click(3, 1, n, 1, 2, 0, b"", b"", b"", b"visitor.", b"e" * 5_000) for n in range(300)]
+    data = encode_frames(7, [encode_record(click) for click in many])
+    parts = list(frames(data, 0, 7))
+    assert max(frame.end - frame.start for frame in parts) <= MAX_FRAME_BYTES
+    assert [frame.first for frame in parts][:2] == [7, 39]
+    assert list(journal_format.clicks(data)) == many
 
 
 @pytest.mark.parametrize("field", ["user_agent", "referrer", "language"])

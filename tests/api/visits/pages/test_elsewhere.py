@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.clicks.click import CLASS_MASK, Click, ClickKind, VisitorClass
+from engine.clicks.dimension_values import parse_items
+from engine.clicks.own_event import MARK, OwnEvent, parse_event
 from engine.clicks.record_items import HOST, PLACE, TRIGGER, UTM, Trigger, items
 from tests.kit.hosted import hosted_run
 from tests.kit.visitor_servers import ServedEdge, get, served_edge
@@ -75,6 +77,30 @@ async def test_a_pixel_keeps_the_order_and_the_connection() -> None:
         assert kinds == [ClickKind.VIEW, ClickKind.CLICK, ClickKind.VIEW, ClickKind.CLICK]
         classes = [click.classification & CLASS_MASK for click in edge.journal.clicks]
         assert classes[2] == VisitorClass.HEAD
+
+
+async def test_an_own_event_is_a_record_of_its_own_with_the_way_of_its_visitor() -> None:
+    async with served_edge() as edge:
+        await edge.profiles.add_profile("shop", "a")
+        view = await hit(edge, b"/@shop", PAGE + INSTAGRAM)
+        query = b"u=https%3A%2F%2Ffront.example%2F&event=Sign+up&p.plan=pro%C3%A9&p.seats=3&p.b%20d=x&p.=y"
+        event = await hit(edge, b"/@shop", query)
+        assert (event.kind, event.link_id) == (ClickKind.EVENT, 0)
+        assert (event.visitor_id, event.referrer) == (view.visitor_id, view.referrer)
+        assert items(event.items)[UTM] == b"utm_source=ig"
+        text = parse_items(event.items).event
+        assert parse_event(text) == OwnEvent("Sign up", ("plan=pro\u00e9", "seats=3"))
+        of_link = await hit(edge, b"/shop/a", b"event=copied")
+        assert (of_link.kind, of_link.link_id > 0) == (ClickKind.EVENT, True)
+        assert (await hit(edge, b"/@shop", b"event=%20")).kind == ClickKind.VIEW
+        bounded = (
+            b"event=" + b"n" * 90 + b"".join(b"&p.k%d=%b" % (n, b"v" * 300) for n in range(14))
+        )
+        name, *properties = parse_items((await hit(edge, b"/@shop", bounded)).items).event.split(
+            MARK
+        )
+        assert (len(name), len(properties)) == (40, 10)
+        assert {len(each.partition("=")[2]) for each in properties} == {120}
 
 
 async def test_a_hit_of_a_closed_link_is_not_recorded() -> None:
