@@ -1,0 +1,1 @@
+"""The HTML of a page: one document without a script, of which every visitor of a version gets equal bytes."""
