@@ -52,6 +52,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     active_until: datetime | None
     click_limit: int | None
     fallback_target: str
+    web_target: str
     rules: tuple[dict[str, Any], ...]
     utm: dict[str, str] | None
     noindex: bool
@@ -94,6 +95,7 @@ class PlainLinkFields(TypedDict, total=False):
     active_until: datetime | None
     click_limit: int | None
     fallback_target: str
+    web_target: str
     rules: list[dict[str, Any]]
     utm: dict[str, str] | None
     noindex: bool

@@ -15,7 +15,6 @@ import trio
 from actors.links.import_run import ImportProgress, ImportRun
 from engine.common.errors import ForbiddenError, InvalidError
 from engine.jobs.handler import Handler, JobContext
-from engine.links.blocklist import Blocklist
 from engine.links.import_ports import ImportSpool
 from engine.links.imports.importable_rows import ImportableRows
 from engine.links.imports.link_file import LinkFile
@@ -30,6 +29,7 @@ from engine.links.imports.link_import import (
 from engine.links.imports.rows import RowReader
 from engine.links.ports import LinkImporter
 from engine.links.profile import ProfileChange
+from engine.links.targets.blocklist import Blocklist
 from engine.operations.metrics import Metric, Sample
 
 BATCH_ROWS: Final = 1_000

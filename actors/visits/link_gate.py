@@ -13,7 +13,7 @@ from engine.clicks.click import BOT_CLASSES, CLASS_MASK, VisitorClass
 from engine.links.options import NO_OPTIONS, LinkOptions
 from engine.links.target import add_utm
 from engine.visits.request import ClientInfo, Visit, VisitRequest
-from engine.visits.rule_matcher import NO_RULE, RuleMatcher
+from engine.visits.rule_matcher import NO_RULE, RuleMatcher, all_rules
 from engine.visits.snapshot import EdgeLink
 
 _FOUND: Final = 302
@@ -101,15 +101,26 @@ class LinkGate:
             self._early = ClosedResponse(NOT_FOUND, responses.refusal_tail(NOT_FOUND))
             self._over = ClosedResponse(GONE, responses.refusal_tail(GONE))
         self._matcher = None
-        if options.rules:
-            self._matcher = RuleMatcher(options.rules, link_id.to_bytes(8, "big"))
-        targets = (rule.target.encode("ascii") for rule in options.rules)
+        rules = all_rules(options)
+        if rules:
+            self._matcher = RuleMatcher(rules, link_id.to_bytes(8, "big"))
+        targets = (rule.target.encode("ascii") for rule in rules)
         locations = [decorated(target, options) for target in targets]
         self._rules = tuple(
             VariantDestination(
                 location, robots(options) + responses.redirect_tail(status, location)
             )
             for location in locations
+        )
+
+    @property
+    def size(self) -> int:
+        """The bytes of its own targets and pages."""
+        pages = [each for each in (self._card, self._warning) if each is not None]
+        if self._over.status == _FOUND:
+            pages.append(self._over)
+        return sum(len(each.tail) for each in pages) + sum(
+            len(each.location) + len(each.tail) for each in self._rules
         )
 
     def closed(
@@ -179,7 +190,7 @@ def needs_gate(link: EdgeLink) -> bool:
     timed = options.active_from is not None or options.active_until is not None
     limited = options.click_limit is not None
     closed = options.paused or options.quarantined or timed or limited
-    return closed or bool(options.rules) or options.preview is not None
+    return closed or bool(all_rules(options)) or options.preview is not None
 
 
 def decorated(location: bytes, options: LinkOptions | None) -> bytes:

@@ -22,7 +22,7 @@ from actors.visits.link_gate import GateParts, LinkGate, decorated, needs_gate, 
 from actors.visits.page_renders import Look, PageRenders, WantedPage
 from actors.visits.profile_page import NO_PAGE, PageSource, make_page
 from actors.visits.responses import VisitResponses
-from actors.visits.route import VisitRoute
+from actors.visits.route import VisitRoute, extra_weight
 from actors.visits.variants import (
     NO_PAGE_EXPERIMENTS,
     LinkExperiments,
@@ -109,6 +109,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
     wanted: int = 0  # the highest version announced
     visited: bool = True
     weight: int = 0  # resident links that the registry has counted for it
+    _extra_weight: int = 0  # of its routes
     page: PageSource = NO_PAGE
     page_paths: tuple[bytes, ...] = ()
     routes: dict[int, VisitRoute] = msgspec.field(default_factory=dict)
@@ -416,6 +417,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         else:
             changed = (*snapshot.removed, *(link.id for link in snapshot.links))
             gone.extend(route for i in changed if (route := self.routes.pop(i, None)) is not None)
+        self._extra_weight -= sum(map(extra_weight, gone))
         self.describe(snapshot)
         for route in self.routes.values():
             self._attach_experiments(route)
@@ -429,8 +431,8 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         return [route for route in routes if route is not None]
 
     def resident_links(self) -> int:
-        """Return how many links are in memory, as routes or for the page; at least 1."""
-        return max(1, len(self.routes), len(self.page.links))
+        """Return how many links of usual size are in memory, as routes or for the page; at least 1."""
+        return max(1, len(self.routes), len(self.page.links)) + self._extra_weight
 
     def link_title(self, link_id: int) -> str:
         """Return the title of a link on the page; empty for one that is not there."""
@@ -462,6 +464,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         own = name.encode_path(self.handle, link.slug)
         route.paths = (own, name.encode_path(link.slug)) if link.short else (own,)
         self.routes[link.id] = route
+        self._extra_weight += extra_weight(route)
         return route
 
     def _attach_experiments(self, route: VisitRoute) -> None:

@@ -1,6 +1,6 @@
 """The route of one path: the actor that answers its visits, and the fixed parts of response and record."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -10,6 +10,8 @@ from engine.clicks.record_layout import pack_ids
 from engine.visits.edge_assignment import VariantAssigner
 from engine.visits.hit import Hit
 from engine.visits.request import Visit
+
+USUAL_BYTES: Final = 2_048
 
 
 class VisitHandler(Protocol):
@@ -68,6 +70,12 @@ class VisitRoute(msgspec.Struct, gc=False, eq=False):
         adds = self.passthrough or self.click_id
         if experiments is not None and not adds and self.gate is None:
             self.sole_assigner, self.sole_destinations = experiments.sole()
+
+
+def extra_weight(route: VisitRoute) -> int:
+    """Return how many links of usual size have the memory of this one, beyond itself."""
+    size = len(route.tail) + len(route.target)
+    return (size if route.gate is None else size + route.gate.size) // USUAL_BYTES
 
 
 def is_closed(route: VisitRoute, at_us: int) -> bool:

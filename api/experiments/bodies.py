@@ -28,7 +28,7 @@ from engine.experiments.experiment import (
     Variant,
     validate_draft,
 )
-from engine.links.blocklist import Blocklist
+from engine.links.targets.blocklist import Blocklist
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -129,7 +129,7 @@ class ExperimentResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetRules(NamedTuple):
-    """What the targets of links must keep to (engine/links), for those of variants."""
+    """Rules of links' targets, which those of variants keep to, too."""
 
     private_hosts: bool
     visitors_url: str

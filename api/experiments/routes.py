@@ -16,8 +16,8 @@ from api.http.routes import Route
 from api.http.shared import Shared
 from engine.experiments.ports import ConversionHookStore, ConversionStore, ExperimentStore
 from engine.experiments.shops.shop_reports import ShopReportCounts
-from engine.links.blocklist import Blocklist
 from engine.links.ports import ProfileStore
+from engine.links.targets.blocklist import Blocklist
 from engine.visits.ports import Announcer
 
 

@@ -21,7 +21,13 @@ from engine.links.ports import ProfileStore
 from engine.visits.client_address import packed_network, parse_address
 from engine.visits.place import pack_place
 from engine.visits.request import ClientInfo, Visit, VisitRequest
-from engine.visits.rule_matcher import NO_RULE, RuleMatcher, VisitFacts, packed_address
+from engine.visits.rule_matcher import (
+    NO_RULE,
+    RuleMatcher,
+    VisitFacts,
+    all_rules,
+    packed_address,
+)
 
 MAX_TEXT: Final = 2_048
 _AGENT: Final = ("browser", "os", "device")
@@ -77,9 +83,10 @@ class LinkExplainRoutes:
 def explain(link: Link, given: Mapping[str, str], at: datetime) -> LinkExplanation:
     """Return where a visit with these properties is led at a time."""
     state = state_of(link, at)
-    unmet = RuleMatcher(link.rules, link.id.to_bytes(8, "big")).unmet(_facts(given, at))
+    unmet = RuleMatcher(all_rules(link), link.id.to_bytes(8, "big")).unmet(_facts(given, at))
     chosen = next((number for number, name in enumerate(unmet) if not name), NO_RULE)
-    rules = [RuleVerdict(n, not name, name or None) for n, name in enumerate(unmet)]
+    own_rules = unmet[: len(link.rules)]
+    rules = [RuleVerdict(n, not name, name or None) for n, name in enumerate(own_rules)]
     if state == "quarantined":
         target, rule = None, None
         sentence = "The link is quarantined: visitors get a page that warns them."
@@ -94,6 +101,11 @@ def explain(link: Link, given: Mapping[str, str], at: datetime) -> LinkExplanati
         target, rule = link.target, None
         sentence = "No rule is met: " if rules else "The link has no rules: "
         sentence += "visitors are led to its target."
+        if link.web_target:
+            sentence += " It opens an app, and the visitor is on a phone or tablet."
+    elif chosen == len(link.rules):
+        target, rule = link.web_target, None
+        sentence = "The visitor is on no phone or tablet: the link leads to its web target."
     else:
         target, rule = link.rules[chosen].target, chosen
         sentence = f"Rule {chosen} is the first one that the visit meets."

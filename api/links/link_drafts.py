@@ -7,8 +7,8 @@ import msgspec
 
 from api.http.bodies import Validator, draft_of
 from engine.common.errors import FieldError, InvalidError
-from engine.links.blocklist import Blocklist, blocked_fields, targets_of
 from engine.links.link import MAX_PASSWORD_CHARS, Link, LinkDraft
+from engine.links.targets.blocklist import Blocklist, blocked_fields, targets_of
 
 FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(LinkDraft))
 HashPassword = Callable[[str], Awaitable[str]]

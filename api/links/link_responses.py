@@ -148,6 +148,7 @@ EXAMPLE: Final = {
     "active_until": None,
     "click_limit": None,
     "fallback_target": "",
+    "web_target": "",
     "rules": [],
     "utm": None,
     "noindex": False,

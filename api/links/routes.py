@@ -19,11 +19,11 @@ from api.links.order import LinkOrderRoutes
 from api.links.profiles import ProfileRoutes
 from api.links.qr import QrRoutes
 from engine.github.repository import web_host
-from engine.links.blocklist import Blocklist
 from engine.links.domain import host_of_url
 from engine.links.import_ports import ImportStore
 from engine.links.link import validate_draft
 from engine.links.ports import DomainStore, ProfileStore
+from engine.links.targets.blocklist import Blocklist
 from engine.visits.ports import Announcer
 
 

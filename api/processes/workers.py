@@ -31,8 +31,8 @@ from api.processes.process import ProcessSpec, group, status_child, supervisor, 
 from engine.github.sync import SYNC_QUEUE
 from engine.jobs.handler import Handler
 from engine.jobs.periodic import PERIODIC_QUEUE, PeriodicJob
-from engine.links.blocklist import Blocklist
 from engine.links.imports.link_import import IMPORT_CONNECTIONS, IMPORT_QUEUE, MAX_RUNNING_IMPORTS
+from engine.links.targets.blocklist import Blocklist
 from engine.mail.server import mail_server, sender
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.health import Component

@@ -261,7 +261,7 @@ def _validate_variant(
         )
     elif url:
         try:
-            url = target.check(url, private_hosts=private_hosts)
+            url = target.check(url, private_hosts=private_hosts, max_chars=target.MAX_URL_CHARS)
         except target.TargetError as error:
             errors.append(FieldError(f"{field}.target", str(error)))
     return msgspec.structs.replace(variant, target=url, thumbnail=thumbnail), errors
@@ -271,7 +271,7 @@ def _image_url(url: str | None, private_hosts: bool) -> str | None:
     """Return an https URL normalised, or a path of this server. Raises TargetError for any other."""
     if not url or _OWN_PATH.fullmatch(url):
         return url
-    checked = target.check(url, private_hosts=private_hosts)
+    checked = target.check(url, private_hosts=private_hosts, max_chars=target.MAX_URL_CHARS)
     if not checked.startswith("https:"):
         raise target.TargetError("must be an https URL, or a path that begins with one /")
     return checked

@@ -9,7 +9,7 @@ import msgspec
 
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
-from engine.links.target import TargetError, check, is_private_host
+from engine.links.target import MAX_URL_CHARS, TargetError, check, is_private_host
 
 MAX_DOMAINS: Final = 20  # of one profile
 MAX_HOST_CHARS: Final = 253
@@ -160,7 +160,7 @@ def validate_domain(
         if target is None:
             continue
         try:
-            changed[field] = check(target)
+            changed[field] = check(target, max_chars=MAX_URL_CHARS)
         except TargetError as error:
             errors.append(FieldError(field, str(error)))
     return (None, errors) if errors else (msgspec.structs.replace(draft, **changed), [])

@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 import ada_url
 import msgspec
 
-from engine.links.target import MAX_TARGET_CHARS
+from engine.links.target import MAX_URL_CHARS
 
 CHECK_PERIOD: Final = timedelta(hours=24)
 RETRY_AFTER: Final = timedelta(hours=1)
@@ -149,7 +149,7 @@ def resolve_redirect(url: str, location: str) -> str | None:
         return None
     resolved.hash = ""
     href = str(resolved.href)
-    return href if len(href) <= MAX_TARGET_CHARS and href.isascii() else None
+    return href if len(href) <= MAX_URL_CHARS and href.isascii() else None
 
 
 def outcome_of(check: DueCheck, result: CheckResult, now: datetime) -> CheckOutcome:

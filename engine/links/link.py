@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Final, cast
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -20,8 +20,7 @@ from engine.links.labels import (
     label_errors,
     normalised_tags,
 )
-from engine.links.options import LinkOptions, normalised_options
-from engine.links.rules import LinkRule
+from engine.links.options import LinkOptions, normalised_options, targets_by_field
 
 STATUSES: Final = (301, 302, 307, 308)
 MAX_TITLE_CHARS: Final = 200
@@ -39,12 +38,11 @@ Slug = Annotated[
 LinkTarget = Annotated[
     str,
     msgspec.Meta(
-        description="an http or https URL; with kind mailto or tel an address of that kind, with github a "
+        description="an http or https URL; with another kind an address of that kind, with github a "
         "repository's page",
         extra_json_schema={
             "minLength": 1,
             "maxLength": target.MAX_TARGET_CHARS,
-            "pattern": "^ *([Hh][Tt][Tt][Pp][Ss]?|[Mm][Aa][Ii][Ll][Tt][Oo]|[Tt][Ee][Ll]):",
             "examples": ["https://example.com/spring", "mailto:ada@example.com"],
         },
     ),
@@ -194,7 +192,7 @@ def validate_draft(
     tags, tag_errors = normalised_tags(draft.tags)
     options, option_errors = normalised_options(draft, private_hosts)
     normalised, target_errors = _normalised_target(draft, private_hosts, github_host)
-    errors += tag_errors + option_errors + target_errors
+    errors += tag_errors + option_errors + target_errors + _web_target_errors(draft)
     errors += _loop_errors(normalised, options, visitors_url)
     if errors:
         return None, errors
@@ -203,19 +201,23 @@ def validate_draft(
 
 
 def _loop_errors(
-    own_target: str, options: Mapping[str, object], visitors_url: str
+    own_target: str, options: Mapping[str, Any], visitors_url: str
 ) -> list[FieldError]:
-    rules = cast("tuple[LinkRule, ...]", options["rules"])
-    targets = {
-        "target": own_target,
-        "fallback_target": cast("str", options.get("fallback_target", "")),
-        **{f"rules[{number}].target": rule.target for number, rule in enumerate(rules)},
-    }
+    targets = {"target": own_target, **targets_by_field(LinkOptions(**options))}
     return [
         FieldError(field, target.LOOP_REASON)
         for field, url in targets.items()
         if target.leads_back(url, visitors_url)
     ]
+
+
+def _web_target_errors(draft: LinkDraft) -> list[FieldError]:
+    if draft.kind == "app" and not draft.web_target:
+        reason = "must be given with the kind app: visitors who are on no phone are led there"
+        return [FieldError("web_target", reason)]
+    if draft.web_target and draft.kind in target.TARGET_KINDS and draft.kind != "app":
+        return [FieldError("web_target", "must be empty, as the link is not of the kind app")]
+    return []
 
 
 def _normalised_target(

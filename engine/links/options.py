@@ -1,7 +1,7 @@
 """Options of a link beyond its slug and target: when it leads where, and what is added on the way."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -13,6 +13,7 @@ from engine.links.rules import MAX_RULES, LinkRule, normalised_rules
 
 MAX_REASON_CHARS: Final = 200
 MAX_UTM_CHARS: Final = 200
+MAX_OPTIONS_BYTES: Final = 65_536
 MAX_CLICK_LIMIT: Final = 1_000_000_000
 
 UtmText = Annotated[str, msgspec.Meta(extra_json_schema=text_schema(MAX_UTM_CHARS))]
@@ -21,6 +22,13 @@ FallbackTarget = Annotated[
     msgspec.Meta(
         description="where visitors are led while the link is paused, outside its time or above its limit; "
         "empty: they get 404, or 410 once it is over",
+        extra_json_schema={"maxLength": target.MAX_TARGET_CHARS},
+    ),
+]
+WebTarget = Annotated[
+    str,
+    msgspec.Meta(
+        description="with the kind app: where visitors are led who are on no phone or tablet",
         extra_json_schema={"maxLength": target.MAX_TARGET_CHARS},
     ),
 ]
@@ -77,6 +85,7 @@ class LinkOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ] = None
     click_limit: ClickLimit = None
     fallback_target: FallbackTarget = ""
+    web_target: WebTarget = ""
     rules: Annotated[
         tuple[LinkRule, ...],
         msgspec.Meta(
@@ -118,20 +127,26 @@ def unpack_options(text: str | None) -> LinkOptions | None:
     return None if text is None else _decode(text)
 
 
+def targets_by_field(options: LinkOptions) -> dict[str, str]:
+    """Return the targets that options name, beyond the link's own, by field."""
+    targets = {"fallback_target": options.fallback_target, "web_target": options.web_target}
+    targets |= {f"rules[{n}].target": rule.target for n, rule in enumerate(options.rules)}
+    return {field: url for field, url in targets.items() if url}
+
+
 def normalised_options(
     draft: LinkOptions, private_hosts: bool
-) -> tuple[dict[str, object], list[FieldError]]:
+) -> tuple[dict[str, Any], list[FieldError]]:
     """Return the options that change when normalised, by field, and all errors of the draft's options."""
-    changed: dict[str, object] = {}
+    changed: dict[str, Any] = {}
     errors = text_errors(draft.paused_reason, "paused_reason", MAX_REASON_CHARS)
     errors += text_errors(draft.quarantine_reason, "quarantine_reason", MAX_REASON_CHARS)
-    if draft.fallback_target:
-        try:
-            changed["fallback_target"] = target.check(
-                draft.fallback_target, private_hosts=private_hosts
-            )
-        except target.TargetError as error:
-            errors.append(FieldError("fallback_target", str(error)))
+    for field in ("fallback_target", "web_target"):
+        if url := getattr(draft, field):
+            try:
+                changed[field] = target.check(url, private_hosts=private_hosts)
+            except target.TargetError as error:
+                errors.append(FieldError(field, str(error)))
     if draft.click_limit is not None and not 1 <= draft.click_limit <= MAX_CLICK_LIMIT:
         errors.append(FieldError("click_limit", f"must be 1 to {MAX_CLICK_LIMIT:,}, or null"))
     errors += _time_errors(draft)
@@ -143,7 +158,17 @@ def normalised_options(
             errors += text_errors(getattr(draft.utm, name), f"utm.{name}", MAX_UTM_CHARS)
         if draft.utm == Utm():
             changed["utm"] = None
-    return changed, errors
+    return changed, errors or _size_errors(draft, changed)
+
+
+def _size_errors(draft: LinkOptions, changed: dict[str, Any]) -> list[FieldError]:
+    """Return an error that names the largest option, if all together are too large."""
+    kept = {name: changed.get(name, getattr(draft, name)) for name in OPTION_FIELDS}
+    if len(_encode(LinkOptions(**kept))) <= MAX_OPTIONS_BYTES:
+        return []
+    largest = max(kept, key=lambda name: len(_encode(kept[name])))
+    reason = f"makes the link's options larger than {MAX_OPTIONS_BYTES:,} bytes of JSON together"
+    return [FieldError(largest, reason)]
 
 
 def _time_errors(draft: LinkOptions) -> list[FieldError]:

@@ -17,7 +17,7 @@ CardImage = Annotated[
     str,
     msgspec.Meta(
         description="an http or https URL",
-        extra_json_schema={"maxLength": target.MAX_TARGET_CHARS},
+        extra_json_schema={"maxLength": target.MAX_URL_CHARS},
     ),
 ]
 
@@ -43,7 +43,7 @@ def normalised_card(
     image = card.image
     if image:
         try:
-            image = target.check(image, private_hosts=private_hosts)
+            image = target.check(image, private_hosts=private_hosts, max_chars=target.MAX_URL_CHARS)
         except target.TargetError as error:
             errors.append(FieldError("preview.image", str(error)))
     return msgspec.structs.replace(card, image=image), errors

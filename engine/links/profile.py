@@ -14,6 +14,7 @@ MAX_TITLE_CHARS: Final = 120
 RETENTION_DAYS: Final = 90
 MAX_RETENTION_DAYS: Final = 3_650
 MAX_WHOLE_LINKS: Final = 200  # an edge never loads all links of a profile with more
+MAX_WHOLE_BYTES: Final = 262_144  # nor one whose targets and options are larger
 MAX_PAGE_LINKS: Final = 200
 MAX_HISTORY: Final = 10_000  # versions that a difference between snapshots may span
 

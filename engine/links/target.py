@@ -13,15 +13,15 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 import ada_url
 
 from engine.github.repository import WEB_HOST, parse_repository_url
+from engine.links.targets.program_target import EXAMPLES, kind_of_scheme, normalised_program_target
 
-TargetKind = Literal["url", "mailto", "tel", "github"]
+TargetKind = Literal["url", "mailto", "tel", "sms", "magnet", "app", "github"]
 TARGET_KINDS: Final[tuple[str, ...]] = get_args(TargetKind)
 
-MAX_TARGET_CHARS: Final = 2048
+MAX_TARGET_CHARS: Final = 32_768  # of a link
+MAX_URL_CHARS: Final = 2_048  # of any other URL: a picture, a variant, a domain, a repository
 LOOP_REASON: Final = "must not lead back to this server, such as to the link itself"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_MAILTO: Final = re.compile(r"mailto:[^\s@<>\"?]+@[^\s@<>\"?]+(?:\?[^\s<>\"]*)?", re.IGNORECASE)
-_TEL: Final = re.compile(r"tel:\+?[0-9().\-*#]{2,32}(?:;[a-z0-9=.+\-]+)*", re.IGNORECASE)
 _LOCATION_SAFE: Final = re.compile(rb"[\x21-\x7e]+")
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "[::1]"}
 _PRIVATE_SUFFIXES: Final = ("localhost", ".localhost", ".local", ".internal", ".home.arpa")
@@ -33,29 +33,37 @@ class TargetError(ValueError):
 
 
 def check(
-    url: str, kind: TargetKind = "url", *, private_hosts: bool = True, github_host: str = WEB_HOST
+    url: str,
+    kind: TargetKind = "url",
+    *,
+    private_hosts: bool = True,
+    github_host: str = WEB_HOST,
+    max_chars: int = MAX_TARGET_CHARS,
 ) -> str:
     """Return a link's target normalised. Raises TargetError with the reason.
 
-    `kind` "url" takes http and https only; "mailto" and "tel" take their own scheme; "github" takes a
-    repository's page, or a page below it, on `github_host`. With
+    `kind` "url" takes http and https only; "github" takes a repository's page, or a page below it, on
+    `github_host`; the others take schemes of programs (engine/links/targets/program_target.py). With
     `private_hosts=False`, hosts that are not on the public internet (loopback, private and link-local
     addresses, `localhost`, single-label and `.internal` names) are refused. The result is printable
-    ASCII of at most 2,048 characters, so it can be written into a header unencoded.
+    ASCII of at most `max_chars` characters, so it can be written into a header unencoded.
     """
+    if kind == "github":
+        max_chars = min(max_chars, MAX_URL_CHARS)
     if _CONTROL.search(url):
         raise TargetError("must not contain control characters")
     text = url.strip(" ")
     if not text:
         raise TargetError("must not be empty")
-    if len(text) > MAX_TARGET_CHARS:
-        raise TargetError(f"must have at most {MAX_TARGET_CHARS} characters")
-    is_contact = kind in ("mailto", "tel")
-    target = _normalise_contact(text, kind) if is_contact else _normalise_web(text, private_hosts)
+    if len(text) > max_chars:
+        raise TargetError(f"must have at most {max_chars:,} characters")
+    target = (
+        _normalise_web(text, private_hosts) if kind in ("url", "github") else _program(text, kind)
+    )
     if kind == "github" and parse_repository_url(target, github_host) is None:
         raise TargetError(f"must be a repository, such as https://{github_host}/owner/name")
-    if len(target) > MAX_TARGET_CHARS:
-        raise TargetError(f"must have at most {MAX_TARGET_CHARS} characters once encoded")
+    if len(target) > max_chars:
+        raise TargetError(f"must have at most {max_chars:,} characters once encoded")
     if not is_location_safe(target.encode("utf-8")):
         raise TargetError("must not contain characters that a URL cannot have")
     return target
@@ -116,7 +124,8 @@ def _normalise_web(text: str, private_hosts: bool) -> str:
     if ":" not in text or not re.fullmatch(r"[a-z][a-z0-9+.\-]*", scheme):
         raise TargetError("must be an absolute URL, such as https://example.com/")
     if scheme not in ("http", "https"):
-        hint = f"; give the link the kind '{scheme}'" if scheme in ("mailto", "tel") else ""
+        kind = kind_of_scheme(text)
+        hint = "" if kind == "url" else f"; give the link the kind '{kind}'"
         raise TargetError(f"must have the scheme http or https, not '{scheme[:32]}'{hint}")
     try:
         parsed = ada_url.URL(text)
@@ -165,13 +174,11 @@ def _embedded_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | No
     return ipv4
 
 
-def _normalise_contact(text: str, kind: TargetKind) -> str:
-    pattern = _MAILTO if kind == "mailto" else _TEL
-    if pattern.fullmatch(text) is None:
-        example = "mailto:name@example.com" if kind == "mailto" else "tel:+390123456"
-        raise TargetError(f"must be a {kind} address, such as {example}")
-    scheme, _, address = text.partition(":")
+def _program(text: str, kind: TargetKind) -> str:
     try:
-        return f"{scheme.lower()}:{ada_url.URL('x:' + address).href[2:]}"
+        target = normalised_program_target(text, kind)
     except ValueError:  # lone surrogates, which no encoding can carry
         raise TargetError("must not contain characters that a URL cannot have") from None
+    if target is None:
+        raise TargetError(f"must be a {kind} address, such as {EXAMPLES[kind]}")
+    return target

@@ -92,7 +92,10 @@ class BlockRules:
         if contacts and scheme in ("mailto", "tel"):
             kind = "mailto" if scheme == "mailto" else "tel"
         try:
-            return target.check(url, kind, private_hosts=self._private_hosts), []
+            checked = target.check(
+                url, kind, private_hosts=self._private_hosts, max_chars=target.MAX_URL_CHARS
+            )
+            return checked, []
         except target.TargetError as error:
             return url, [FieldError(field, str(error))]
 

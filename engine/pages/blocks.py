@@ -11,7 +11,7 @@ import msgspec
 
 from engine.common.drafts import StandIn
 from engine.common.text_rules import text_schema
-from engine.links.target import MAX_TARGET_CHARS
+from engine.links.target import MAX_URL_CHARS
 
 MAX_ALT_CHARS: Final = 300
 MAX_TITLE_CHARS: Final = 120
@@ -73,7 +73,7 @@ Caption = Annotated[str, _text("a line below the picture", MAX_LINE_CHARS)]
 WebUrl = Annotated[
     str,
     msgspec.Meta(
-        description="an http or https URL", extra_json_schema={"maxLength": MAX_TARGET_CHARS}
+        description="an http or https URL", extra_json_schema={"maxLength": MAX_URL_CHARS}
     ),
 ]
 Zone = Annotated[
@@ -176,7 +176,7 @@ class SocialItem(BlockPart, frozen=True):
         str,
         msgspec.Meta(
             description="an http or https URL, or a mailto or tel address",
-            extra_json_schema={"maxLength": MAX_TARGET_CHARS},
+            extra_json_schema={"maxLength": MAX_URL_CHARS},
         ),
         StandIn("https://a.example/"),
     ]

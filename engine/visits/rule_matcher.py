@@ -13,9 +13,11 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
+from engine.clicks.agents.device import DEVICES
 from engine.clicks.language import preferred_language
 from engine.clicks.referrer import referrer_host, source_of_host, source_of_utm
 from engine.clicks.user_agent import UserAgent, parse
+from engine.links.options import LinkOptions
 from engine.links.rules import WEEKDAYS, LinkRule, RuleConditions, TimeWindow, minutes
 from engine.visits.place import unpack_place
 from engine.visits.request import Visit
@@ -24,6 +26,19 @@ _ITEM_HEAD_BYTES: Final = 2
 _MINUTE_US: Final = 60_000_000
 MAX_PARAMETERS: Final = 100
 NO_RULE: Final = -1
+
+
+# Visitors whose device opens apps get the target of a link of the kind app, the others its web target.
+APP_DEVICES: Final = ("phone", "tablet")
+_OTHER_DEVICES: Final = tuple(name for name in DEVICES if name not in APP_DEVICES)
+
+
+def all_rules(options: LinkOptions) -> tuple[LinkRule, ...]:
+    """Return a link's rules, and behind them the one that leads visitors to its web target, if it has one."""
+    if not options.web_target:
+        return options.rules
+    when = RuleConditions(device=_OTHER_DEVICES)
+    return (*options.rules, LinkRule(when=when, target=options.web_target))
 
 
 class VisitFacts:

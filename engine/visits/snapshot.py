@@ -24,7 +24,8 @@ class EdgeLink(msgspec.Struct, frozen=True, gc=False):
 
 
 class PageLink(msgspec.Struct, frozen=True, gc=False):
-    """A link as the rendered page needs it. `facts` are GitHub's of its repository, as of `synced_at`."""
+    """A link as the rendered page needs it. `target` is cut to 2,048 characters; `facts` are GitHub's of its
+    repository, as of `synced_at`."""
 
     slug: str
     title: str

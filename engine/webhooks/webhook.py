@@ -9,7 +9,7 @@ import msgspec
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
-from engine.links.target import MAX_TARGET_CHARS, TargetError, check, is_private_host
+from engine.links.target import MAX_URL_CHARS, TargetError, check, is_private_host
 from engine.webhooks.events import SUBSCRIBABLE_NAMES
 from engine.webhooks.public_address import allowed_address, is_loopback
 from engine.webhooks.signature import sign
@@ -31,7 +31,7 @@ WebhookUrl = Annotated[
         description="an https URL on the public internet, without credentials and fragment",
         extra_json_schema={
             "minLength": 1,
-            "maxLength": MAX_TARGET_CHARS,
+            "maxLength": MAX_URL_CHARS,
             "pattern": "^ *[Hh][Tt][Tt][Pp][Ss]?:",
             "examples": ["https://example.com/hooks"],
         },
@@ -165,7 +165,7 @@ def validate_url(text: str, *, loopback: bool = False) -> str:
     The sender checks a host's addresses again before each request. This check only reports early which URLs
     can never work.
     """
-    url = ada_url.URL(check(text))
+    url = ada_url.URL(check(text, max_chars=MAX_URL_CHARS))
     host = url.hostname.strip("[]")
     is_own = loopback and (is_loopback(host) or host == "localhost" or host.endswith(".localhost"))
     if url.hash or text.rstrip(" ").endswith("#"):

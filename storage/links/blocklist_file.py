@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from engine.links.blocklist import NO_BLOCKLIST, Blocklist, parse_blocklist
+from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist, parse_blocklist
 from engine.operations.metrics import Metric, Sample
 
 logger = logging.getLogger("waypost.blocklist")

@@ -17,14 +17,13 @@ from engine.links.generated_slug import DEFAULT_LENGTH, generate_slug
 from engine.links.health import LinkHealth
 from engine.links.link import Link, LinkDraft
 from engine.links.profile import (
-    MAX_WHOLE_LINKS,
     Profile,
     ProfileChange,
     ProfileDraft,
 )
 from engine.visits.snapshot import Snapshot, SnapshotPage
 from storage.links.link_rows import apply_draft
-from storage.links.memory_profile import MemoryProfile, snapshot
+from storage.links.memory_profile import MemoryProfile, is_whole, snapshot
 from storage.postgres.memory_idempotency import MemoryIdempotency
 
 _EPOCH_2026_MS = 1_767_225_600_000
@@ -261,7 +260,7 @@ class MemoryLinkState:
         return (entry, link) if link else None
 
     def _snapshot(self, entry: MemoryProfile, links: Sequence[Link]) -> Snapshot:
-        if len(entry.links) <= MAX_WHOLE_LINKS:
+        if is_whole(entry):
             return self._with_experiments(snapshot(entry, True, entry.links.values()))
         unique = {link.id: link for link in links}.values()
         return self._with_experiments(snapshot(entry, False, unique))

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from engine.accounts.access import MemberRole
 from engine.links.link import Link
-from engine.links.options import options_of
-from engine.links.profile import MAX_PAGE_LINKS, Profile
+from engine.links.options import options_of, pack_options
+from engine.links.profile import MAX_PAGE_LINKS, MAX_WHOLE_BYTES, MAX_WHOLE_LINKS, Profile
+from engine.links.target import MAX_URL_CHARS
 from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
 
 
@@ -21,6 +22,13 @@ class MemoryProfile:
         self.links: dict[str, Link] = {}
         self.revisions: dict[int, int] = {}
         self.removed: dict[int, int] = {}
+
+
+def is_whole(entry: MemoryProfile) -> bool:
+    """Return whether an edge holds all links of the profile."""
+    links = entry.links.values()
+    size = sum(len(each.target) + len(pack_options(options_of(each)) or "") for each in links)
+    return len(links) <= MAX_WHOLE_LINKS and size <= MAX_WHOLE_BYTES
 
 
 def snapshot(entry: MemoryProfile, complete: bool, links: Iterable[Link]) -> Snapshot:
@@ -51,6 +59,7 @@ def snapshot(entry: MemoryProfile, complete: bool, links: Iterable[Link]) -> Sna
         complete=complete,
         links=tuple(edge_links),
         page=tuple(
-            PageLink(link.slug, link.title, link.target, link.kind, link.id) for link in ordered
+            PageLink(link.slug, link.title, link.target[:MAX_URL_CHARS], link.kind, link.id)
+            for link in ordered
         ),
     )

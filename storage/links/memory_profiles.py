@@ -23,7 +23,6 @@ from engine.links.name import encode_path
 from engine.links.ports import ImportNote, ImportResult, ImportRow, LinkChange, LinkChangeResult
 from engine.links.profile import (
     MAX_HISTORY,
-    MAX_WHOLE_LINKS,
     Profile,
     ProfileChange,
     ProfileDraft,
@@ -32,7 +31,7 @@ from engine.links.profile import (
 from engine.links.visitor_path import ParsedPath
 from engine.visits.snapshot import LinkBatch, Snapshot
 from storage.links.memory_link_state import MemoryLinkState
-from storage.links.memory_profile import MemoryProfile, snapshot
+from storage.links.memory_profile import MemoryProfile, is_whole, snapshot
 
 
 class MemoryProfiles(MemoryLinkState):
@@ -335,7 +334,7 @@ class MemoryProfiles(MemoryLinkState):
         too_far = not 0 <= entry.profile.version - since <= MAX_HISTORY
         if too_far or len(changed) + len(removed) > limit:
             return self._with_experiments(snapshot(entry, False, ()))
-        complete = len(entry.links) <= MAX_WHOLE_LINKS
+        complete = is_whole(entry)
         return msgspec.structs.replace(
             self._with_experiments(snapshot(entry, complete, changed)),
             since=since,

@@ -1532,7 +1532,7 @@ CREATE TABLE waypost.link_health (
     next_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT link_health_reason_check CHECK ((length(reason) <= 200)),
     CONSTRAINT link_health_state_check CHECK ((state = ANY (ARRAY['unknown'::text, 'ok'::text, 'broken'::text]))),
-    CONSTRAINT link_health_target_check CHECK ((length(target) <= 2048))
+    CONSTRAINT link_health_target_check CHECK ((length(target) <= 32768))
 )
 WITH (fillfactor='80');
 
@@ -1611,15 +1611,15 @@ CREATE TABLE waypost.links (
     opening_clicks bigint DEFAULT 0 NOT NULL,
     CONSTRAINT links_external_id_check CHECK ((length(external_id) <= 100)),
     CONSTRAINT links_folder_check CHECK ((length(folder) <= 100)),
-    CONSTRAINT links_kind_check CHECK ((kind = ANY (ARRAY['url'::text, 'mailto'::text, 'tel'::text, 'github'::text]))),
+    CONSTRAINT links_kind_check CHECK ((kind = ANY (ARRAY['url'::text, 'mailto'::text, 'tel'::text, 'sms'::text, 'magnet'::text, 'app'::text, 'github'::text]))),
     CONSTRAINT links_notes_check CHECK ((length(notes) <= 2000)),
     CONSTRAINT links_opening_clicks_check CHECK ((opening_clicks >= 0)),
-    CONSTRAINT links_options_check CHECK ((pg_column_size(options) <= 65536)),
+    CONSTRAINT links_options_check CHECK ((pg_column_size(options) <= 196608)),
     CONSTRAINT links_password_hash_check CHECK ((length(password_hash) <= 200)),
     CONSTRAINT links_slug_check CHECK (((slug ~ '^[^/[:cntrl:]]+$'::text) AND (length(slug) <= 64))),
     CONSTRAINT links_status_check CHECK ((status = ANY (ARRAY[301, 302, 307, 308]))),
     CONSTRAINT links_tags_check CHECK ((cardinality(tags) <= 20)),
-    CONSTRAINT links_target_check CHECK (((target ~ '^[\x21-\x7e]+$'::text) AND (length(target) <= 2048))),
+    CONSTRAINT links_target_check CHECK (((target ~ '^[\x21-\x7e]+$'::text) AND (length(target) <= 32768))),
     CONSTRAINT links_title_check CHECK ((length(title) <= 200))
 );
 

@@ -22,7 +22,14 @@ import msgspec
 from engine.experiments.experiment import EdgeExperiment
 from engine.links import visitor_path
 from engine.links.options import unpack_options
-from engine.links.profile import MAX_HISTORY, MAX_PAGE_LINKS, MAX_WHOLE_LINKS, ProfileChange
+from engine.links.profile import (
+    MAX_HISTORY,
+    MAX_PAGE_LINKS,
+    MAX_WHOLE_BYTES,
+    MAX_WHOLE_LINKS,
+    ProfileChange,
+)
+from engine.links.target import MAX_URL_CHARS
 from engine.visits.snapshot import EdgeLink, LinkBatch, PageLink, Snapshot, SnapshotPage
 from storage.experiments.rows import experiment_of_row
 from storage.postgres import queries
@@ -31,6 +38,7 @@ from storage.postgres.database import Connection, Database
 SQL: Final = queries.load("visits/snapshots")
 MAX_CHANGES: Final = 10_000
 MAX_LARGE_PAGES: Final = 100
+_WHOLE: Final = (MAX_WHOLE_LINKS, MAX_WHOLE_BYTES)
 _ROWS_PER_SLICE: Final = 2_000  # after these, the event loop may serve visitors
 
 
@@ -58,7 +66,7 @@ class PostgresSnapshotSource:
             if tenant_id is None:
                 return None
             key = (tenant_id, profile_id)
-            (row,) = await connection.fetch(SQL["profile"], *key, MAX_WHOLE_LINKS)
+            (row,) = await connection.fetch(SQL["profile"], *key, *_WHOLE)
             page = (await _pages(connection, [key])).get(profile_id, ())
             published = (await _published(connection, [key])).get(profile_id)
             experiments = (await _experiments(connection, [key])).get(profile_id, ())
@@ -180,7 +188,7 @@ async def _whole_profiles(
     connection: Connection, keys: Sequence[tuple[int, int]]
 ) -> tuple[dict[int, list[asyncpg.Record]], set[int]]:
     """Return (all links of each profile that has some and not too many, profiles with too many)."""
-    rows = await _by_profile(connection, SQL["whole_profiles"], keys, MAX_WHOLE_LINKS)
+    rows = await _by_profile(connection, SQL["whole_profiles"], keys, *_WHOLE)
     with_links = {id_: records for id_, records in rows.items() if records[0]["id"] is not None}
     return with_links, {id_ for id_, records in rows.items() if not records[0]["whole"]}
 
@@ -279,7 +287,7 @@ async def _experiments(
 def _page(records: Sequence[asyncpg.Record]) -> tuple[PageLink, ...]:
     ordered = sorted(records, key=lambda row: (row["position"], row["id"]))[:MAX_PAGE_LINKS]
     return tuple(
-        PageLink(row["slug"], row["title"], row["target"], row["kind"], row["id"])
+        PageLink(row["slug"], row["title"], row["target"][:MAX_URL_CHARS], row["kind"], row["id"])
         for row in ordered
     )
 

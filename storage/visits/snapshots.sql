@@ -21,15 +21,21 @@ CROSS JOIN LATERAL (
 ) AS l;
 
 -- name: profile
--- Read a profile by tenant ($1) and id ($2), and whether it has at most $3 links.
+-- Read a profile by tenant ($1) and id ($2), and whether it has at most $3 links of at most $4 bytes.
 SELECT p.tenant_id, p.id, p.handle, p.title, p.version, NOT EXISTS (
     SELECT FROM links AS l WHERE (l.tenant_id, l.profile_id) = (p.tenant_id, p.id) OFFSET $3
+) AND (
+    SELECT coalesce(sum(octet_length(l.target) + coalesce(octet_length(l.options::text), 0)), 0) <= $4
+    FROM (
+        SELECT target, options FROM links AS l
+        WHERE (l.tenant_id, l.profile_id) = (p.tenant_id, p.id) LIMIT $3
+    ) AS l
 ) AS whole
 FROM profiles AS p WHERE (p.tenant_id, p.id) = ($1, $2);
 
 -- name: whole_profiles
--- Read every link, in any order, of the profiles given by tenant ($1) and id ($2) that have at most $3. A profile
--- without links, and one with more, comes as one row without a link.
+-- Read every link, in any order, of the profiles given by tenant ($1) and id ($2) that have at most $3, of at most $4
+-- bytes together. A profile without links, and a larger one, comes as one row without a link.
 -- With OFFSET 0 each part is looked up by its index as often as written: the planner, which does not know that
 -- whole profiles are small, would measure a profile for each of its links and read all short slugs.
 SELECT asked.profile_id, size.whole, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
@@ -39,6 +45,12 @@ CROSS JOIN LATERAL (
     SELECT NOT EXISTS (
         SELECT FROM links AS l
         WHERE (l.tenant_id, l.profile_id) = (asked.tenant_id, asked.profile_id) OFFSET $3
+    ) AND (
+        SELECT coalesce(sum(octet_length(l.target) + coalesce(octet_length(l.options::text), 0)), 0) <= $4
+        FROM (
+            SELECT target, options FROM links AS l
+            WHERE (l.tenant_id, l.profile_id) = (asked.tenant_id, asked.profile_id) LIMIT $3
+        ) AS l
     ) AS whole OFFSET 0
 ) AS size
 LEFT JOIN LATERAL (

@@ -41,8 +41,8 @@ from api.stats.polls import RecentPolls
 from engine.accounts.access import Caller
 from engine.experiments.shops.shop_reports import ShopReportCounts
 from engine.limits.ports import RateLimiter
-from engine.links.blocklist import NO_BLOCKLIST, Blocklist
 from engine.links.profile import ProfileChange
+from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist
 from engine.operations.health import Component, Health
 from engine.operations.metrics import ProcessMetrics, Sample
 from engine.operations.settings import Settings

@@ -8,11 +8,11 @@ from engine.accounts.access import Caller
 from engine.jobs.handler import JobContext
 from engine.jobs.job import AttemptEnd, Job
 from engine.jobs.ports import JobQueue
-from engine.links.blocklist import NO_BLOCKLIST, Blocklist
 from engine.links.import_ports import ImportSpool, ImportStore
 from engine.links.imports.link_import import IMPORT_QUEUE, ImportWishes, LinkImport
 from engine.links.ports import LinkImporter, ProfileStore
 from engine.links.profile import ProfileChange
+from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist
 from tests.kit.consoles import Answered, Console
 
 TARGET = "https://example.com/"

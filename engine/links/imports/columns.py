@@ -13,8 +13,8 @@ from engine.common.errors import FieldError, InvalidError
 COLUMNS: Final = (
     "handle", "slug", "target", "title", "status", "kind", "passthrough", "click_id", "short", "external_id",
     "tags", "folder", "notes", "hidden", "position", "paused", "paused_reason", "quarantined",
-    "quarantine_reason", "active_from", "active_until", "click_limit", "fallback_target", "rules", "utm_source",
-    "utm_medium", "utm_campaign", "utm_term", "utm_content", "noindex", "preview", "password",
+    "quarantine_reason", "active_from", "active_until", "click_limit", "fallback_target", "web_target", "rules",
+    "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "noindex", "preview", "password",
     "password_hash", "opening_clicks", "created_at",
 )  # fmt: skip
 # Those that a file of Waypost has in common with none of another service.
@@ -48,6 +48,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "click_limit": ("clicklimit", "clickslimit", "maxvisits", "metamaxvisits", "maxclicks"),
     "fallback_target": ("fallbacktarget", "expiredurl", "expirationurl"),
+    "web_target": ("webtarget",),
     "paused": ("paused", "archived", "disabled", "banned", "isarchived"),
     "active": ("active", "enabled", "isactive"),
     "passthrough": ("passthrough", "forwardparameters", "forwardquery", "passqueryparams"),

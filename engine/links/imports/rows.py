@@ -8,7 +8,6 @@ import msgspec
 
 from engine.common.errors import FieldError
 from engine.links import link, profile
-from engine.links.blocklist import NO_BLOCKLIST, Blocklist, blocked_fields
 from engine.links.imports.row_error import RowError
 from engine.links.imports.values import (
     derived_slug,
@@ -25,6 +24,8 @@ from engine.links.ports import ImportRow
 from engine.links.preview_card import PreviewCard
 from engine.links.profile import ProfileDraft
 from engine.links.rules import LinkRule
+from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist, blocked_fields
+from engine.links.targets.program_target import kind_of_scheme
 
 _decode_rules: Final = msgspec.json.Decoder(tuple[LinkRule, ...]).decode
 _decode_card: Final = msgspec.json.Decoder(PreviewCard).decode
@@ -75,7 +76,15 @@ def _password(text: str) -> None:
 
 _READ: Final[Mapping[str, Callable[[str], Any]]] = {
     **dict.fromkeys(
-        ("external_id", "folder", "notes", "paused_reason", "quarantine_reason", "fallback_target"),
+        (
+            "external_id",
+            "folder",
+            "notes",
+            "paused_reason",
+            "quarantine_reason",
+            "fallback_target",
+            "web_target",
+        ),
         _text,
     ),
     **dict.fromkeys(
@@ -130,7 +139,7 @@ class RowReader:
                 slug=slug_of(texts["slug"]) if texts.get("slug") else derived_slug(target),
                 target=target,
                 title=_LINE_BREAKS.sub(" ", texts.get("title", "")),
-                kind=texts.get("kind") or _kind(target),
+                kind=texts.get("kind") or kind_of_scheme(target),
                 **fields,
             ),
             private_hosts=self._private_hosts,
@@ -186,11 +195,6 @@ class RowReader:
         if fields.get("click_limit", 0) is None:
             del fields["click_limit"]
         return fields, errors
-
-
-def _kind(target: str) -> str:
-    scheme = target.partition(":")[0].lower()
-    return scheme if scheme in ("mailto", "tel") else "url"
 
 
 def _require_unicode(texts: Mapping[str, str]) -> None:

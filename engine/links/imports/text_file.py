@@ -11,7 +11,7 @@ import re
 from collections.abc import Generator
 from typing import BinaryIO, Final
 
-MAX_LINE_CHARS: Final = 128 * 1024
+MAX_LINE_CHARS: Final = 256 * 1024
 _CHUNK: Final = 1024 * 1024
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),

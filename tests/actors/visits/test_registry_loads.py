@@ -11,6 +11,7 @@ from actors.visits.registry import FIND_INTERVAL_S
 from engine.common.errors import UnavailableError
 from engine.links.ports import ImportRow
 from engine.links.profile import MAX_WHOLE_LINKS
+from engine.links.rules import LinkRule, RuleConditions
 from tests.kit.delayed_profiles import TENANT
 from tests.kit.running_registry import running_registry
 
@@ -39,6 +40,26 @@ async def test_a_profile_is_loaded_once_however_many_wait(autojump_clock: MockCl
         assert await edge.visit(b"/@shop")
         assert len(edge.profiles.queries) == 1
         assert edge.counts["loaded"] == 1
+
+
+async def test_large_targets_take_the_place_of_several_links(autojump_clock: MockClock) -> None:
+    async with running_registry() as edge:
+        shop = await edge.profiles.add_profile("shop", "a", "b")
+        assert await edge.visit(b"/shop/a")
+        (actor,) = edge.registry.profiles.values()
+        assert actor.resident_links() == 2
+        rules = (
+            LinkRule(
+                when=RuleConditions(device=("phone",)), target=f"https://r.example/{'x' * 8_000}"
+            ),
+        )
+        link, change = await edge.profiles.add_link(
+            shop, "c", f"https://c.example/{'x' * 30_000}", rules=rules
+        )
+        await edge.announce(change)
+        assert actor.resident_links() == 3 + (2 * 30_000 + 2 * 8_000) // 2_048
+        await edge.announce(await edge.profiles.delete_link(TENANT, link.id))
+        assert actor.resident_links() == 2
 
 
 async def test_a_waiter_who_leaves_does_not_end_the_load_of_the_others(

@@ -10,7 +10,7 @@ from engine.accounts.access import Caller
 from engine.clicks.click import Click
 from engine.clicks.record_items import EXPOSURES, OUTCOMES, VariantRef, pack_variant_refs
 from engine.experiments.increments import ExperimentCounter
-from engine.links.blocklist import NO_BLOCKLIST, Blocklist
+from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist
 from engine.visits.edge_assignment import VariantAssigner
 from tests.kit.consoles import NOW, VISITORS, Answered, Console
 

@@ -41,6 +41,23 @@ async def test_the_first_rule_that_is_met_is_told_with_the_reasons_of_the_others
     assert bad.problem(422).keys() == {"at"}
 
 
+async def test_an_app_link_is_explained_for_phones_and_others() -> None:
+    console = Console()
+    profile = await console.profile()
+    link = await console.link(
+        profile["id"], target="tg://x", kind="app", web_target="https://t.me/x", rules=RULES[1:2]
+    )
+    path = f"/v1/links/{link['id']}/explain?device="
+    for device, target, words in (
+        ("phone", "tg://x", "opens an app"), ("tablet", "tg://x", "opens an app"),
+        ("desktop", "https://t.me/x", "web target"), ("other", "https://t.me/x", "web target"),
+    ):  # fmt: skip
+        explained = (await console.call("GET", path + device)).json
+        assert (explained["target"], explained["rule"]) == (target, None)
+        assert words in explained["sentence"]
+        assert len(explained["rules"]) == 1
+
+
 async def test_a_closed_link_is_told() -> None:
     console = Console()
     profile = await console.profile()

@@ -7,9 +7,9 @@ import trio
 from quart_trio.testing import TrioClient
 
 from api.links.imports import SILENCE_S
-from engine.links.blocklist import Blocklist
 from engine.links.imports.exported_link import EXPORT_COLUMNS
 from engine.links.link import Link, LinkDraft
+from engine.links.targets.blocklist import Blocklist
 from engine.operations.settings import Settings
 from tests.kit.consoles import VISITORS, Console
 from tests.kit.file_imports import imported

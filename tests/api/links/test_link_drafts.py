@@ -1,6 +1,6 @@
 """Targets on the operator's blocklist, over HTTP."""
 
-from engine.links.blocklist import Blocklist
+from engine.links.targets.blocklist import Blocklist
 from tests.kit.consoles import Console
 
 BAD = "https://www.bad.example/x"

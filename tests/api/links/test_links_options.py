@@ -82,6 +82,12 @@ async def test_a_password_is_never_shown() -> None:
         ({"utm": {"source": "a\nb"}}, {"utm.source"}),
         ({"utm": {"other": "x"}}, {"utm"}),
         ({"position": 10**10}, {"position"}),
+        ({"web_target": TARGET}, {"web_target"}),
+        ({"kind": "app", "target": "tg://x"}, {"web_target"}),
+        ({"kind": "app", "target": "tg://x", "web_target": "tg://y"}, {"web_target"}),
+        ({"target": TARGET + "x" * 32_768}, {"target"}),
+        ({"rules": [{"when": {"query": {str(n): []}}, "target": TARGET + "x" * 9_000}
+                    for n in range(8)]}, {"rules"}),
     ],
 )  # fmt: skip
 async def test_bad_options_are_named(fields: dict[str, Any], names: set[str]) -> None:
@@ -89,6 +95,19 @@ async def test_bad_options_are_named(fields: dict[str, Any], names: set[str]) ->
     links = await links_path(console)
     response = await console.call("POST", links, {"target": TARGET, **fields})
     assert response.problem(422).keys() == names
+
+
+async def test_an_app_link_has_a_web_target() -> None:
+    console = Console()
+    links = await links_path(console)
+    body = {"target": "tg://resolve?domain=ada", "kind": "app", "web_target": "https://t.me/ada"}
+    link = (await console.call("POST", links, body)).json
+    assert (link["target"], link["web_target"]) == (body["target"], body["web_target"])
+    path = f"/v1/links/{link['id']}"
+    bad = await console.call("PATCH", path, {"web_target": f"{VISITORS}/x"})
+    assert bad.problem(422).keys() == {"web_target"}
+    changed = await console.call("PATCH", path, {"kind": "url", "target": TARGET, "web_target": ""})
+    assert (changed.status, changed.json["web_target"]) == (200, "")
 
 
 async def test_an_external_id_is_created_then_changed() -> None:

@@ -8,6 +8,7 @@ import pytest
 from engine.links.options import Utm
 from engine.links.preview_card import PreviewCard
 from engine.links.rules import LinkRule, RuleConditions
+from engine.links.target import MAX_TARGET_CHARS
 from storage.accounts.passwords import PasswordHasher
 from tests.kit.hosted import hosted_run
 from tests.kit.stores import FAST
@@ -121,6 +122,41 @@ async def test_rules_choose_the_target(edge: ServedEdge) -> None:
         assert (response.status, response.location) == (302, location)
         assert response.headers["x-robots-tag"] == "noindex"
     assert len(edge.journal.clicks) == 4
+
+
+async def test_an_app_link_leads_phones_to_the_app_and_all_others_to_the_web(
+    edge: ServedEdge,
+) -> None:
+    profile_id = await edge.profiles.add_profile("shop")
+    rules = (LinkRule(when=RuleConditions(query={"x": ()}), target="https://x.example/"),)
+    await edge.profiles.add_link(
+        profile_id, "a", "spotify:album:1", kind="app", web_target="https://web.example/",
+        rules=rules, utm=Utm(source="bio"), passthrough=True,
+    )  # fmt: skip
+    bot = b"User-Agent: Twitterbot/1.0"
+    for path, headers, location in (
+        (b"/a", (PHONE,), "spotify:album:1"),
+        (b"/a", (), "https://web.example/?utm_source=bio"),
+        (b"/a", (bot,), "https://web.example/?utm_source=bio"),
+        (b"/a?y=1", (), "https://web.example/?utm_source=bio&y=1"),
+        (b"/a?x=1", (PHONE,), "https://x.example/?utm_source=bio&x=1"),
+    ):
+        response = await visit(edge, path, *headers)
+        assert (response.status, response.location) == (302, location)
+    assert b"Some visitors are led elsewhere" in (await visit(edge, b"/a+")).body
+    assert len(edge.journal.clicks) == 5
+
+
+async def test_the_largest_target_reaches_the_visitor(edge: ServedEdge) -> None:
+    profile_id = await edge.profiles.add_profile("shop")
+    target = f"https://a.example/{'x' * (MAX_TARGET_CHARS - 18)}"
+    await edge.profiles.add_link(profile_id, "a", target, passthrough=True)
+    visitor = await edge.visitor()
+    assert (await visitor.request(get(b"/a"))).location == target
+    assert (await visitor.request(get(b"/a?y=1"))).location == f"{target}?y=1"
+    await visitor.send(get(b"/a") * 8)
+    for _ in range(8):
+        assert (await visitor.response()).location == target
 
 
 async def test_campaign_parameters_are_added_once(edge: ServedEdge) -> None:

@@ -27,7 +27,14 @@ def test_a_normalised_draft_is_its_own_normal_form(draft: LinkDraft, private_hos
     normalised, errors = validate_draft(draft, private_hosts=private_hosts)
     assert (normalised is None) is bool(errors)
     if normalised is None:
-        assert {error.field for error in errors} <= {"slug", "target", "title", "status", "kind"}
+        assert {error.field for error in errors} <= {
+            "slug",
+            "target",
+            "title",
+            "status",
+            "kind",
+            "web_target",
+        }
         return
     assert validate_draft(normalised, private_hosts=private_hosts) == (normalised, [])
     assert normalised.slug == name.canonical_name(draft.slug or "")

@@ -17,6 +17,7 @@ from engine.links.profile import (
     ProfileChange,
     ProfileDraft,
 )
+from engine.links.target import MAX_TARGET_CHARS, MAX_URL_CHARS
 from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
 from storage.bridge import in_asyncio
 from storage.visits import snapshots as snapshots_module
@@ -116,6 +117,26 @@ async def test_a_large_profile_has_only_the_matched_links(stores: Stores) -> Non
     assert [link.slug for link in large[0].links] == ["l00007", "l00150"]
     assert large[0].page == snapshot.page
     assert [link.slug for link in snapshot.page] == [f"l{n:05}" for n in range(MAX_PAGE_LINKS)]
+
+
+async def test_a_profile_of_large_targets_comes_link_by_link(stores: Stores) -> None:
+    """Or 500 of them, looked up at once, would fill an edge's memory."""
+    heavy = await profile_with(stores, "heavy", ["a"])
+    for slug in "bcdefghi":
+        target = f"https://example.com/{slug * (MAX_TARGET_CHARS - 20)}"
+        await stores.profiles.create_link(
+            stores.caller, heavy.id, LinkDraft(slug=slug, target=target)
+        )
+        (found,) = await stores.snapshots.find([b"/heavy/a"])
+        assert found is not None
+        assert found.complete == (len(found.links) == len(found.page) < 9)
+    (found,) = await stores.snapshots.find([b"/heavy/i"])
+    assert found is not None
+    assert [len(link.target) for link in found.links] == [MAX_TARGET_CHARS]
+    assert max(len(link.target) for link in found.page) == MAX_URL_CHARS
+    change = await stores.snapshots.refresh(heavy.id, found.version - 1, 10)
+    assert change is not None
+    assert not change.complete
 
 
 async def test_links_follow_in_the_order_of_their_ids(stores: Stores) -> None:

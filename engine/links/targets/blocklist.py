@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import ada_url
 
 from engine.common.errors import FieldError
-from engine.links.options import LinkOptions
+from engine.links.options import LinkOptions, targets_by_field
 
 HASH_PREFIX: Final = "sha256:"
 MAX_HOST_CHARS: Final = 253
@@ -73,18 +73,17 @@ def blocked_fields(
 ) -> list[FieldError]:
     """Return the errors of a draft's targets that are on the list, but not in `stored`: a link that leads to
     one already may be paused, quarantined or changed otherwise."""
-    fields = {"target": target, "fallback_target": draft.fallback_target}
-    fields |= {f"rules[{n}].target": rule.target for n, rule in enumerate(draft.rules)}
+    fields = {"target": target, **targets_by_field(draft)}
     return [
         FieldError(field, reason)
         for field, url in fields.items()
-        if url and url not in stored and (reason := blocklist.reason(url)) is not None
+        if url not in stored and (reason := blocklist.reason(url)) is not None
     ]
 
 
 def targets_of(link: LinkOptions, target: str) -> frozenset[str]:
     """Return all addresses that a link may lead to."""
-    return frozenset({target, link.fallback_target, *(rule.target for rule in link.rules)})
+    return frozenset({target, *targets_by_field(link).values()})
 
 
 def _hash(word: str) -> bytes | None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.links.blocklist import NO_BLOCKLIST, Blocklist, parse_blocklist
 from engine.links.imports.row_error import RowError
 from engine.links.imports.rows import RowReader
+from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist, parse_blocklist
 
 URL = "https://shop.example/pay?now=1"
 HASH = hashlib.sha256(URL.encode()).hexdigest()
