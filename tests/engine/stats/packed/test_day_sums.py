@@ -62,10 +62,14 @@ def test_sums_of_days_and_columns_of_the_rest_add_up(
     pieces = [_segment(piece) for piece in packed(clicks)]
     whole = as_sums([column_sums(ProfileClicks(pieces), statement, visitors=True)])
     named = days_by_sums(statement, FIRST.date(), FIRST.date() + timedelta(DAYS))
-    sums = sums_of_days(
-        statement, [(day, _sums(piece)) for piece in pieces if (day := piece.day) in named]
-    )
-    rest = ProfileClicks(piece for piece in pieces if piece.day not in named)
+    summed = {
+        piece.day: DaySums(data)
+        for piece in pieces
+        if piece.day in named
+        and (data := pack_day_sums(ProfileClicks([piece]), piece.day)) is not None
+    }
+    sums = sums_of_days(statement, list(summed.items()))
+    rest = ProfileClicks(piece for piece in pieces if piece.day not in summed)
     both = as_sums([sums, column_sums(rest, statement, visitors=True)])
     if statement.sketches is None:  # then visitors are not asked for
         both, whole = _without_visitors(both), _without_visitors(whole)
@@ -93,12 +97,6 @@ def test_a_day_of_too_many_values_has_no_sums(monkeypatch: pytest.MonkeyPatch) -
 
 def _segment(piece: Piece) -> Piece:
     return Piece(piece.day, repacked(ProfileClicks([piece]), piece.day, as_segment=True))
-
-
-def _sums(piece: Piece) -> DaySums:
-    data = pack_day_sums(ProfileClicks([piece]), piece.day)
-    assert data is not None
-    return DaySums(data)
 
 
 def as_sums(parts: list[ColumnSums]) -> dict[Key, list[int]]:
