@@ -63,6 +63,7 @@ class Doc:
     errors: tuple[int, ...] = ()
     tagged: bool = False  # a read that sends an ETag and honours If-None-Match
     guarded: bool = False  # a change that honours If-Match
+    body_types: tuple[str, ...] = ()  # of a body of any bytes, instead of `body`
     idempotent: bool = False  # a create that honours Idempotency-Key
     paths: Mapping[str, str] = field(default_factory=dict)
 

@@ -6,6 +6,7 @@ import trio
 from quart_trio import QuartTrio
 
 import api.accounts.routes as accounts
+import api.assets.routes as assets
 import api.audit.routes as audit
 import api.experiments.routes as experiments
 import api.github.routes as github
@@ -18,6 +19,7 @@ import api.stats.routes as stats
 import api.visits.routes as visits
 import api.webhooks.routes as webhooks
 from actors.accounts.last_used import LastUsed
+from actors.assets.uploads import Uploads
 from actors.audit.security_log import BufferedSecurityLog
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
@@ -36,6 +38,7 @@ from api.processes.engine_status import EngineStatus
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
 from api.stats.polls import RecentPolls
 from engine.accounts.access import Caller
+from engine.assets.ports import AssetFiles
 from engine.experiments.shops.shop_reports import ShopReportCounts
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.health import Component
@@ -49,6 +52,9 @@ from storage.accounts.members import PostgresMemberStore
 from storage.accounts.passwords import PasswordHasher
 from storage.accounts.recovery import PostgresRecoveryStore
 from storage.accounts.sessions import PostgresSessionStore
+from storage.assets.assets import PostgresAssetStore
+from storage.assets.decoder import ProcessPictureDecoder
+from storage.assets.stores import asset_files
 from storage.audit.audit_log import PostgresActivityReader
 from storage.audit.security_events import PostgresSecurityStore
 from storage.experiments.conversion_hooks import PostgresConversionHookStore
@@ -86,7 +92,8 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
     edges = [name for name in spec.processes if name.startswith("edge-")]
-    parts = ConsoleParts(settings, database, redis, EdgeHitSender(spec.run_folder, edges))
+    files = asset_files(spec.folder)
+    parts = ConsoleParts(settings, database, redis, EdgeHitSender(spec.run_folder, edges), files)
     await parts.blocklist.refresh()
     pings = {"postgres": database.ping, "redis": redis.ping}
     status = EngineStatus(spec.run_folder, spec.processes, pings)
@@ -125,12 +132,19 @@ class ConsoleParts:
     """Stores, actors and app of the console, over open connections."""
 
     def __init__(
-        self, settings: Settings, database: Database, redis: RedisServer, hits: HitSender
+        self,
+        settings: Settings,
+        database: Database,
+        redis: RedisServer,
+        hits: HitSender,
+        files: AssetFiles,
     ) -> None:
         self.settings = settings
         self.hits = hits
         self.database = database
         self.metrics = ConsoleMetrics()
+        self.decoder = ProcessPictureDecoder()
+        self.uploads = Uploads(PostgresAssetStore(database), files, self.decoder)
         self.announcer = RedisAnnouncer(redis)
         self.passwords = PasswordHasher()
         self.blocklist = BlocklistFile(settings.blocklist)
@@ -174,6 +188,7 @@ class ConsoleParts:
         )
         return [
             *links.routes(self.link_deps(), shared),
+            *assets.routes(assets.AssetDeps(uploads=self.uploads), shared),
             *pages.routes(
                 pages.PageDeps(pages=PostgresPageStore(database), announcer=self.announcer), shared
             ),
@@ -282,6 +297,8 @@ class ConsoleParts:
             self.polls,
             self.announcer,
             self.passwords,
+            self.decoder,
+            self.uploads,
             self.last_used,
             self.security_log,
             self.blocklist,

@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from actors.accounts.reset_mails import ResetMails
+from actors.assets.collector import AssetCollector
 from actors.clicks.aggregator import Aggregator
 from actors.experiments.automation import ExperimentAutomation
 from actors.experiments.dimension_copier import DimensionCopier
@@ -41,6 +42,8 @@ from engine.operations.progress import progress_component
 from engine.operations.settings import Settings
 from storage.accounts.purge import AccountsPurge
 from storage.accounts.reset_tokens import PostgresResetTokenStore
+from storage.assets.stores import asset_files
+from storage.assets.unused import PostgresUnusedFilesStore
 from storage.clicks.ledger import PostgresClickLedger
 from storage.clicks.partitions import Partitions
 from storage.clicks.stream import RedisClickStream
@@ -117,12 +120,11 @@ class Workers:
         )
         self._domains = DomainChecks(PostgresDomainLookStore(database), DnsTxtRecords())
         self._automation = ExperimentAutomation(PostgresRunningExperiments(database))
+        self._assets = AssetCollector(PostgresUnusedFilesStore(database), asset_files(spec.folder))
         self._copier = DimensionCopier(PostgresConversionDimensions(database))
+        actors = (self._checks, self._domains, self._github, self._automation, self._assets)
         self.periodic_jobs = [
-            *self._checks.periodic_jobs(),
-            *self._domains.periodic_jobs(),
-            *self._github.periodic_jobs(),
-            *self._automation.periodic_jobs(),
+            *(job for actor in actors for job in actor.periodic_jobs()),
             *maintenance(settings, database, redis),
         ]
         self._mailer = mailer(settings)
@@ -237,6 +239,7 @@ class Workers:
             *self._imports.samples(),
             *self._automation.samples(),
             *self._copier.samples(),
+            *self._assets.samples(),
             *(self._mailer.samples() if self._mailer else ()),
             *self._database.samples(),
         ]

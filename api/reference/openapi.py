@@ -222,6 +222,17 @@ def _renamed(node: Any, names: Mapping[str, str]) -> Any:
     return [_renamed(item, names) for item in node] if isinstance(node, list | tuple) else node
 
 
+_FILE_FORM: Final = {
+    "schema": {
+        "type": "object",
+        "properties": {
+            "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+        },
+        "required": ["file"],
+    }
+}
+
+
 def _operation(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": doc.id,
@@ -236,6 +247,11 @@ def _operation(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
     if doc.body is not None:
         content = {"schema": schemas.of_body(doc.body), "example": doc.body_example}
         operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    elif doc.body_types:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {type_: _FILE_FORM if "form" in type_ else {} for type_ in doc.body_types},
+        }
     return operation
 
 
@@ -302,6 +318,8 @@ def statuses(route: Route, doc: Doc) -> set[int]:
             problems.add(401)
     if _VARIABLE.search(route.rule):
         problems.add(404)
+    if doc.body_types:
+        problems |= {400, 408, 413}
     if doc.body is not None:
         problems |= {400, 408, 413, 415, 422}
     if doc.guarded:

@@ -7,6 +7,7 @@ TAGS: Final[Mapping[str, str]] = {
     "Profiles": "Profiles, their archives and their erasure.",
     "Links": "Links of a profile, and GitHub's facts of the repositories that they lead to.",
     "Pages": "Profiles' pages: their drafts and published versions.",
+    "Assets": "Pictures of a profile, for its page.",
     "Domains": "Hosts of a profile's own, at which its links answer.",
     "Experiments": "Variants of links, and what they do to visitors.",
     "Conversions": "Conversions after clicks: reported by their owners, by pages and by hooks of shops.",

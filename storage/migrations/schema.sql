@@ -612,6 +612,18 @@ CREATE FUNCTION waypost.new_id() RETURNS bigint
     LANGUAGE sql
     RETURN (((((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric))::bigint - '1767225600000'::bigint) << 20) | (nextval('waypost.ids'::regclass) & (1048575)::bigint));
 
+CREATE FUNCTION waypost.note_unused_files() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE waypost.asset_files AS f SET unused_since = clock_timestamp()
+    FROM old_rows AS o WHERE f.tenant_id = o.tenant_id AND f.hash = o.address
+        AND NOT EXISTS (SELECT FROM waypost.assets AS a WHERE a.tenant_id = f.tenant_id AND a.address = f.hash);
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION waypost.owns_profile(of_tenant bigint, of_profile bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -874,6 +886,42 @@ CREATE TABLE waypost.api_keys (
 );
 
 ALTER TABLE ONLY waypost.api_keys FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.asset_files (
+    tenant_id bigint NOT NULL,
+    hash text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL,
+    width integer NOT NULL,
+    height integer NOT NULL,
+    renditions jsonb NOT NULL,
+    written boolean DEFAULT false NOT NULL,
+    writable_until timestamp with time zone NOT NULL,
+    unused_since timestamp with time zone DEFAULT clock_timestamp(),
+    claimed_until timestamp with time zone,
+    CONSTRAINT asset_files_hash_check CHECK ((length(hash) <= 64)),
+    CONSTRAINT asset_files_height_check CHECK ((height > 0)),
+    CONSTRAINT asset_files_renditions_check CHECK ((length((renditions)::text) <= 8192)),
+    CONSTRAINT asset_files_source_check CHECK ((source = ANY (ARRAY['jpeg'::text, 'png'::text, 'webp'::text, 'gif'::text, 'avif'::text, 'heif'::text]))),
+    CONSTRAINT asset_files_width_check CHECK ((width > 0))
+);
+
+ALTER TABLE ONLY waypost.asset_files FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.assets (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    address text NOT NULL COLLATE pg_catalog."C",
+    name text DEFAULT ''::text NOT NULL,
+    content_type text NOT NULL,
+    bytes bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT assets_bytes_check CHECK ((bytes > 0)),
+    CONSTRAINT assets_content_type_check CHECK ((length(content_type) <= 32)),
+    CONSTRAINT assets_name_check CHECK ((length(name) <= 120))
+);
+
+ALTER TABLE ONLY waypost.assets FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE waypost.audit_log_heads (
     tenant_id bigint NOT NULL,
@@ -1656,6 +1704,16 @@ CREATE TABLE waypost.namespaces (
 
 ALTER TABLE ONLY waypost.namespaces FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.page_assets (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    page_version bigint NOT NULL,
+    asset_id bigint NOT NULL,
+    CONSTRAINT page_assets_page_version_check CHECK ((page_version >= 0))
+);
+
+ALTER TABLE ONLY waypost.page_assets FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.page_drafts (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -2011,6 +2069,18 @@ ALTER TABLE ONLY waypost.annotations
 ALTER TABLE ONLY waypost.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY waypost.asset_files
+    ADD CONSTRAINT asset_files_pkey PRIMARY KEY (tenant_id, hash);
+
+ALTER TABLE ONLY waypost.assets
+    ADD CONSTRAINT assets_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY waypost.assets
+    ADD CONSTRAINT assets_tenant_id_profile_id_address_key UNIQUE (tenant_id, profile_id, address);
+
+ALTER TABLE ONLY waypost.assets
+    ADD CONSTRAINT assets_tenant_id_profile_id_id_key UNIQUE (tenant_id, profile_id, id);
+
 ALTER TABLE ONLY waypost.audit_log_heads
     ADD CONSTRAINT audit_log_heads_pkey PRIMARY KEY (tenant_id, profile_id);
 
@@ -2122,6 +2192,9 @@ ALTER TABLE ONLY waypost.members
 ALTER TABLE ONLY waypost.namespaces
     ADD CONSTRAINT namespaces_pkey PRIMARY KEY (tenant_id, profile_id, name);
 
+ALTER TABLE ONLY waypost.page_assets
+    ADD CONSTRAINT page_assets_pkey PRIMARY KEY (tenant_id, profile_id, page_version, asset_id);
+
 ALTER TABLE ONLY waypost.page_drafts
     ADD CONSTRAINT page_drafts_pkey PRIMARY KEY (tenant_id, profile_id);
 
@@ -2209,6 +2282,10 @@ CREATE INDEX api_keys_origins ON waypost.api_keys USING gin (origins) WHERE (ori
 CREATE UNIQUE INDEX api_keys_sha256 ON waypost.api_keys USING btree (key_sha256);
 
 CREATE INDEX api_keys_user ON waypost.api_keys USING btree (tenant_id, user_id);
+
+CREATE INDEX asset_files_unused ON waypost.asset_files USING btree (unused_since) WHERE (unused_since IS NOT NULL);
+
+CREATE INDEX assets_address ON waypost.assets USING btree (tenant_id, address);
 
 CREATE INDEX click_deltas_day ON waypost.click_deltas USING btree (tenant_id, profile_id, day);
 
@@ -2300,6 +2377,8 @@ CREATE UNIQUE INDEX links_slug ON waypost.links USING btree (profile_id, slug, t
 
 CREATE INDEX members_user ON waypost.members USING btree (user_id, profile_id);
 
+CREATE INDEX page_assets_asset ON waypost.page_assets USING btree (tenant_id, profile_id, asset_id);
+
 CREATE UNIQUE INDEX page_subscribers_listing ON waypost.page_subscribers USING btree (tenant_id, profile_id, id);
 
 CREATE INDEX profile_changes_xid ON waypost.profile_changes USING btree (xid);
@@ -2350,6 +2429,8 @@ CREATE TRIGGER log_delete AFTER DELETE ON waypost.annotations REFERENCING OLD TA
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.api_keys REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('key', 'id', '');
 
+CREATE TRIGGER log_delete AFTER DELETE ON waypost.assets REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('asset', 'id', 'profile_id');
+
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.conversion_hooks REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('conversion_hook', 'id', 'profile_id');
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.domains REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('domain', 'id', 'profile_id');
@@ -2381,6 +2462,8 @@ CREATE TRIGGER log_delete AFTER DELETE ON waypost.webhooks REFERENCING OLD TABLE
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.annotations REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('annotation', 'id', 'profile_id');
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.api_keys REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('key', 'id', '');
+
+CREATE TRIGGER log_insert AFTER INSERT ON waypost.assets REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('asset', 'id', 'profile_id');
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.conversion_hooks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('conversion_hook', 'id', 'profile_id');
 
@@ -2416,6 +2499,8 @@ CREATE TRIGGER log_update AFTER UPDATE ON waypost.annotations REFERENCING OLD TA
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.api_keys REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('key', 'id', '');
 
+CREATE TRIGGER log_update AFTER UPDATE ON waypost.assets REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('asset', 'id', 'profile_id');
+
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.conversion_hooks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('conversion_hook', 'id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.domains REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('domain', 'id', 'profile_id');
@@ -2440,6 +2525,8 @@ CREATE TRIGGER log_update AFTER UPDATE ON waypost.users REFERENCING OLD TABLE AS
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.webhooks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('webhook', 'id', 'profile_id');
 
+CREATE TRIGGER note_unused AFTER DELETE ON waypost.assets REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.note_unused_files();
+
 CREATE TRIGGER only_erased BEFORE DELETE ON waypost.audit_log FOR EACH ROW EXECUTE FUNCTION waypost.refuse_unless_erased();
 
 CREATE TRIGGER only_erased BEFORE DELETE ON waypost.audit_log_heads FOR EACH ROW EXECUTE FUNCTION waypost.refuse_unless_erased();
@@ -2454,6 +2541,12 @@ ALTER TABLE ONLY waypost.api_keys
 
 ALTER TABLE ONLY waypost.api_keys
     ADD CONSTRAINT api_keys_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES waypost.users(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.assets
+    ADD CONSTRAINT assets_tenant_id_address_fkey FOREIGN KEY (tenant_id, address) REFERENCES waypost.asset_files(tenant_id, hash);
+
+ALTER TABLE ONLY waypost.assets
+    ADD CONSTRAINT assets_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY waypost.click_quotas
     ADD CONSTRAINT click_quotas_tenant_id_link_id_fkey FOREIGN KEY (tenant_id, link_id) REFERENCES waypost.links(tenant_id, id) ON DELETE CASCADE;
@@ -2533,6 +2626,12 @@ ALTER TABLE ONLY waypost.members
 ALTER TABLE ONLY waypost.namespaces
     ADD CONSTRAINT namespaces_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY waypost.page_assets
+    ADD CONSTRAINT page_assets_tenant_id_profile_id_asset_id_fkey FOREIGN KEY (tenant_id, profile_id, asset_id) REFERENCES waypost.assets(tenant_id, profile_id, id);
+
+ALTER TABLE ONLY waypost.page_assets
+    ADD CONSTRAINT page_assets_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY waypost.page_drafts
     ADD CONSTRAINT page_drafts_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
@@ -2584,6 +2683,10 @@ ALTER TABLE waypost.annotations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.api_keys ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.asset_files ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.assets ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.audit_log ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.audit_log_heads ENABLE ROW LEVEL SECURITY;
@@ -2607,6 +2710,10 @@ ALTER TABLE waypost.damaged_deltas ENABLE ROW LEVEL SECURITY;
 ALTER TABLE waypost.dead_letter_batches ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY definer ON waypost.api_keys FOR SELECT TO waypost_owner USING (true);
+
+CREATE POLICY definer ON waypost.asset_files TO waypost_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY definer ON waypost.assets FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.audit_log_heads TO waypost_owner USING (true) WITH CHECK (true);
 
@@ -2744,6 +2851,8 @@ CREATE POLICY own_profiles ON waypost.webhooks AS RESTRICTIVE FOR INSERT TO wayp
 
 CREATE POLICY owner ON waypost.waypost_migrations TO waypost_owner USING (true) WITH CHECK (true);
 
+ALTER TABLE waypost.page_assets ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.page_drafts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.page_subscribers ENABLE ROW LEVEL SECURITY;
@@ -2785,6 +2894,10 @@ ALTER TABLE waypost.short_slugs ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON waypost.annotations TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.api_keys TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.asset_files TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.assets TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.audit_log FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
@@ -2851,6 +2964,8 @@ CREATE POLICY tenant ON waypost.links TO waypost_app USING ((tenant_id = waypost
 CREATE POLICY tenant ON waypost.members TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.namespaces TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.page_assets TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.page_drafts TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
@@ -3039,6 +3154,8 @@ REVOKE ALL ON FUNCTION waypost.new_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.new_id() TO waypost_app;
 GRANT ALL ON FUNCTION waypost.new_id() TO waypost_aggregator;
 
+REVOKE ALL ON FUNCTION waypost.note_unused_files() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION waypost.owns_profile(of_tenant bigint, of_profile bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.owns_profile(of_tenant bigint, of_profile bigint) TO waypost_app;
 
@@ -3115,6 +3232,45 @@ GRANT SELECT(id) ON TABLE waypost.api_keys TO waypost_aggregator;
 GRANT SELECT(expires_at) ON TABLE waypost.api_keys TO waypost_aggregator;
 
 GRANT SELECT(revoked_at) ON TABLE waypost.api_keys TO waypost_aggregator;
+
+GRANT SELECT ON TABLE waypost.asset_files TO waypost_app;
+GRANT SELECT,DELETE ON TABLE waypost.asset_files TO waypost_aggregator;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.asset_files TO waypost_app;
+
+GRANT INSERT(hash) ON TABLE waypost.asset_files TO waypost_app;
+
+GRANT INSERT(source) ON TABLE waypost.asset_files TO waypost_app;
+
+GRANT INSERT(width) ON TABLE waypost.asset_files TO waypost_app;
+
+GRANT INSERT(height) ON TABLE waypost.asset_files TO waypost_app;
+
+GRANT INSERT(renditions) ON TABLE waypost.asset_files TO waypost_app;
+
+GRANT UPDATE(written) ON TABLE waypost.asset_files TO waypost_app;
+
+GRANT INSERT(writable_until),UPDATE(writable_until) ON TABLE waypost.asset_files TO waypost_app;
+
+GRANT UPDATE(unused_since) ON TABLE waypost.asset_files TO waypost_app;
+
+GRANT UPDATE(claimed_until) ON TABLE waypost.asset_files TO waypost_aggregator;
+
+GRANT SELECT,DELETE ON TABLE waypost.assets TO waypost_app;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.assets TO waypost_app;
+GRANT SELECT(tenant_id) ON TABLE waypost.assets TO waypost_aggregator;
+
+GRANT INSERT(profile_id) ON TABLE waypost.assets TO waypost_app;
+
+GRANT INSERT(address) ON TABLE waypost.assets TO waypost_app;
+GRANT SELECT(address) ON TABLE waypost.assets TO waypost_aggregator;
+
+GRANT INSERT(name) ON TABLE waypost.assets TO waypost_app;
+
+GRANT INSERT(content_type) ON TABLE waypost.assets TO waypost_app;
+
+GRANT INSERT(bytes) ON TABLE waypost.assets TO waypost_app;
 
 GRANT DELETE ON TABLE waypost.audit_log_heads TO waypost_aggregator;
 
@@ -3550,6 +3706,8 @@ GRANT INSERT(tenant_id) ON TABLE waypost.namespaces TO waypost_app;
 GRANT INSERT(profile_id) ON TABLE waypost.namespaces TO waypost_app;
 
 GRANT INSERT(name) ON TABLE waypost.namespaces TO waypost_app;
+
+GRANT SELECT,INSERT,DELETE ON TABLE waypost.page_assets TO waypost_app;
 
 GRANT SELECT ON TABLE waypost.page_drafts TO waypost_app;
 

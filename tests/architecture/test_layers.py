@@ -35,7 +35,7 @@ IMPURE_ALLOWED = {"engine/operations/logs.py": {"time"}}
 ASYNCIO_ALLOWED = {"actors/operations/runtime.py", "api/processes/edge.py"}
 ENTRIES = {
     "api.command.__main__", "api.command.main", "bench.__main__", "storage.embedded.launcher",
-    "storage.migrations.schema",
+    "storage.assets.picture_worker", "storage.migrations.schema",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from quart_trio import QuartTrio
 from quart_trio.testing import TrioClient
 
 import api.accounts.routes as accounts
+import api.assets.routes as assets
 import api.audit.routes as audit
 import api.experiments.routes as experiments
 import api.github.routes as github
@@ -25,6 +26,7 @@ import api.privacy.routes as privacy
 import api.stats.routes as stats
 import api.visits.routes as visits
 import api.webhooks.routes as webhooks
+from actors.assets.uploads import Uploads
 from actors.audit.security_log import BufferedSecurityLog
 from actors.operations.runtime import Stop
 from actors.stats.live_subscribers import LiveSubscribers
@@ -55,6 +57,9 @@ from storage.accounts.memory_keys import MemoryApiKeyStore
 from storage.accounts.memory_members import MemoryMembers
 from storage.accounts.memory_recovery import MemoryRecovery
 from storage.accounts.passwords import PasswordHasher
+from storage.assets.decoder import ProcessPictureDecoder
+from storage.assets.memory_assets import MemoryAssets
+from storage.assets.memory_files import MemoryAssetFiles
 from storage.audit.memory_audit_log import MemoryActivityReader
 from storage.audit.memory_security_events import MemorySecurityStore
 from storage.experiments.memory_conversion_hooks import MemoryConversionHookStore
@@ -201,6 +206,9 @@ class Console:
         self.imports = MemoryImports(self.profiles, self.jobs, lambda: NOW)
         self.domains = MemoryDomains(self.profiles, lambda: NOW)
         self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
+        self.assets = MemoryAssets(self.profiles, lambda: NOW)
+        self.asset_files = MemoryAssetFiles()
+        self.uploads = Uploads(self.assets, self.asset_files, ProcessPictureDecoder())
         self.pages = MemoryPages(self.profiles, lambda: NOW)
         self.erasures = MemoryErasureStore(self.profiles, lambda: NOW)
         self.polls = RecentPolls(self.stats.known_version)
@@ -234,6 +242,7 @@ class Console:
                 ),
                 shared,
             ),
+            *assets.routes(assets.AssetDeps(uploads=self.uploads), shared),
             *pages.routes(pages.PageDeps(pages=self.pages, announcer=self.announcer), shared),
             *experiments.routes(
                 experiments.ExperimentDeps(

@@ -16,7 +16,7 @@ from tests.kit.pg_catalog import (
     Relation,
 )
 
-NAMES = "tukplsijwed"
+NAMES = "tukplsijweda"
 ONE = {name: 1001 + n for n, name in enumerate(NAMES)}
 TWO = {name: 2001 + n for n, name in enumerate(NAMES)}
 PAIRS = pytest.mark.parametrize(("mine", "theirs"), [(ONE, TWO), (TWO, ONE)], ids=["one", "two"])

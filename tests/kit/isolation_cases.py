@@ -5,8 +5,8 @@ a row of a tenant, and the verbs of each role, as letters (Select, Insert, Updat
 tests/kit/isolation_functions.py has the functions.
 
 In the SQL, {t} is a tenant, {u} its user, {k} a key, {p} a profile, {l} a link, {s} a session, {i} an
-invitation, {j} a job, {w} a webhook, {e} an event, {d} a domain: the caller's own, or the other tenant's in the
-calls of functions.
+invitation, {j} a job, {w} a webhook, {e} an event, {d} a domain, {a} an asset: the caller's own, or the
+other tenant's in the calls of functions.
 """
 
 from typing import NamedTuple
@@ -116,6 +116,20 @@ TABLES = {
         app="SIU",
         aggregator="SU",
     ),
+    "asset_files": Table(
+        "INSERT INTO asset_files (tenant_id, hash, source, width, height, renditions, writable_until) "
+        "VALUES ({t}, md5('{t}'), 'png', 1, 1, '[]', now())",
+        app="SIU",
+        # Deletes those that no asset has.
+        aggregator="SUD",
+    ),
+    "assets": Table(
+        "INSERT INTO assets (tenant_id, profile_id, id, address, content_type, bytes) "
+        "VALUES ({t}, {p}, {a}, md5('{t}'), 'image/png', 1)",
+        app="SID",
+        aggregator="S",
+    ),
+    "page_assets": Table("INSERT INTO page_assets VALUES ({t}, {p}, 0, {a})", app="SID"),
     "click_quotas": Table("INSERT INTO click_quotas VALUES ({t}, {l}, 1)", app="S"),
     "removed_links": Table(
         "INSERT INTO removed_links VALUES ({t}, {p}, 2, {l})", app="SIUD", edge="S"

@@ -51,6 +51,7 @@ FUNCTIONS = {
         "tenant, profile and role, to members",
         (("SELECT * FROM domain_access({d})", []),),
     ),
+    "note_unused_files()": _TRIGGER,
     "is_verified_domain(text)": Function(
         "waypost_app",
         "whether links answer at a host, which every visitor learns",

@@ -1,0 +1,1 @@
+"""Assets: pictures that members upload for their pages, and the files that visitors get of them."""

@@ -1,0 +1,1 @@
+"""Assets: rows, files, and the processes that decode what members upload."""
