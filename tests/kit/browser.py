@@ -58,10 +58,10 @@ class BrowserThread:
             raise
         return playwright, browser
 
-    def run(self, work: Callable[[Any], Result]) -> Result:
+    def run(self, work: Callable[[Any], Result], timeout_s: float = TIMEOUT_S) -> Result:
         """Return what `work` returns of the browser, a playwright.sync_api.Browser. Contexts that it leaves
         open are closed, so that no test meets another's pages. Raises what `work` raises."""
-        return self._thread.submit(self._in_thread, work).result(TIMEOUT_S)
+        return self._thread.submit(self._in_thread, work).result(timeout_s)
 
     def _in_thread(self, work: Callable[[Any], Result]) -> Result:
         try:

@@ -4,7 +4,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from engine.links.qr import QrLook, qr_image
-from engine.pages.html.document import RenderedPage
+from engine.pages.html.document import PageDocument
 from tests.kit.drawn_pictures import rendition_file
 from tests.kit.sample_page import SOURCES
 
@@ -39,7 +39,7 @@ class ShownPage(NamedTuple):
         return self.number("document.documentElement.scrollWidth - window.innerWidth")
 
 
-def show(browser: Any, rendered: RenderedPage, **options: Any) -> ShownPage:
+def show(browser: Any, rendered: PageDocument, **options: Any) -> ShownPage:
     """Open a rendered page as its own server would answer. `options` are those of a browser's context."""
     context = browser.new_context(**({"viewport": {"width": 1_280, "height": 900}} | options))
     page = context.new_page()
@@ -51,7 +51,7 @@ def show(browser: Any, rendered: RenderedPage, **options: Any) -> ShownPage:
     return ShownPage(page, requests)
 
 
-def _answer(route: Any, rendered: RenderedPage) -> None:
+def _answer(route: Any, rendered: PageDocument) -> None:
     parts = urlsplit(route.request.url)
     if parts.netloc != urlsplit(SOURCES.url).netloc:
         route.abort()

@@ -46,7 +46,7 @@ _FUNCTIONS: Final[Mapping[type[b.BlockBase], BlockFunction]] = {
 }
 
 
-class RenderedPage(msgspec.Struct, frozen=True):
+class PageDocument(msgspec.Struct, frozen=True):
     """A document, what its Content-Security-Policy has to allow, and the links that it leads to, by id."""
 
     body: bytes
@@ -70,7 +70,7 @@ def render_page(
     *,
     changes: Iterable[BlockChange] = (),
     language: str = "",
-) -> RenderedPage:
+) -> PageDocument:
     """Return the page as visitors see it at `now`.
 
     `changes` are those of the variant that is shown, `language` is the visitor's, if the page has several.
@@ -101,7 +101,7 @@ def render_page(
         _footer(context),
     )
     link_ids = (getattr(block, "link_id", "") for block in shown)
-    return RenderedPage(
+    return PageDocument(
         document.encode("utf-8", "replace"),
         base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         any(isinstance(block, b.EmailFormBlock) for block in shown),
