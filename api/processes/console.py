@@ -72,7 +72,7 @@ from storage.postgres.database import Database
 from storage.privacy.archive import PostgresArchiveSource
 from storage.privacy.erasure import PostgresErasureStore
 from storage.redis.client import RedisServer
-from storage.stats.dashboards.item_kinds import ANNOTATION, SAVED_QUESTION
+from storage.stats.dashboards.item_kinds import ANNOTATION, GOAL, SAVED_QUESTION
 from storage.stats.dashboards.items import PostgresItemStore
 from storage.stats.dashboards.shares import PostgresShareStore
 from storage.stats.export import PostgresClickExport
@@ -265,6 +265,7 @@ class ConsoleParts:
             shares=self.shares,
             forget_share=self.share_cache.forget,
             annotations=PostgresItemStore(self.database, ANNOTATION),
+            goals=PostgresItemStore(self.database, GOAL),
             saved_questions=PostgresItemStore(self.database, SAVED_QUESTION),
         )
 

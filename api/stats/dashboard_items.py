@@ -44,11 +44,17 @@ class ItemRoutesKind(NamedTuple):
 
 
 class DashboardItemRoutes:
-    """Routes of one kind of items."""
+    """Routes of one kind of items. `check(profile_id, body)` raises InvalidError for what a look-up tells."""
 
-    def __init__(self, store: DashboardItemStore[Any, Any], kind: ItemRoutesKind) -> None:
+    def __init__(
+        self,
+        store: DashboardItemStore[Any, Any],
+        kind: ItemRoutesKind,
+        check: Callable[[int, dict[str, Any]], Awaitable[None]] | None = None,
+    ) -> None:
         self._store = store
         self._kind = kind
+        self._check = check
 
     def routes(self) -> list[Route]:
         docs = _docs(self._kind)
@@ -65,11 +71,17 @@ class DashboardItemRoutes:
     async def create(self, profile_id: str) -> Response:
         refuse_parameters()
         id_ = path_id(profile_id)
-        draft = draft_of(self._kind.draft, await json_object(), self._kind.validate, {})
+        draft = draft_of(self._kind.draft, await self._body(id_), self._kind.validate, {})
         once = await idempotency_of_request(self._created)
         return response_of(
             self._created(await self._store.create(current_caller(), id_, draft, once))
         )
+
+    async def _body(self, profile_id: int) -> dict[str, Any]:
+        body = await json_object()
+        if self._check is not None:
+            await self._check(profile_id, body)
+        return body
 
     def _created(self, item: Any) -> StoredResponse:
         path = f"/v1/profiles/{item.profile_id}/{self._kind.path}/{item.id}"
@@ -90,7 +102,7 @@ class DashboardItemRoutes:
         """Change the fields that the body names, keep the others."""
         refuse_parameters()
         profile, id_ = path_id(profile_id), path_id(item_id)
-        body = await json_object()
+        body = await self._body(profile)
 
         async def read() -> Any:
             return await self._store.item(current_caller(), profile, id_)

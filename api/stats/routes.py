@@ -10,6 +10,7 @@ from api.stats.annotations import KIND, AnnotationStore
 from api.stats.batch import StatsBatchRoutes
 from api.stats.dashboard_items import DashboardItemRoutes
 from api.stats.export import StatsExportRoutes
+from api.stats.goals import GoalRoutes, GoalStore
 from api.stats.live import LiveRoutes
 from api.stats.polls import RecentPolls, Version
 from api.stats.saved_questions import saved_question_kind
@@ -36,6 +37,7 @@ class StatsDeps:
     forget_share: Callable[[int], None]
     annotations: AnnotationStore
     saved_questions: DashboardItemStore[SavedQuestionDraft, SavedQuestion]
+    goals: GoalStore
 
 
 def routes(deps: StatsDeps, shared: Shared) -> list[Route]:
@@ -46,6 +48,7 @@ def routes(deps: StatsDeps, shared: Shared) -> list[Route]:
         *StatsBatchRoutes(*stores, shared.now).routes(),
         *DashboardItemRoutes(deps.annotations, KIND).routes(),
         *DashboardItemRoutes(deps.saved_questions, questions).routes(),
+        *GoalRoutes(deps.profiles, deps.goals, deps.stats, shared.now).routes(),
         *ShareRoutes(deps.shares, deps.forget_share, shared.now).routes(),
         *LiveRoutes(deps.profiles, deps.live_subscribers).routes(),
         *StatsExportRoutes(deps.profiles, deps.stats, deps.click_export, shared.now).routes(),

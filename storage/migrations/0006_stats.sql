@@ -354,3 +354,31 @@ CREATE POLICY tenant ON saved_questions TO waypost_app
 GRANT SELECT, DELETE, INSERT (tenant_id, profile_id, name, query, created_by),
     UPDATE (name, query, version, updated_at) ON saved_questions TO waypost_app;
 SELECT audit_changes_of('saved_questions', 'saved_question', 'id', 'profile_id');
+
+-- ---- goals -----------------------------------------------------------------------------------------------
+
+-- A goal: an own event, if it has a property with that alone, or a click on a link; '' for what it is not. No
+-- foreign key of `link`: a deleted link has its counts still.
+CREATE TABLE goals (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT new_id(),
+    name text NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+    event text NOT NULL CHECK (length(event) <= 40),
+    property text NOT NULL CHECK (length(property) <= 161),
+    link text NOT NULL CHECK (link ~ '^([1-9][0-9]{0,18})?$'),
+    version bigint NOT NULL DEFAULT 1,
+    created_by bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE,
+    CHECK ((event = '') <> (link = ''))
+);
+CREATE INDEX goals_profile ON goals (tenant_id, profile_id, id);
+ALTER TABLE goals ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON goals TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+GRANT SELECT, DELETE, INSERT (tenant_id, profile_id, name, event, property, link, created_by),
+    UPDATE (name, event, property, link, version, updated_at) ON goals TO waypost_app;
+SELECT audit_changes_of('goals', 'goal', 'id', 'profile_id');

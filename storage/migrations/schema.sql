@@ -1478,6 +1478,27 @@ WITH (fillfactor='80');
 
 ALTER TABLE ONLY waypost.github_syncs FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.goals (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    name text NOT NULL,
+    event text NOT NULL,
+    property text NOT NULL,
+    link text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT goals_check CHECK (((event = ''::text) <> (link = ''::text))),
+    CONSTRAINT goals_event_check CHECK ((length(event) <= 40)),
+    CONSTRAINT goals_link_check CHECK ((link ~ '^([1-9][0-9]{0,18})?$'::text)),
+    CONSTRAINT goals_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT goals_property_check CHECK ((length(property) <= 161))
+);
+
+ALTER TABLE ONLY waypost.goals FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.idempotency_keys (
     tenant_id bigint NOT NULL,
     user_id bigint NOT NULL,
@@ -2156,6 +2177,9 @@ ALTER TABLE ONLY waypost.github_request_lease
 ALTER TABLE ONLY waypost.github_syncs
     ADD CONSTRAINT github_syncs_pkey PRIMARY KEY (tenant_id, link_id);
 
+ALTER TABLE ONLY waypost.goals
+    ADD CONSTRAINT goals_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY waypost.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (tenant_id, user_id, key);
 
@@ -2341,6 +2365,8 @@ CREATE INDEX github_syncs_due ON waypost.github_syncs USING btree (next_at) WHER
 
 CREATE INDEX github_syncs_repository ON waypost.github_syncs USING btree (tenant_id, repository);
 
+CREATE INDEX goals_profile ON waypost.goals USING btree (tenant_id, profile_id, id);
+
 CREATE INDEX idempotency_keys_age ON waypost.idempotency_keys USING btree (created_at);
 
 CREATE INDEX invitations_profile ON waypost.invitations USING btree (tenant_id, profile_id, id);
@@ -2437,6 +2463,8 @@ CREATE TRIGGER log_delete AFTER DELETE ON waypost.domains REFERENCING OLD TABLE 
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.experiments REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('experiment', 'id', 'profile_id');
 
+CREATE TRIGGER log_delete AFTER DELETE ON waypost.goals REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('goal', 'id', 'profile_id');
+
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.invitations REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('invitation', 'id', 'profile_id');
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.links REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('link', 'id', 'profile_id');
@@ -2473,6 +2501,8 @@ CREATE TRIGGER log_insert AFTER INSERT ON waypost.erasures FOR EACH ROW EXECUTE 
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.experiments REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('experiment', 'id', 'profile_id');
 
+CREATE TRIGGER log_insert AFTER INSERT ON waypost.goals REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('goal', 'id', 'profile_id');
+
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.invitations REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('invitation', 'id', 'profile_id');
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.links REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('link', 'id', 'profile_id');
@@ -2506,6 +2536,8 @@ CREATE TRIGGER log_update AFTER UPDATE ON waypost.conversion_hooks REFERENCING O
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.domains REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('domain', 'id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.experiments REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('experiment', 'id', 'profile_id');
+
+CREATE TRIGGER log_update AFTER UPDATE ON waypost.goals REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('goal', 'id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.invitations REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('invitation', 'id', 'profile_id');
 
@@ -2592,6 +2624,9 @@ ALTER TABLE ONLY waypost.experiments
 
 ALTER TABLE ONLY waypost.github_syncs
     ADD CONSTRAINT github_syncs_tenant_id_link_id_fkey FOREIGN KEY (tenant_id, link_id) REFERENCES waypost.links(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.goals
+    ADD CONSTRAINT goals_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY waypost.idempotency_keys
     ADD CONSTRAINT idempotency_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES waypost.tenants(id) ON DELETE CASCADE;
@@ -2823,6 +2858,8 @@ ALTER TABLE waypost.github_request_lease ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.github_syncs ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.goals ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.idempotency_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.invitations ENABLE ROW LEVEL SECURITY;
@@ -2944,6 +2981,8 @@ CREATE POLICY tenant ON waypost.experiment_visitors TO waypost_app USING ((tenan
 CREATE POLICY tenant ON waypost.experiments TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.github_syncs TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.goals TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.idempotency_keys TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
@@ -3551,6 +3590,26 @@ GRANT SELECT(synced_at) ON TABLE waypost.github_syncs TO waypost_edge;
 GRANT INSERT(next_at),UPDATE(next_at) ON TABLE waypost.github_syncs TO waypost_app;
 
 GRANT UPDATE(version) ON TABLE waypost.github_syncs TO waypost_app;
+
+GRANT SELECT,DELETE ON TABLE waypost.goals TO waypost_app;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.goals TO waypost_app;
+
+GRANT INSERT(profile_id) ON TABLE waypost.goals TO waypost_app;
+
+GRANT INSERT(name),UPDATE(name) ON TABLE waypost.goals TO waypost_app;
+
+GRANT INSERT(event),UPDATE(event) ON TABLE waypost.goals TO waypost_app;
+
+GRANT INSERT(property),UPDATE(property) ON TABLE waypost.goals TO waypost_app;
+
+GRANT INSERT(link),UPDATE(link) ON TABLE waypost.goals TO waypost_app;
+
+GRANT UPDATE(version) ON TABLE waypost.goals TO waypost_app;
+
+GRANT INSERT(created_by) ON TABLE waypost.goals TO waypost_app;
+
+GRANT UPDATE(updated_at) ON TABLE waypost.goals TO waypost_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.idempotency_keys TO waypost_app;
 GRANT DELETE ON TABLE waypost.idempotency_keys TO waypost_aggregator;

@@ -32,9 +32,10 @@ GROUP BY c.relname, t.name ORDER BY c.relname <> 'profiles', archived_as;
 -- Read the deltas and segments of a profile whose clicks are not counted in tables as well.
 SELECT day, clicks, data, NULL::bytea AS quarters, NULL::bytea AS links, NULL::bytea AS agents,
     NULL::bytea AS referrers, NULL::bytea AS sources, NULL::bytea AS languages, NULL::bytea AS places,
-    NULL::bytea AS campaigns, NULL::bytea AS kinds, NULL::bytea AS variants
+    NULL::bytea AS campaigns, NULL::bytea AS kinds, NULL::bytea AS variants, NULL::bytea AS events
 FROM click_deltas WHERE tenant_id = $1 AND profile_id = $2
 UNION ALL
-SELECT day, clicks, NULL, quarters, links, agents, referrers, sources, languages, places, campaigns, kinds, variants
+SELECT day, clicks, NULL, quarters, links, agents, referrers, sources, languages, places, campaigns, kinds, variants,
+    events
 FROM click_segments WHERE tenant_id = $1 AND profile_id = $2 AND NOT in_tables
 ORDER BY day;

@@ -90,6 +90,7 @@ def one_of_each(client: httpx.Client) -> dict[str, str]:
     post(f"{profile}/shares", {"label": "s", "metrics": ["clicks"]}, "share_id")
     annotation = {"at": "2026-05-01T09:30:00+02:00", "text": "spring"}
     post(f"{profile}/annotations", annotation, "annotation_id")
+    post(f"{profile}/goals", {"name": "g", "event": "signup"}, "goal_id")
     post(f"{profile}/saved-questions", {"name": "q", "query": "period=7d"}, "question_id")
     post(f"{profile}/conversion-hooks", {"label": "h", "fields": {"click_id": "c"}})
     post(f"{profile}/domains", {"host": "links.example.com"}, "domain_id")

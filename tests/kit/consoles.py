@@ -76,7 +76,7 @@ from storage.links.memory_profiles import MemoryProfiles
 from storage.pages.memory_pages import MemoryPages
 from storage.privacy.memory_archive import MemoryArchiveSource
 from storage.privacy.memory_erasure import MemoryErasureStore
-from storage.stats.dashboards.item_kinds import ANNOTATION, SAVED_QUESTION
+from storage.stats.dashboards.item_kinds import ANNOTATION, GOAL, SAVED_QUESTION
 from storage.stats.dashboards.memory_items import MemoryItemStore
 from storage.stats.dashboards.memory_shares import MemoryShareStore
 from storage.stats.memory_click_tables import MemoryClickTables
@@ -198,6 +198,7 @@ class Console:
         self.shares = MemoryShareStore(self.profiles, lambda: NOW)
         self.annotations = MemoryItemStore(self.profiles, ANNOTATION, lambda: NOW)
         self.saved_questions = MemoryItemStore(self.profiles, SAVED_QUESTION, lambda: NOW)
+        self.goals = MemoryItemStore(self.profiles, GOAL, lambda: NOW)
         self.share_cache = ShareCache(self.shares)
         self.shop_reports = ShopReportCounts()
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
@@ -265,6 +266,7 @@ class Console:
                     live_subscribers=self.watchers,
                     shares=self.shares, forget_share=self.share_cache.forget,
                     annotations=self.annotations, saved_questions=self.saved_questions,
+                    goals=self.goals,
                 ), shared
             ),
             *visits.routes(

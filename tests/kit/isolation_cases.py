@@ -258,6 +258,11 @@ TABLES = {
         "VALUES ({t}, {p}, {s}, '2026-05-01', 'Note of {t}', {u})",
         app="SIUD",
     ),
+    "goals": Table(
+        "INSERT INTO goals (tenant_id, profile_id, id, name, event, property, link, created_by) "
+        "VALUES ({t}, {p}, {s}, 'Goal of {t}', 'signup', '', '', {u})",
+        app="SIUD",
+    ),
     "saved_questions": Table(
         "INSERT INTO saved_questions (tenant_id, profile_id, id, name, query, created_by) "
         "VALUES ({t}, {p}, {s}, 'Question of {t}', 'period=28d', {u})",

@@ -5,6 +5,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import msgspec
 
 from engine.common.errors import ConflictError
+from engine.stats.dashboards.goal import MAX_GOALS, Goal, GoalDraft
 from engine.stats.dashboards.item import (
     MAX_ANNOTATIONS,
     MAX_SAVED_QUESTIONS,
@@ -40,6 +41,7 @@ class ItemKind(NamedTuple, Generic[Draft, Item]):
 ANNOTATION: Final = ItemKind(
     "annotations", "annotation", MAX_ANNOTATIONS, AnnotationDraft, Annotation
 )
+GOAL: Final = ItemKind("goals", "goal", MAX_GOALS, GoalDraft, Goal)
 SAVED_QUESTION: Final = ItemKind(
     "saved_questions", "saved question", MAX_SAVED_QUESTIONS, SavedQuestionDraft, SavedQuestion
 )

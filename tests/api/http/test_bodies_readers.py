@@ -30,6 +30,7 @@ TEXTS: list[tuple[str, str, Any, str]] = [
      "label"),
     ("POST", "/v1/profiles/{profile}/shares", {"label": "{}", "metrics": ["clicks"]}, "label"),
     ("POST", "/v1/profiles/{profile}/annotations", {"at": "2026-05-01", "text": "{}"}, "text"),
+    ("POST", "/v1/profiles/{profile}/goals", {"name": "{}", "event": "signup"}, "name"),
     ("POST", "/v1/profiles/{profile}/saved-questions", {"name": "{}", "query": ""}, "name"),
     ("POST", "/v1/keys", {"label": "{}", "scopes": ["read"]}, "label"),
     ("PATCH", "/v1/user", {"name": "{}"}, "name"),

@@ -40,6 +40,7 @@ CREATES: dict[str, Any] = {
     "/v1/profiles/{profile_id}/domains": {"host": "links.example.com"},
     "/v1/profiles/{profile_id}/shares": {"label": "s", "metrics": ["clicks"]},
     "/v1/profiles/{profile_id}/annotations": {"at": "2026-05-01", "text": "t"},
+    "/v1/profiles/{profile_id}/goals": {"name": "g", "event": "signup"},
     "/v1/profiles/{profile_id}/saved-questions": {"name": "q", "query": "period=7d"},
     "/v1/profiles/{profile_id}/invitations": {"email": "a@example.com", "role": "editor"},
     "/v1/keys": {"label": "k", "scopes": ["read"]},

@@ -1,4 +1,4 @@
-"""Annotations and saved questions: one contract, in memory and in Postgres."""
+"""Annotations, saved questions and goals: one contract, in memory and in Postgres."""
 
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -10,10 +10,11 @@ import trio
 from engine.accounts.access import Caller
 from engine.common.errors import ConflictError, ForbiddenError, LostUpdateError, NotFoundError
 from engine.links.profile import Profile, ProfileDraft
+from engine.stats.dashboards.goal import GoalDraft
 from engine.stats.dashboards.item import AnnotationDraft, SavedQuestionDraft
 from engine.stats.dashboards.ports import DashboardItemStore
 from storage.links.memory_profiles import MemoryProfiles
-from storage.stats.dashboards.item_kinds import ANNOTATION, SAVED_QUESTION, ItemKind
+from storage.stats.dashboards.item_kinds import ANNOTATION, GOAL, SAVED_QUESTION, ItemKind
 from storage.stats.dashboards.items import PostgresItemStore
 from storage.stats.dashboards.memory_items import MemoryItemStore
 from tests.kit.hosted import hosted_run
@@ -21,9 +22,14 @@ from tests.kit.stores import Stores, opened
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
-KINDS: dict[str, ItemKind[Any, Any]] = {"annotation": ANNOTATION, "question": SAVED_QUESTION}
+KINDS: dict[str, ItemKind[Any, Any]] = {
+    "annotation": ANNOTATION,
+    "question": SAVED_QUESTION,
+    "goal": GOAL,
+}
 DRAFTS = {
     "annotation": AnnotationDraft(at="2026-05-01", text="Spring"),
+    "goal": GoalDraft(name="Sign-ups", event="signup", property="plan=pro"),
     "question": SavedQuestionDraft(name="Italy", query="filter[country]=IT"),
 }
 
