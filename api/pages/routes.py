@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from api.http.routes import Route
 from api.http.shared import Shared
 from api.pages.drafts import PageDraftRoutes
+from api.pages.subscribers import SubscriberRoutes
+from engine.links.ports import ProfileStore
 from engine.pages.ports import PageStore
+from engine.pages.subscriber import SubscriberStore
 from engine.visits.ports import Announcer
 
 
@@ -13,9 +16,14 @@ from engine.visits.ports import Announcer
 class PageDeps:
     pages: PageStore
     announcer: Announcer
+    subscribers: SubscriberStore
+    profiles: ProfileStore
 
 
 def routes(deps: PageDeps, shared: Shared) -> list[Route]:
     private_hosts = shared.settings.private_targets
     drafts = PageDraftRoutes(deps.pages, deps.announcer, private_hosts=private_hosts)
-    return drafts.routes()
+    return [
+        *drafts.routes(),
+        *SubscriberRoutes(deps.subscribers, deps.profiles).routes(),
+    ]

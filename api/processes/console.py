@@ -68,6 +68,7 @@ from storage.links.domains import PostgresDomainStore
 from storage.links.imports import PostgresImportStore
 from storage.links.profiles import PostgresProfileStore
 from storage.pages.pages import PostgresPageStore
+from storage.pages.subscribers import PostgresSubscriberStore
 from storage.postgres.database import Database
 from storage.privacy.archive import PostgresArchiveSource
 from storage.privacy.erasure import PostgresErasureStore
@@ -189,9 +190,7 @@ class ConsoleParts:
         return [
             *links.routes(self.link_deps(), shared),
             *assets.routes(assets.AssetDeps(uploads=self.uploads), shared),
-            *pages.routes(
-                pages.PageDeps(pages=PostgresPageStore(database), announcer=self.announcer), shared
-            ),
+            *pages.routes(self.page_deps(), shared),
             *experiments.routes(self.experiment_deps(), shared),
             *github.routes(
                 github.GithubDeps(profiles=self.profiles, syncs=PostgresLinkSyncStore(database)),
@@ -244,6 +243,14 @@ class ConsoleParts:
             domains=PostgresDomainStore(self.database),
             blocklist=lambda: self.blocklist.current,
             imports=PostgresImportStore(self.database),
+        )
+
+    def page_deps(self) -> pages.PageDeps:
+        return pages.PageDeps(
+            pages=PostgresPageStore(self.database),
+            subscribers=PostgresSubscriberStore(self.database),
+            profiles=self.profiles,
+            announcer=self.announcer,
         )
 
     def privacy_deps(self) -> privacy.PrivacyDeps:

@@ -56,6 +56,7 @@ class Action(Enum):
     MANAGE_DOMAINS = Requirement("add, change or delete domains", _ADMINS, "admin")
     MANAGE_WEBHOOKS = Requirement("see or change webhooks", _ADMINS, "admin")
     MANAGE_SHARES = Requirement("see, make or revoke shares of statistics", _ADMINS, "admin")
+    MANAGE_SUBSCRIBERS = Requirement("see or delete addresses that visitors left", _ADMINS, "admin")
     ARCHIVE = Requirement("export all data of a profile", _OWNER, "admin")
     DELETE = Requirement("delete a profile", _OWNER, "admin")
     TRANSFER = Requirement("hand over a profile", _OWNER, "admin")

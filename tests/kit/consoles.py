@@ -74,6 +74,7 @@ from storage.links.memory_health import MemoryLinkHealthStore
 from storage.links.memory_imports import MemoryImports
 from storage.links.memory_profiles import MemoryProfiles
 from storage.pages.memory_pages import MemoryPages
+from storage.pages.memory_subscribers import MemorySubscribers
 from storage.privacy.memory_archive import MemoryArchiveSource
 from storage.privacy.memory_erasure import MemoryErasureStore
 from storage.stats.dashboards.item_kinds import ANNOTATION, GOAL, SAVED_QUESTION
@@ -211,6 +212,7 @@ class Console:
         self.asset_files = MemoryAssetFiles()
         self.uploads = Uploads(self.assets, self.asset_files, ProcessPictureDecoder())
         self.pages = MemoryPages(self.profiles, lambda: NOW)
+        self.subscribers = MemorySubscribers(self.profiles, lambda: NOW)
         self.erasures = MemoryErasureStore(self.profiles, lambda: NOW)
         self.polls = RecentPolls(self.stats.known_version)
         self.app = self.create_app()
@@ -245,6 +247,12 @@ class Console:
             ),
             *assets.routes(assets.AssetDeps(uploads=self.uploads), shared),
             *pages.routes(pages.PageDeps(pages=self.pages, announcer=self.announcer), shared),
+            *pages.routes(
+                pages.PageDeps(
+                    pages=self.pages, subscribers=self.subscribers, profiles=self.profiles,
+                    announcer=self.announcer,
+                ), shared
+            ),
             *experiments.routes(
                 experiments.ExperimentDeps(
                     experiments=self.experiments, conversions=self.conversions,
