@@ -402,7 +402,7 @@ def _actor(*experiments: EdgeExperiment) -> ProfileActor:
     )  # fmt: skip
     actor = profile_actor(
         snapshot,
-        visit_responses(secure=False),
+        visit_responses("http://links.example"),
         ClickIds(),
         Entrances(),
         GateParts(ClickQuotas(), PasswordChecks()),

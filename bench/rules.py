@@ -121,7 +121,7 @@ def _actor(options: LinkOptions | None) -> ProfileActor:
     snapshot = Snapshot(
         tenant_id=1, profile_id=2, handle="lab", title="", version=1, complete=True, links=(link,), page=(),
     )  # fmt: skip
-    responses = visit_responses(secure=False)
+    responses = visit_responses("http://links.example")
     actor = profile_actor(
         snapshot,
         responses,

@@ -34,12 +34,12 @@ PAGES_FAILED: Final = Metric(
     "waypost_pages_failed_total", "Pages that could not be rendered; their views are answered 503"
 )
 
-# What tells renderings of one profile's page apart: the variants that it shows.
-Look = tuple[int | None, ...]
+# What tells renderings of one profile's page apart: its language, and the variants that it shows.
+Look = tuple[str | int | None, ...]
 Deliver = Callable[[list[tuple[list[Any], Any]], bool], None]
 
 
-class RenderedPage(NamedTuple):
+class TimedPage(NamedTuple):
     """A page as its visitors get it, until `changes_us`: Unix time in microseconds, None for ever."""
 
     tails: PageTails
@@ -52,7 +52,7 @@ class WantedPage(NamedTuple):
     profile_id: int
     version: int
     look: Look
-    make: Callable[[], RenderedPage]
+    make: Callable[[], TimedPage]
 
 
 class _ProfilePages:
@@ -62,7 +62,7 @@ class _ProfilePages:
 
     def __init__(self, version: int) -> None:
         self.version = version
-        self.pages: dict[Look, RenderedPage] = {}
+        self.pages: dict[Look, TimedPage] = {}
         self.bytes = 0
 
 
@@ -145,7 +145,7 @@ class PageRenders:
         self._waiting -= len(waiters)
         return waiters
 
-    def _keep(self, wanted: WantedPage, page: RenderedPage) -> None:
+    def _keep(self, wanted: WantedPage, page: TimedPage) -> None:
         self.rendered += 1
         kept = self._kept.get(wanted.profile_id)
         if kept is not None and kept.version > wanted.version:

@@ -20,14 +20,13 @@ from actors.visits.click_ids import ClickIds
 from actors.visits.entrances import Entrances
 from actors.visits.link_gate import GateParts, LinkGate, decorated, needs_gate, robots
 from actors.visits.page_renders import Look, PageRenders, WantedPage
-from actors.visits.profile_page import NO_PAGE, PageSource, make_page
+from actors.visits.profile_page import NO_PAGE, PageSource, ShownVariant, make_page
 from actors.visits.responses import VisitResponses
 from actors.visits.route import VisitRoute, extra_weight
 from actors.visits.variants import (
     NO_PAGE_EXPERIMENTS,
     LinkExperiments,
     PageExperiments,
-    ShownVariant,
     VariantDestination,
     experiments_by_subject,
     exposure_items,
@@ -51,6 +50,7 @@ from engine.clicks.record_items import (
 from engine.clicks.record_items import items as unpack_items
 from engine.clicks.record_layout import NO_VISITOR, pack_record
 from engine.links import name, target
+from engine.pages.files import PageFile
 from engine.visits.content_coding import names_tag
 from engine.visits.edge_assignment import (
     PREVIEW_PARAMETER,
@@ -137,7 +137,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         self._page_experiments = NO_PAGE_EXPERIMENTS
         if snapshot.experiments:
             self._link_experiments, assigners = experiments_by_subject(snapshot.experiments)
-            self._page_experiments = PageExperiments(assigners, self.page.link_ids())
+            self._page_experiments = PageExperiments(assigners, self.page.subjects())
 
     # ---- the hot path ---------------------------------------------------------------------------
 
@@ -254,8 +254,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         return referrer, utm_query
 
     def _choose_page(self, visit: Visit, preview_token: bytes) -> tuple[bytes, bytes, bytes]:
-        """Return (the page for this visitor, record items with exposures, more header fields). The page is
-        empty if it has to be rendered first."""
+        """Return (the page or empty as _page(), record items with exposures, more header fields)."""
         experiments = self._page_experiments
         if preview_token and (look := experiments.preview(preview_token, visit.at_us)) is not None:
             return self._page(visit, *look), b"", b""
@@ -275,12 +274,13 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         return page, exposure_items(packed, pseudonym, by_cookie), fields
 
     def _page(self, visit: Visit, look: Look, shown: Sequence[ShownVariant]) -> bytes:
-        """Return the page with this look in a coding that the browser takes, or that the browser has it;
-        empty if the visitor has to wait for it."""
+        """Return the page with this look, or that the browser has it; empty if it has to be rendered."""
         request, renders = visit.request, self._page_renders
+        language = self.page.language_of(request.language)
+        look = (language, *look)
         tails = renders.page(self.profile_id, self.version, look, visit.at_us)
         if tails is None:
-            make = partial(make_page, self.page, shown, visit.at_us, self._responses.page_tails)
+            make = partial(make_page, self.page, shown, language, visit.at_us, self._responses)
             wanted = WantedPage(self.profile_id, self.version, look, make)
             if request.page_waits < MAX_PAGE_WAITS:
                 request.page_waits += 1
@@ -432,11 +432,14 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
 
     def resident_links(self) -> int:
         """Return how many links of usual size are in memory, as routes or for the page; at least 1."""
-        return max(1, len(self.routes), len(self.page.links)) + self._extra_weight
+        return max(1, len(self.routes), self.page.size) + self._extra_weight
 
     def link_title(self, link_id: int) -> str:
         """Return the title of a link on the page; empty for one that is not there."""
         return next((link.title for link in self.page.links if link.id == link_id), "")
+
+    def page_file(self, name: str, at_us: int) -> PageFile | None:
+        return self.page.file(name, at_us, self._responses.visitors_url)
 
     def page_route(self) -> VisitRoute:
         route = VisitRoute(self, 0, ClickKind.VIEW, 200, b"")

@@ -1,63 +1,199 @@
 """The source of a profile's page, and the pure function that makes the page of it, in a thread."""
 
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
-from actors.visits.page_renders import RenderedPage
-from actors.visits.responses import PageTails
-from actors.visits.variants import with_variant
+from actors.visits.page_renders import TimedPage
+from actors.visits.responses import VisitResponses
+from engine.clicks.language import preferred_language
 from engine.experiments.experiment import Variant
 from engine.links import name
+from engine.pages.blocks import Block, EmailFormBlock, HeadingBlock
+from engine.pages.default_page import default_page
+from engine.pages.files import PageFile, page_file
+from engine.pages.html.block_view import STALE_AFTER
+from engine.pages.html.document import render_page
+from engine.pages.html.sources import LinkCard, PagePicture, PageSources, RepositoryCard
+from engine.pages.page import BlockChange, ProfilePage, Translation
+from engine.pages.page_changes import next_change_at, translation_of, visible_blocks
+from engine.pages.publication import block_ids, decode_page
 from engine.visits.query_parameters import PAGE_QUERY
-from engine.visits.snapshot import PageLink, Snapshot
+from engine.visits.snapshot import PageLink, Snapshot, SnapshotPage
+
+_BYTES_OF_LINK: Final = 2_048
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PICTURES: Final = msgspec.json.Decoder(dict[str, PagePicture])
+
+# What an experiment on a page is about: the id of a link, which is a number, or that of a block, which is none.
+Subject = str
+ShownVariant = tuple[Subject, Variant]
+
+
+class _TranslationName(msgspec.Struct, frozen=True):
+    language: str
+
+
+class _PageLanguages(msgspec.Struct, frozen=True):
+    """The languages of a page; the rest of its JSON is skipped."""
+
+    language: str
+    translations: tuple[_TranslationName, ...] = ()
+
+    def page(self) -> ProfilePage:
+        """Return an empty page in these languages."""
+        translations = tuple(Translation(language=each.language) for each in self.translations)
+        return ProfilePage(language=self.language, translations=translations)
+
+
+_LANGUAGES: Final = msgspec.json.Decoder(_PageLanguages)
 
 
 class PageSource(msgspec.Struct, frozen=True, gc=False):
-    """The source of a profile's page, at one version. `links` stand in the profile's own order."""
+    """The source of a profile's page, at one version. `links` stand in the profile's own order. `languages` is
+    an empty page in the languages of a page that is translated."""
 
     handle: str = ""
     title: str = ""
     links: tuple[PageLink, ...] = ()
-
-    def link_ids(self) -> set[int]:
-        """Return the ids of the links that the page shows."""
-        return {link.id for link in self.links}
+    published: SnapshotPage | None = None
+    languages: ProfilePage | None = None
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "PageSource":
-        return cls(snapshot.handle, snapshot.title, snapshot.page)
+        page = snapshot.published
+        names = None if page is None else _LANGUAGES.decode(page.page)
+        languages = names.page() if names is not None and names.translations else None
+        return cls(snapshot.handle, snapshot.title, snapshot.page, page, languages)
+
+    @property
+    def size(self) -> int:
+        """Return how much memory it takes, in links."""
+        bytes_ = 0 if self.published is None else len(self.published.page)
+        return len(self.links) + bytes_ // _BYTES_OF_LINK
+
+    @property
+    def path(self) -> str:
+        return name.encode_path("@" + self.handle).decode("ascii")
+
+    def profile_page(self) -> ProfilePage:
+        """Return the page as its members wrote it, or one of the profile's links."""
+        if self.published is not None:
+            return decode_page(self.published.page)
+        return default_page(link.id for link in self.links)
+
+    def shown_links(self) -> tuple[PageLink, ...]:
+        """Return the links that the page may show."""
+        return self.links if self.published is None else self.published.links
+
+    def subjects(self) -> set[Subject]:
+        """Return the links and blocks that an experiment may be about."""
+        links = {str(link.id) for link in self.shown_links()}
+        return links if self.published is None else links | block_ids(self.published.page)
+
+    def language_of(self, accept_language: bytes) -> str:
+        """Return the language of the translation that a visitor gets; empty for the page as it is written."""
+        if self.languages is None:
+            return ""
+        wanted = preferred_language(accept_language.decode("latin-1"))
+        translation = translation_of(self.languages, wanted)
+        return "" if translation is None else translation.language
+
+    def file(self, file_name: str, at_us: int, visitors_url: str) -> PageFile | None:
+        """Return a file of the page, as it is at a Unix time in microseconds; None if there is none."""
+        page = self.profile_page()
+        title = page.name or self.title or f"@{self.handle}"
+        url = visitors_url + self.path
+        return page_file(page, file_name, url=url, title=title, now=moment_of(at_us))
+
+    def has_form(self, block: str, at_us: int) -> bool:
+        """Return whether the page shows a form for addresses in this block."""
+        if self.published is None:
+            return False
+        shown = visible_blocks(self.profile_page(), moment_of(at_us))
+        return any(isinstance(each, EmailFormBlock) and each.id == block for each in shown)
+
+    def sources(self, visitors_url: str) -> PageSources:
+        """Return what a rendering needs beyond the page."""
+        links, published = self.shown_links(), self.published
+        return PageSources(
+            url=visitors_url + self.path,
+            path=self.path,
+            handle=self.handle,
+            title=self.title,
+            links={link.id: link_card(self.handle, link) for link in links},
+            repositories=repository_cards(links),
+            pictures={} if published is None else _PICTURES.decode(published.pictures),
+        )
 
 
 NO_PAGE: Final = PageSource()
 
 
+def link_card(handle: str, link: PageLink) -> LinkCard:
+    """Return a link as pages show it: it leads to this server, so that clicks are counted."""
+    path = name.encode_path(handle, link.slug).decode("ascii")
+    return LinkCard(href=f"{path}?{PAGE_QUERY}", title=link.title or link.slug)
+
+
+def repository_cards(links: Iterable[PageLink]) -> dict[int, RepositoryCard]:
+    """Return the repositories of links whose facts are known."""
+    return {
+        link.id: RepositoryCard(facts=link.facts, synced_at=link.synced_at)
+        for link in links
+        if link.facts is not None and link.synced_at is not None
+    }
+
+
 def make_page(
     source: PageSource,
-    shown: Sequence[tuple[int | None, Variant]],
+    shown: Sequence[ShownVariant],
+    language: str,
     at_us: int,
-    page_tails: Callable[[tuple[str, str]], PageTails],
-) -> RenderedPage:
-    """Return the page as it is at a moment. `shown` are variants of experiments, each with the link that it is
-    of."""
-    links = source.links
-    for link_id, variant in shown:
-        links = with_variant(links, link_id, variant)
-    return RenderedPage(page_tails(_html(source, links)), None)
+    responses: VisitResponses,
+) -> TimedPage:
+    """Return the page as it is at a moment, with these variants of experiments."""
+    page, now = source.profile_page(), moment_of(at_us)
+    sources = source.sources(responses.visitors_url)
+    changes = [change for variant in shown for change in block_changes(page, *variant)]
+    rendered = render_page(page, sources, now, changes=changes, language=language)
+    stale = (card.synced_at + STALE_AFTER for card in sources.repositories.values())
+    moments = [moment for moment in stale if moment > now]
+    if (change_at := next_change_at(page, now)) is not None:
+        moments.append(change_at)
+    tails = responses.page_tails(rendered.body, rendered.content_security_policy())
+    return TimedPage(tails, min(map(_us, moments), default=None))
 
 
-def _html(source: PageSource, links: tuple[PageLink, ...]) -> tuple[str, str]:
-    handle, heading = source.handle, escape(source.title or f"@{source.handle}")
-    items = "\n".join(
-        f'<li><a href="{escape(name.encode_path(handle, link.slug).decode())}?{PAGE_QUERY}" rel="nofollow">'
-        f"{_thumbnail(link)}{escape(link.title or link.slug)}</a></li>"
-        for link in links
+def block_changes(page: ProfilePage, subject: Subject, variant: Variant) -> list[BlockChange]:
+    """Return what a variant changes in the blocks that it is of."""
+    return [
+        _block_change(block, variant)
+        for block in page.blocks
+        if subject in (getattr(block, "link_id", ""), block.id)
+    ]
+
+
+def _block_change(block: Block, variant: Variant) -> BlockChange:
+    style = variant.style
+    if style is None and variant.picture and getattr(block, "style", "") == "plain":
+        style = "picture"  # a plain link shows none
+    return BlockChange(
+        block=block.id,
+        title=variant.title,
+        text=variant.title if isinstance(block, HeadingBlock) else None,
+        picture=variant.picture,
+        style=style,
+        position=variant.position,
     )
-    body = f"<h1>{heading}</h1>"
-    return heading, f"{body}\n<ul>\n{items}\n</ul>" if items else body
 
 
-def _thumbnail(link: PageLink) -> str:
-    return f'<img src="{escape(link.thumbnail)}" alt="" height="24"> ' if link.thumbnail else ""
+def moment_of(at_us: int) -> datetime:
+    """Return a Unix time in microseconds as an aware time."""
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+def _us(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)

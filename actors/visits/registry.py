@@ -35,6 +35,7 @@ from actors.visits.preloader import Preloader
 from actors.visits.profile import ProfileActor, profile_actor
 from actors.visits.responses import VisitResponses
 from actors.visits.route import VisitRoute
+from actors.visits.subscriptions import Subscriptions
 from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
 from engine.operations.metrics import Metric, Sample
@@ -109,6 +110,7 @@ class Registry:
         self.entrances = entrances or Entrances()
         self.gate_parts = gate_parts or GateParts(ClickQuotas(), PasswordChecks())
         self.page_renders = page_renders or PageRenders()
+        self.subscriptions = Subscriptions()
         self.refresh_limit = REFRESH_LIMIT
         self.links = 0
         self.preloader = Preloader(source, self._room, self._admit_following)

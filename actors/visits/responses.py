@@ -17,10 +17,12 @@ class PageTails(NamedTuple):
 
 
 class VisitResponses(NamedTuple):
-    """Functions of api/visits/responses.py. A tail is a response after its status line and date.
+    """Functions of api/visits/responses.py, and the address of the visitors' server.
+
+    A tail is a response after its status line and date.
 
     `redirect_tail(status, location)` raises ValueError for a location that no header may carry;
-    `page_tails((title, body))` takes HTML and compresses it, so it is for a thread;
+    `page_tails(html, policy)` compresses a page, so it is for a thread; `visitors_url` begins its address;
     `visitor_cookie(value)` returns a header field;
     `refusal_tail(status)` is of a page that says what is wrong;
     `password_tail(wrong)` is of the form that asks for a link's password;
@@ -29,9 +31,10 @@ class VisitResponses(NamedTuple):
     """
 
     redirect_tail: Callable[[int, bytes], bytes]
-    page_tails: Callable[[tuple[str, str]], PageTails]
+    page_tails: Callable[[bytes, bytes], PageTails]
     visitor_cookie: Callable[[bytes], bytes]
     refusal_tail: Callable[[int], bytes]
     password_tail: Callable[[bool], bytes]
     card_tail: Callable[[PreviewCard, bytes], bytes]
     warning_tail: Callable[[bytes], bytes]
+    visitors_url: str

@@ -5,8 +5,10 @@ from typing import Final, Protocol
 import msgspec
 
 from actors.visits.link_gate import LinkGate
+from actors.visits.profile_page import PageSource
 from actors.visits.variants import LinkExperiments, VariantDestination
 from engine.clicks.record_layout import pack_ids
+from engine.pages.files import PageFile
 from engine.visits.edge_assignment import VariantAssigner
 from engine.visits.hit import Hit
 from engine.visits.request import Visit
@@ -19,12 +21,16 @@ class VisitHandler(Protocol):
 
     tenant_id: int
     profile_id: int
+    page: PageSource
 
     def visit(self, route: "VisitRoute", visit: Visit) -> tuple[bytes, bytes]:
         """Return (the response after its status line and date, the record to journal)."""
 
     def link_title(self, link_id: int) -> str:
         """Return the title of a link on the page; empty for one that is not there."""
+
+    def page_file(self, name: str, at_us: int) -> PageFile | None:
+        """Return a file of the page, as it is at a Unix time in microseconds; None if there is none."""
 
     def hit(self, route: "VisitRoute", visit: Visit, hit: Hit, hit_id: bytes = b"") -> bytes:
         """Return the record of a view, click or own event of a page elsewhere."""

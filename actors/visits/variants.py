@@ -7,20 +7,16 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
-import msgspec
-
 from actors.visits.page_renders import Look
+from actors.visits.profile_page import ShownVariant, Subject
 from engine.clicks.record_items import COOKIE, EXPOSURES, OUTCOMES, item
 from engine.experiments.experiment import EdgeExperiment, Variant
 from engine.visits.edge_assignment import AssignedVariant, VariantAssigner
 from engine.visits.request import Visit
-from engine.visits.snapshot import PageLink
 
 logger = logging.getLogger("waypost.variants")
 
 _PREVIEW: Final = -1  # no variant's number: begins the look of a preview
-# A variant that a page shows, and the link that it is of.
-ShownVariant = tuple[int | None, Variant]
 
 
 class VariantDestination(NamedTuple):
@@ -87,8 +83,8 @@ class PageExperiments:
 
     __slots__ = ("_all", "asks_for_cookie", "live")
 
-    def __init__(self, assigners: Iterable[VariantAssigner], link_ids: Collection[int]) -> None:
-        self._all = tuple(a for a in assigners if a.experiment.link_id in link_ids)
+    def __init__(self, assigners: Iterable[VariantAssigner], subjects: Collection[Subject]) -> None:
+        self._all = tuple(a for a in assigners if _subject(a) in subjects)
         self.live = tuple(assigner for assigner in self._all if assigner.live)
         self.asks_for_cookie = any(assigner.cookie and assigner.running for assigner in self.live)
 
@@ -111,7 +107,7 @@ class PageExperiments:
         packed, by_cookie = b"", 0
         for assigner in self.live:
             experiment = assigner.experiment
-            is_goal = experiment.goal == "page" or experiment.link_id == link_id
+            is_goal = experiment.goal == "page" or experiment.link_id in (None, link_id)
             if not (assigner.running and is_goal) or (assigner.cookie and not cookie):
                 continue
             assignment = assigner.assign(visit, True, cookie)
@@ -120,9 +116,9 @@ class PageExperiments:
                 packed += assignment.packed_exposure
         return packed, by_cookie
 
-    def shown(self, look: Look) -> list[ShownVariant]:
-        """Return the variants of a look: the numbers of those that the live experiments assigned."""
-        pairs = zip(self.live, look, strict=True)
+    def shown(self, numbers: Iterable[int | None]) -> list[ShownVariant]:
+        """Return the variants of these numbers, one for each live experiment."""
+        pairs = zip(self.live, numbers, strict=True)
         return [_shown(assigner, number) for assigner, number in pairs if number is not None]
 
     def preview(self, token: bytes, at_us: int) -> tuple[Look, list[ShownVariant]] | None:
@@ -135,29 +131,15 @@ class PageExperiments:
 
 
 def _shown(assigner: VariantAssigner, number: int) -> ShownVariant:
-    return assigner.experiment.link_id, assigner.variants[number]
+    return _subject(assigner), assigner.variants[number]
+
+
+def _subject(assigner: VariantAssigner) -> Subject:
+    experiment = assigner.experiment
+    return str(experiment.link_id) if experiment.block_id is None else experiment.block_id
 
 
 NO_PAGE_EXPERIMENTS: Final = PageExperiments((), ())
-
-
-def with_variant(
-    links: tuple[PageLink, ...], link_id: int | None, variant: Variant
-) -> tuple[PageLink, ...]:
-    """Return the page's links with one of them as the variant shows it; its position counts from 0."""
-    index = next((n for n, link in enumerate(links) if link.id == link_id), None)
-    if index is None:
-        return links
-    link = links[index]
-    changes = {
-        name: value
-        for name, value in (("title", variant.title), ("thumbnail", variant.thumbnail))
-        if value is not None
-    }
-    others = [*links[:index], *links[index + 1 :]]
-    position = index if variant.position is None else variant.position
-    others.insert(position, msgspec.structs.replace(link, **changes))
-    return tuple(others)
 
 
 def exposure_items(packed: bytes, pseudonym: bytes, by_cookie: int) -> bytes:

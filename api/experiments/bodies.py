@@ -40,16 +40,16 @@ Weight = Annotated[
 
 class VariantBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A variant; the first is the control. In an experiment of the kind destination it has a `target`, which
-    may be missing until the start; in one of the kind page, a `title`, `thumbnail` or `position` of the link
-    (null: as without the experiment)."""
+    may be missing until the start; in one of the kind page, a `title`, `picture` (id of an asset), `position`
+    or `style` of the link or block (null: as without the experiment)."""
 
     name: str
     weight: Weight
     target: str = ""
     title: str | None = None
-    thumbnail: str | None = None
+    picture: str | None = None
     position: int | None = None
-    block_id: Id | None = None
+    style: str | None = None
 
 
 class TargetingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,7 +79,9 @@ class ExperimentBody(msgspec.Struct, frozen=True, kw_only=True):
         StandIn(()),
     ]
     link_id: Id | None = None
-    block_id: Id | None = None
+    block_id: Annotated[
+        str | None, msgspec.Meta(max_length=32, description="a block of the published page")
+    ] = None
     coverage: Annotated[float, msgspec.Meta(ge=0, le=1, description="share of traffic")] = 1.0
     starts_at: datetime | None = None
     ends_at: datetime | None = None
@@ -108,7 +110,7 @@ class ExperimentResponse(msgspec.Struct, frozen=True, kw_only=True):
     state: ExperimentState
     variants: list[VariantBody]
     link_id: Id | None
-    block_id: Id | None
+    block_id: str | None
     coverage: float
     starts_at: datetime | None
     ends_at: datetime | None
@@ -190,13 +192,9 @@ _FIELDS: Final = {"starts_at_ms": "starts_at", "ends_at_ms": "ends_at"}
 
 
 def _id_errors(body: ExperimentBody) -> list[FieldError]:
-    ids = {"link_id": body.link_id, "block_id": body.block_id}
-    ids |= {f"variants.{n}.block_id": v.block_id for n, v in enumerate(body.variants)}
-    return [
-        FieldError(field, "must be an id")
-        for field, text in ids.items()
-        if text is not None and parsed_id(text) is None
-    ]
+    if body.link_id is None or parsed_id(body.link_id) is not None:
+        return []
+    return [FieldError("link_id", "must be an id")]
 
 
 def _draft(body: ExperimentBody) -> ExperimentDraft:
@@ -204,11 +202,9 @@ def _draft(body: ExperimentBody) -> ExperimentDraft:
     return ExperimentDraft(
         name=body.name,
         kind=body.kind,
-        variants=tuple(
-            Variant(**fields_of(v) | {"block_id": _number(v.block_id)}) for v in body.variants
-        ),
+        variants=tuple(Variant(**fields_of(variant)) for variant in body.variants),
         link_id=_number(body.link_id),
-        block_id=_number(body.block_id),
+        block_id=body.block_id,
         coverage=body.coverage,
         starts_at_ms=_ms(body.starts_at),
         ends_at_ms=_ms(body.ends_at),
@@ -232,7 +228,7 @@ def experiment_response(stored: StoredExperiment) -> ExperimentResponse:
         state=experiment.state,
         variants=[variant_response(variant) for variant in experiment.variants],
         link_id=_text(experiment.link_id),
-        block_id=_text(experiment.block_id),
+        block_id=experiment.block_id,
         coverage=experiment.coverage,
         starts_at=_time(experiment.starts_at_ms),
         ends_at=_time(experiment.ends_at_ms),
@@ -258,7 +254,7 @@ def experiment_response(stored: StoredExperiment) -> ExperimentResponse:
 
 
 def variant_response(variant: Variant) -> VariantBody:
-    return VariantBody(**fields_of(variant) | {"block_id": _text(variant.block_id)})
+    return VariantBody(**fields_of(variant))
 
 
 def winner_of(experiment: Experiment) -> str | None:
@@ -289,7 +285,7 @@ EXAMPLE_VARIANTS: Final = [
     {"name": "control", "weight": 0.5, "target": "https://example.com/spring"},
     {"name": "video", "weight": 0.5, "target": "https://example.com/spring-video"},
 ]
-_NOTHING: Final = {"title": None, "thumbnail": None, "position": None, "block_id": None}
+_NOTHING: Final = {"title": None, "picture": None, "position": None, "style": None}
 EXAMPLE: Final[dict[str, Any]] = {
     "id": "365072220160000021",
     "profile_id": "365072220160000001",

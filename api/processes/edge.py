@@ -50,6 +50,7 @@ from storage.clicks.journal import Journal
 from storage.clicks.ledger import PostgresClickLedger
 from storage.clicks.stream import RedisClickStream
 from storage.experiments.conversions import click_id_secret
+from storage.pages.subscribers import PostgresSubscriptions
 from storage.postgres.database import Database
 from storage.redis.client import RedisServer
 from storage.visits.announcer import RedisAnnouncer
@@ -143,7 +144,7 @@ class Edge:
         settings = self._settings
         return Registry(
             snapshots,
-            visit_responses(secure=settings.visitors_url.startswith("https://")),
+            visit_responses(settings.visitors_url),
             max_links=settings.max_resident_links,
             max_unknown=settings.max_unknown_paths,
             entrances=self._entrances,
@@ -196,10 +197,13 @@ class Edge:
         parts, deliver = self._registry.gate_parts, self._server.deliver
         lease = partial(parts.click_quotas.run, self._click_quotas, deliver)
         check = partial(parts.password_checks.run, self._passwords.check, deliver)
+        sink = PostgresSubscriptions(self._database)
+        subscribe = partial(self._registry.subscriptions.run, sink, deliver)
         return [
             ChildSpec(name="click-quotas", start=lease),
             ChildSpec(name="link-passwords", start=check),
             ChildSpec(name="pages", start=partial(self._registry.page_renders.run, deliver)),
+            ChildSpec(name="subscriptions", start=subscribe),
             ChildSpec(name="qr-codes", start=partial(self._server.qr_codes.run, deliver)),
         ]
 
@@ -319,6 +323,7 @@ class Edge:
             *self._orphans.samples(),
             *self._watch.samples(),
             *self._registry.samples(),
+            *self._registry.subscriptions.samples(),
             *self._registry.page_renders.samples(),
             *self._registry.gate_parts.click_quotas.samples(),
             *self._registry.gate_parts.password_checks.samples(),

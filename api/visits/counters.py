@@ -18,6 +18,7 @@ class VisitCounters:
         self.visits_by_status = dict.fromkeys((200, *REDIRECTS, 304), 0)
         self.hits = 0  # views and clicks of pages elsewhere
         self.previews = 0  # visits of messengers that got a link's preview card
+        self.files = 0  # files of pages: contacts, events, manifests
         self.destinations = 0  # pages that say where a link leads
         self.closed = 0  # visits to links that led nowhere at that moment
         self.refusals_by_status: dict[int, int] = dict.fromkeys(REFUSALS, 0)

@@ -8,6 +8,7 @@ from actors.visits.registry import Registry
 from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
 from api.visits.counters import VisitCounters
+from api.visits.pages.look_pages import subscription_answer
 from engine.visits.request import ClientInfo, Visit, VisitRequest
 from engine.visits.side_path import side_path
 
@@ -18,6 +19,7 @@ class GatedAnswers(VisitCounters):
     """The part of a visitor server that answers for gates."""
 
     _now: float
+    _now_us: int
     _registry: Registry
     _records: list[bytes]
 
@@ -75,13 +77,36 @@ class GatedAnswers(VisitCounters):
     ) -> None:
         """Have a form's password checked, or refuse a form that nothing asked for."""
         client = connection.client or self._resolve_client(connection, request)
-        status = 405
-        if route.gate is not None and side_path(request.path) is None:
+        status, side = 405, side_path(request.path)
+        if side is not None and side.side == "subscribe":
+            self._answer_subscription(connection, request, route, client)
+            return
+        if route.gate is not None and side is None:
             status = route.gate.check_password(connection, route, request, client)
         if status:
             self._refuse(connection, status, False, close=True)
         else:
             self._let_wait(connection, request, waits=True)
+
+    def _answer_subscription(
+        self,
+        connection: VisitorConnection,
+        request: VisitRequest,
+        route: VisitRoute,
+        client: ClientInfo,
+    ) -> None:
+        """Have the address of a form kept, or say what became of it."""
+        status = 200
+        if not request.form_outcome:
+            subscriptions = self._registry.subscriptions
+            status = subscriptions.wait(connection, route, request, client, self._now_us)
+        if not status:
+            self._let_wait(connection, request, waits=True)
+        elif status != 200:
+            self._refuse(connection, status, False, close=True)
+        else:
+            status, tail = subscription_answer(request.form_outcome, route.paths[0])
+            self._respond(connection, status, tail, False, close=True)
 
     def _let_wait_for_page(
         self, connection: VisitorConnection, route: VisitRoute, visit: Visit

@@ -17,6 +17,9 @@ PREVIEWS: Final = Metric(
 DESTINATIONS: Final = Metric(
     "waypost_destinations_total", "Pages that told where a link leads; they are no clicks"
 )
+PAGE_FILES: Final = Metric(
+    "waypost_page_files_total", "Files of pages that were sent: contacts, events, manifests"
+)
 CLOSED: Final = Metric(
     "waypost_closed_links_total",
     "Visits to links that are paused, have not begun or are over; they are not counted as clicks",
@@ -63,7 +66,8 @@ def samples(server: VisitorServer) -> list[Sample]:
     """Return the samples of `server` and its rate limiter."""
     return [
         REDIRECTS.sample(sum(server.visits_by_status[status] for status in REDIRECT_STATUSES)),
-        PAGES.sample(server.visits_by_status[200]),
+        PAGES.sample(server.visits_by_status[200] + server.visits_by_status[304]),
+        PAGE_FILES.sample(server.files),
         HITS.sample(server.hits),
         PREVIEWS.sample(server.previews),
         DESTINATIONS.sample(server.destinations),

@@ -8,6 +8,7 @@ from api.visits.connection import VisitorConnection
 from api.visits.gated_answers import GatedAnswers
 from api.visits.pages.elsewhere import ANYWHERE, PIXEL, record_hit
 from api.visits.pages.look_pages import destination_tail
+from api.visits.pages.profile_page import file_tail
 from api.visits.responses import response_tail
 from engine.links.name import canonical_path
 from engine.links.qr import FORMATS, qr_look_of_query
@@ -24,7 +25,6 @@ class SideAnswers(GatedAnswers):
     """The part of a visitor server that answers side paths."""
 
     qr_codes: QrCodes
-    _now_us: int
 
     def _answer_side(
         self,
@@ -41,6 +41,10 @@ class SideAnswers(GatedAnswers):
             self._respond(connection, 200, PIXEL, request.head_only, close=not request.keep_alive)
         elif path.side == "qr":
             self._answer_qr(connection, request, route, path, client)
+        elif path.side == "file":
+            self._answer_file(connection, request, route, path)
+        elif path.side == "subscribe":  # forms are sent, not read
+            self._refuse(connection, 404, request.head_only, close=not request.keep_alive)
         else:
             self._answer_destination(connection, request, route)
 
@@ -59,6 +63,22 @@ class SideAnswers(GatedAnswers):
         varies = route.experiments is not None or (gate is not None and gate.has_rules)
         tail = destination_tail(route.actor.link_title(route.link_id), location, varies=varies)
         self.destinations += 1
+        self._respond(connection, 200, tail, request.head_only, close=close)
+
+    def _answer_file(
+        self,
+        connection: VisitorConnection,
+        request: VisitRequest,
+        route: VisitRoute,
+        path: SidePath,
+    ) -> None:
+        """Send a file of a page."""
+        file, close = route.actor.page_file(path.name, self._now_us), not request.keep_alive
+        if file is None:
+            self._refuse(connection, 404, request.head_only, close=close)
+            return
+        self.files += 1
+        tail = file_tail(file, path.name)
         self._respond(connection, 200, tail, request.head_only, close=close)
 
     def _answer_qr(

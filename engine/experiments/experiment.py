@@ -23,6 +23,7 @@ from engine.experiments.bucketing import BucketRanges, hash_state, normalised, r
 from engine.experiments.bucketing import bucket as bucket
 from engine.experiments.bucketing import choose as choose
 from engine.links import target
+from engine.pages.blocks import LINK_STYLES
 
 ExperimentKind = Literal["destination", "page"]
 ExperimentState = Literal["draft", "running", "paused", "decided", "archived"]
@@ -41,8 +42,7 @@ TRANSITIONS: Final[Mapping[ExperimentState, tuple[ExperimentState, ...]]] = {
 MIN_VARIANTS: Final = 2
 MAX_VARIANTS: Final = 10
 MAX_NAME_CHARS: Final = 64
-# A path of this server, of 2,048 characters at most. Browsers take `//host` and `/\host` for another server.
-_OWN_PATH: Final = re.compile(r"/(?:[!-.0-\[\]-~][!-\[\]-~]{0,2046})?")
+_ASSET_ID: Final = re.compile("[A-Za-z0-9_-]{8,64}")
 MAX_POSITION: Final = 10_000
 MAX_TARGETED: Final = 300
 ATTRIBUTION_HOURS: Final = range(1, 30 * 24 + 1)
@@ -51,18 +51,17 @@ MAX_EXPERIMENTS: Final = 100  # of one profile, archived ones not counted
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """A variant. `target` is for a destination; the other fields are for a page, None for no change.
-
-    `block_id` is the block that is shown instead of the experiment's own.
+    """A variant. `target` is for a destination; the other fields are for a page, None for no change: `picture`
+    is the id of an asset, `style` a link's (engine/pages/blocks.py).
     """
 
     name: str
     weight: float
     target: str = ""
     title: str | None = None
-    thumbnail: str | None = None
+    picture: str | None = None
     position: int | None = None
-    block_id: int | None = None
+    style: str | None = None
 
 
 class Targeting(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +95,7 @@ class ExperimentDraft(msgspec.Struct, frozen=True, kw_only=True):
     kind: ExperimentKind
     variants: tuple[Variant, ...]
     link_id: int | None = None
-    block_id: int | None = None
+    block_id: str | None = None
     coverage: float = 1.0
     starts_at_ms: int | None = None
     ends_at_ms: int | None = None
@@ -248,14 +247,10 @@ def _validate_variant(
     errors = _name_errors(variant.name, f"{field}.name")
     if not (variant.weight >= 0 and math.isfinite(variant.weight)):
         errors.append(FieldError(f"{field}.weight", "must be a number of 0 or more"))
-    url, thumbnail = variant.target, variant.thumbnail
+    url = variant.target
     if kind == "page":
         errors += _page_errors(variant, field)
-        try:
-            thumbnail = _image_url(thumbnail, private_hosts)
-        except target.TargetError as error:
-            errors.append(FieldError(f"{field}.thumbnail", str(error)))
-    elif (variant.title, variant.thumbnail, variant.position, variant.block_id) != (None,) * 4:
+    elif (variant.title, variant.picture, variant.position, variant.style) != (None,) * 4:
         errors.append(
             FieldError(field, "must have only a target in an experiment on a destination")
         )
@@ -264,17 +259,7 @@ def _validate_variant(
             url = target.check(url, private_hosts=private_hosts, max_chars=target.MAX_URL_CHARS)
         except target.TargetError as error:
             errors.append(FieldError(f"{field}.target", str(error)))
-    return msgspec.structs.replace(variant, target=url, thumbnail=thumbnail), errors
-
-
-def _image_url(url: str | None, private_hosts: bool) -> str | None:
-    """Return an https URL normalised, or a path of this server. Raises TargetError for any other."""
-    if not url or _OWN_PATH.fullmatch(url):
-        return url
-    checked = target.check(url, private_hosts=private_hosts, max_chars=target.MAX_URL_CHARS)
-    if not checked.startswith("https:"):
-        raise target.TargetError("must be an https URL, or a path that begins with one /")
-    return checked
+    return msgspec.structs.replace(variant, target=url), errors
 
 
 def _page_errors(variant: Variant, field: str) -> list[FieldError]:
@@ -285,6 +270,10 @@ def _page_errors(variant: Variant, field: str) -> list[FieldError]:
         errors += text_errors(variant.title, f"{field}.title", MAX_NAME_CHARS * 4)
     if variant.position is not None and not 0 <= variant.position <= MAX_POSITION:
         errors.append(FieldError(f"{field}.position", f"must be from 0 to {MAX_POSITION}"))
+    if variant.picture is not None and _ASSET_ID.fullmatch(variant.picture) is None:
+        errors.append(FieldError(f"{field}.picture", "must be the id of an asset of the profile"))
+    if variant.style is not None and variant.style not in LINK_STYLES:
+        errors.append(FieldError(f"{field}.style", f"must be one of {', '.join(LINK_STYLES)}"))
     return errors
 
 

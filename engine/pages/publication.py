@@ -76,3 +76,21 @@ def unknown_links(page: ProfilePage, known: Iterable[int]) -> list[FieldError]:
         for number, block in enumerate(page.blocks[:MAX_BLOCKS])
         if (link_id := getattr(block, "link_id", "")) and link_id not in ids
     ]
+
+
+class _BlockName(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _BlockNames(msgspec.Struct, frozen=True):
+    """The ids of a page's blocks; the rest of its JSON is skipped."""
+
+    blocks: tuple[_BlockName, ...] = ()
+
+
+_BLOCK_NAMES: Final = msgspec.json.Decoder(_BlockNames)
+
+
+def block_ids(text: bytes) -> set[str]:
+    """Return the ids of the blocks of a page's JSON."""
+    return {block.id for block in _BLOCK_NAMES.decode(text).blocks}

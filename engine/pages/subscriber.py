@@ -40,7 +40,8 @@ class SubscriptionSink(Protocol):
     async def subscribe(self, tenant_id: int, profile_id: int, block: str, email: str) -> bool:
         """Keep an address. One that is kept already stays as it is.
 
-        Returns False, keeping nothing, when the profile is gone or has MAX_SUBSCRIBERS. Raises UnavailableError.
+        Returns False, keeping nothing, when the profile is gone or has MAX_SUBSCRIBERS.
+        Raises UnavailableError.
         """
 
 

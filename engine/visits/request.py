@@ -25,6 +25,7 @@ class VisitRequest(msgspec.Struct, gc=False):
     form_bytes: int = 0  # of a POST with a form: the length of its body
     form: bytes = b""  # that body
     password_is_right: bool | None = None  # None: the visitor has given none
+    form_outcome: str = ""  # what became of an address that the form had; empty while nobody looked
     coding: bytes = b""  # of a page: engine/visits/content_coding.py; empty: none
     known_tags: bytes = b""  # of a page: the value of If-None-Match
     page_waits: int = 0  # times that it has waited for a page to be rendered

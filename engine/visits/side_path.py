@@ -3,22 +3,29 @@
     /spring/pixel.gif   a hit of a page elsewhere (engine/visits/hit.py)
     /spring/qr          its QR code
     /spring+            where it leads
+    /@ada/contact-b1.vcf    a file of the page (engine/pages/files.py)
+    /@ada/subscribe     the form for addresses of visitors
 
 No slug may be `qr`, have a dot or a plus, so that a side path is no link's own.
 """
 
-from typing import Literal, NamedTuple
+import re
+from typing import Final, Literal, NamedTuple
 
 from engine.visits.hit import PIXEL
 
-Side = Literal["hit", "qr", "destination"]
+Side = Literal["hit", "qr", "destination", "file", "subscribe"]
+_OF_PAGE: Final = re.compile(
+    rb"(/@[^/]+)/(?:(subscribe)|manifest\.webmanifest|(?:contact-[a-z0-9-]{1,32}\.vcf|event-[a-z0-9-]{1,32}\.ics))"
+)
 
 
 class SidePath(NamedTuple):
-    """A side path: `subject` is the raw path of the link or page that it is about."""
+    """A side path: `subject` is the raw path of the link or page that it is about, `name` that of a file."""
 
     subject: bytes
     side: Side
+    name: str = ""
 
 
 def side_path(path: bytes) -> SidePath | None:
@@ -29,4 +36,9 @@ def side_path(path: bytes) -> SidePath | None:
         return SidePath(path[:-1], "destination")
     if path[-len(PIXEL) :] == PIXEL and len(path) > len(PIXEL):
         return SidePath(path[: -len(PIXEL)], "hit")
+    if path[1:2] == b"@" and (of_page := _OF_PAGE.fullmatch(path)) is not None:
+        subject = of_page[1]
+        if of_page[2]:
+            return SidePath(subject, "subscribe")
+        return SidePath(subject, "file", path[len(subject) + 1 :].decode("ascii"))
     return None

@@ -298,21 +298,19 @@ async def _unchanged(connection: Connection, access: ProfileAccess) -> ProfileCh
 async def _require_references(
     connection: Connection, access: ProfileAccess, draft: ExperimentDraft
 ) -> None:
-    """Require that link, blocks and namespace of the draft exist. Raises InvalidError."""
+    """Require that link, block and namespace of the draft exist. Raises InvalidError."""
     if draft.link_id is not None:
         key = access.tenant_id, access.profile_id, draft.link_id
         if not await connection.fetchval(_SQL["has_link"], *key):
             raise no_such_link()
-    if any(block is not None for block in blocks_of(draft)):
-        raise no_such_block()
+    if draft.block_id is not None:
+        page = access.tenant_id, access.profile_id
+        if not await connection.fetchval(_SQL["has_block"], *page, draft.block_id):
+            raise no_such_block()
     if draft.namespace is not None:
         await connection.execute(
             _SQL["create_namespace"], access.tenant_id, access.profile_id, draft.namespace.id
         )
-
-
-def blocks_of(draft: ExperimentDraft) -> list[int | None]:
-    return [draft.block_id, *(variant.block_id for variant in draft.variants)]
 
 
 def no_such_link() -> InvalidError:
@@ -320,7 +318,7 @@ def no_such_link() -> InvalidError:
 
 
 def no_such_block() -> InvalidError:
-    return InvalidError([FieldError("block_id", "must be the id of a block of this profile")])
+    return InvalidError([FieldError("block_id", "must be the id of a block of the published page")])
 
 
 async def _write(

@@ -49,6 +49,11 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 -- Delete an experiment. Its counts, maybe millions of rows, are deleted by a job (counts.sql, `gone`).
 DELETE FROM experiments WHERE tenant_id = $1 AND id = $2;
 
+-- name: has_block
+-- Return whether the published page of a profile has a block with the id $3.
+SELECT jsonb_path_exists(v.page, '$.blocks[*] ? (@.id == $id)', jsonb_build_object('id', $3::text))
+FROM page_versions AS v WHERE v.tenant_id = $1 AND v.profile_id = $2 ORDER BY v.number DESC LIMIT 1;
+
 -- name: has_link
 -- Return whether a link belongs to the profile.
 SELECT EXISTS (SELECT FROM links WHERE tenant_id = $1 AND profile_id = $2 AND id = $3);

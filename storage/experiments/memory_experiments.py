@@ -35,7 +35,8 @@ from engine.experiments.experiment import (
     StoredExperiment,
 )
 from engine.links.profile import ProfileChange
-from storage.experiments.experiments import blocks_of, no_such_block, no_such_link
+from engine.pages.publication import block_ids
+from storage.experiments.experiments import no_such_block, no_such_link
 from storage.experiments.memory_counts import MemoryExperimentCounts
 from storage.links.memory_profiles import MemoryProfiles
 from storage.postgres.memory_idempotency import MemoryIdempotency
@@ -254,8 +255,10 @@ class MemoryExperimentStore:
     def _require_references(self, profile_id: int, draft: ExperimentDraft) -> None:
         if draft.link_id is not None and draft.link_id not in self._profiles.links_of(profile_id):
             raise no_such_link()
-        if any(block is not None for block in blocks_of(draft)):
-            raise no_such_block()
+        if draft.block_id is not None:
+            page = self._profiles.page_of(profile_id)
+            if page is None or draft.block_id not in block_ids(page.page):
+                raise no_such_block()
 
     def _begin_phase(self, revised: Experiment, reason: str) -> None:
         phases = self._phases[revised.id]

@@ -80,6 +80,11 @@ class MemoryLinkState:
         links = (link for link in self._profiles[profile_id].links.values() if not link.hidden)
         return [link.id for link in sorted(links, key=lambda link: (link.position, link.id))]
 
+    def page_of(self, profile_id: int) -> SnapshotPage | None:
+        """Return the published page of a profile; None without one."""
+        entry = self._profiles.get(profile_id)
+        return None if entry is None else self.published_page(entry)
+
     def click_limit(self, link_id: int) -> int | None:
         """Return a link's limit of clicks; 0 if it was deleted."""
         entry, slug = self._by_link_id.get(link_id, (None, ""))

@@ -31,7 +31,7 @@ CREATE TABLE experiments (
     updated_at timestamptz NOT NULL DEFAULT now(),
     state text NOT NULL DEFAULT 'draft' CHECK (state IN ('draft', 'running', 'paused', 'decided', 'archived')),
     link_id bigint,
-    block_id bigint,
+    block_id text COLLATE "C" CHECK (length(block_id) <= 32),
     definition jsonb NOT NULL CHECK (jsonb_typeof(definition) = 'object' AND pg_column_size(definition) <= 65536),
     namespace text COLLATE "C",
     phase integer NOT NULL DEFAULT 1 CHECK (phase BETWEEN 1 AND 65535),

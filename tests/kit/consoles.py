@@ -246,7 +246,6 @@ class Console:
                 shared,
             ),
             *assets.routes(assets.AssetDeps(uploads=self.uploads), shared),
-            *pages.routes(pages.PageDeps(pages=self.pages, announcer=self.announcer), shared),
             *pages.routes(
                 pages.PageDeps(
                     pages=self.pages, subscribers=self.subscribers, profiles=self.profiles,

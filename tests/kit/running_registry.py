@@ -35,7 +35,7 @@ class RunningRegistry:
         self.poller = ChangePoller(self.profiles, POLL_S)
         self.registry = Registry(
             self.profiles,
-            visit_responses(secure=False),
+            visit_responses("http://links.example"),
             max_links=max_links,
             max_unknown=max_unknown,
         )

@@ -23,11 +23,14 @@ from api.visits.server import VisitorServer
 from engine.clicks import journal_format
 from engine.clicks.click import Click
 from engine.operations.settings import Settings
+from engine.pages.page import ProfilePage
 from engine.visits.pseudonym import Pseudonymiser
 from storage.accounts.passwords import PasswordHasher
+from storage.pages.memory_pages import MemoryPages
+from storage.pages.memory_subscribers import MemorySubscribers
 from storage.visits.memory_click_quotas import MemoryClickQuotas
 from storage.visits.memory_geo import MemoryPlaceLookup
-from tests.kit.delayed_profiles import DelayedProfiles
+from tests.kit.delayed_profiles import TENANT, DelayedProfiles
 from tests.kit.stores import FAST
 
 FAIL_S = 20
@@ -142,6 +145,8 @@ class ServedEdge:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         self.listener = listener
         self.profiles = DelayedProfiles()
+        self.pages = MemoryPages(self.profiles)
+        self.subscribers = MemorySubscribers(self.profiles)
         self.journal = MemoryJournal()
         self.places = MemoryPlaceLookup()
         self.keys = DayNumberKeys()
@@ -149,7 +154,7 @@ class ServedEdge:
         self.wall_us = 1_767_225_600_000_000  # a midnight in UTC
         self.registry = Registry(
             self.profiles,
-            visit_responses(secure=False),
+            visit_responses("http://links.example"),
             max_links=limits.max_resident_links,
             max_unknown=limits.max_unknown_paths,
         )
@@ -179,6 +184,14 @@ class ServedEdge:
         stream = trio.SocketStream(sock)
         self._streams.append(stream)
         return Visitor(stream)
+
+    async def publish(self, profile_id: int, page: ProfilePage) -> None:
+        """Publish a page, and let the edge know if it has the profile."""
+        await self.pages.put_draft(TENANT, profile_id, page)
+        _, change = await self.pages.publish(TENANT, profile_id)
+        self.registry.changed([change])
+        actor = self.registry.profiles.get(profile_id)
+        await self.until(lambda: actor is None or actor.version >= change.version)
 
     async def warm(self, *paths: bytes) -> None:
         """Have the profiles of these paths loaded."""
@@ -216,6 +229,8 @@ async def served_edge(
         quotas = MemoryClickQuotas(edge.profiles.click_limit)
         nursery.start_soon(edge.registry.gate_parts.click_quotas.run, quotas, edge.server.deliver)
         nursery.start_soon(edge.registry.page_renders.run, edge.server.deliver)
+        subscribe = edge.registry.subscriptions.run
+        nursery.start_soon(subscribe, edge.subscribers, edge.server.deliver)
         nursery.start_soon(edge.server.qr_codes.run, edge.server.deliver)
         checks = edge.registry.gate_parts.password_checks
         nursery.start_soon(checks.run, PasswordHasher(FAST).check, edge.server.deliver)

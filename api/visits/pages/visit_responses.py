@@ -14,9 +14,9 @@ from api.visits.responses import (
 )
 
 
-def visit_responses(*, secure: bool) -> VisitResponses:
-    """Return the functions that write responses for profile actors. `secure`: cookies are for HTTPS only."""
-    cookie = partial(visitor_cookie, secure=secure)
+def visit_responses(visitors_url: str) -> VisitResponses:
+    """Return the functions that write responses for profile actors of the server at this address."""
+    cookie = partial(visitor_cookie, secure=visitors_url.startswith("https://"))
     return VisitResponses(
         redirect_tail,
         page_tails,
@@ -25,4 +25,5 @@ def visit_responses(*, secure: bool) -> VisitResponses:
         password_tail,
         card_tail,
         warning_tail,
+        visitors_url.rstrip("/"),
     )

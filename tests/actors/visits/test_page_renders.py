@@ -12,7 +12,7 @@ from actors.visits.page_renders import (
     MAX_WAITING,
     Look,
     PageRenders,
-    RenderedPage,
+    TimedPage,
     WantedPage,
 )
 from actors.visits.responses import PageTails
@@ -38,11 +38,11 @@ class Worker:
         look: Look = (),
         until: int | None = None,
     ) -> WantedPage:
-        def make() -> RenderedPage:
+        def make() -> TimedPage:
             self.made.append(text)
             if text == b"bad":
                 raise ValueError(text)
-            return RenderedPage(tails(text), until)
+            return TimedPage(tails(text), until)
 
         return WantedPage(profile, version, look, make)
 

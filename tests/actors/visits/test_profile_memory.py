@@ -84,7 +84,7 @@ def _actor_with_a_page_experiment(renders: PageRenders) -> ProfileActor:
     )  # fmt: skip
     actor = profile_actor(
         snapshot,
-        visit_responses(secure=False),
+        visit_responses("http://links.example"),
         ClickIds(),
         Entrances(),
         GateParts(ClickQuotas(), PasswordChecks()),

@@ -20,6 +20,8 @@ from engine.experiments.increments import ExperimentCounter
 from engine.links.link import LinkDraft
 from engine.links.profile import ProfileChange
 from engine.operations.settings import Settings
+from engine.pages.blocks import HeadingBlock, LinkBlock
+from engine.pages.page import ProfilePage
 from engine.visits.edge_assignment import preview_token
 from storage.experiments.memory_experiments import MemoryExperimentStore
 from tests.kit.delayed_profiles import TENANT
@@ -195,7 +197,7 @@ async def test_a_preview_shows_a_variant_and_does_not_count(lab: Lab) -> None:
 async def test_the_page_varies_and_its_clicks_decide(lab: Lab) -> None:
     title, place = (
         (Variant(name="a", weight=0.5), Variant(name="b", weight=0.5, **changes))
-        for changes in ({"title": "Frühling <3", "thumbnail": "https://i.example/s.png"}, {"position": 0})
+        for changes in ({"title": "Frühling <3", "style": "filled"}, {"position": 0})
     )  # fmt: skip
     first_id = await lab.run(kind="page", variants=title)
     second_id = await lab.run(kind="page", variants=place, slug="autumn")
@@ -222,14 +224,20 @@ async def test_the_page_varies_and_its_clicks_decide(lab: Lab) -> None:
     assert lab.recorded(OUTCOMES) == [[]] * 15
 
 
-async def test_a_thumbnail_is_allowed_where_it_is_shown_only(lab: Lab) -> None:
-    (plain,) = await lab.visits(1, b"/@shop")
-    assert "img-src 'self';" in plain.headers["content-security-policy"]
-    b = Variant(name="b", weight=1, thumbnail="https://i.example/s.png")
-    await lab.run(kind="page", variants=(Variant(name="a", weight=0), b))
-    (varied,) = await lab.visits(1, b"/@shop")
-    assert '<img src="https://i.example/s.png"' in varied.body.decode()
-    assert "img-src 'self' https:;" in varied.headers["content-security-policy"]
+async def test_a_block_of_a_published_page_varies(lab: Lab) -> None:
+    link_id = await lab.link("spring")
+    blocks = HeadingBlock(id="h", text="Work"), LinkBlock(id="l", link_id=str(link_id))
+    await lab.edge.publish(lab.profile_id, ProfilePage(blocks=blocks))
+    variants = (Variant(name="a", weight=0), Variant(name="b", weight=1, title="Play", position=1))
+    id_ = await lab.run(kind="page", variants=variants, link_id=None, block_id="h")
+    (page,) = await lab.visits(1, b"/@shop")
+    text = page.body.decode()
+    assert "Work" not in text
+    assert text.index("/shop/spring?") < text.index("Play")
+    assert lab.recorded(EXPOSURES) == [[VariantRef(id_, 1, 1)]]
+    lab.edge.journal.records.clear()
+    await lab.visits(1, b"/shop/summer?wp_t=page")
+    assert lab.recorded(OUTCOMES) == [[VariantRef(id_, 1, 1)]]
 
 
 async def test_a_cookie_is_set_where_an_experiment_asks_for_it_and_keeps_the_variant(

@@ -96,7 +96,7 @@ class Bad:
         ),
         Bad({"variants": (A, Variant(name="b", weight=1, title="t"))}, ["variants.1"]),
         Bad({"link_id": None}, ["link_id"]),
-        Bad({"block_id": 3}, ["link_id"]),
+        Bad({"block_id": "b3"}, ["link_id"]),
         Bad({"kind": "page", "variants": (A, B)}, ["variants.0.target", "variants.1.target"]),
         Bad({"coverage": 1.1}, ["coverage"]),
         Bad({"coverage": float("nan")}, ["coverage"]),
@@ -119,8 +119,8 @@ def test_a_page_needs_one_subject_and_its_changes_have_bounds() -> None:
     plain = (Variant(name="a", weight=0.5), Variant(name="b", weight=0.5, title="Tea", position=0))
     page = draft(kind="page", variants=plain)
     assert fields_of(page) == []
-    assert fields_of(msgspec.structs.replace(page, link_id=None, block_id=2)) == []
-    assert fields_of(msgspec.structs.replace(page, block_id=2)) == ["link_id"]
+    assert fields_of(msgspec.structs.replace(page, link_id=None, block_id="b2")) == []
+    assert fields_of(msgspec.structs.replace(page, block_id="b2")) == ["link_id"]
     high = (plain[0], Variant(name="b", weight=0.5, title="\n", position=-1))
     assert fields_of(msgspec.structs.replace(page, variants=high)) == [
         "variants.1.title",

@@ -1,8 +1,10 @@
 """Side paths: which paths are about a link or a page."""
 
+from typing import Any
+
 import pytest
 
-from engine.visits.side_path import side_path
+from engine.visits.side_path import SidePath, side_path
 
 
 @pytest.mark.parametrize(
@@ -14,4 +16,19 @@ from engine.visits.side_path import side_path
      (b"/+", None), (b"+", None), (b"", None)],
 )  # fmt: skip
 def test_the_subject_of_a_side_path(path: bytes, expected: tuple[bytes, str] | None) -> None:
-    assert side_path(path) == expected
+    side = side_path(path)
+    assert (None if side is None else side[:2]) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [(b"/@shop/contact-b1.vcf", (b"/@shop", "file", "contact-b1.vcf")),
+     (b"/@shop/event-a-2.ics", (b"/@shop", "file", "event-a-2.ics")),
+     (b"/@shop/manifest.webmanifest", (b"/@shop", "file", "manifest.webmanifest")),
+     (b"/@shop/subscribe", (b"/@shop", "subscribe", "")),
+     (b"/shop/subscribe", None), (b"/@shop/contact-b1.ics", None), (b"/@shop/contact-.vcf", None),
+     (b"/@shop/contact-%0a.vcf", None), (b"/@/subscribe", None), (b"/@shop/x/subscribe", None),
+     (b"/@shop/subscribe/", None), (b"/@shop/contact-" + b"a" * 33 + b".vcf", None)],
+)  # fmt: skip
+def test_files_and_the_form_of_a_page(path: bytes, expected: tuple[Any, ...] | None) -> None:
+    assert side_path(path) == (None if expected is None else SidePath(*expected))

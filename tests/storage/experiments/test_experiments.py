@@ -233,7 +233,7 @@ async def test_its_link_must_exist(experiments: ExperimentStores) -> None:
     profile_id, link_id = await profile_and_link(experiments)
     _, elsewhere = await profile_and_link(experiments, "other", "spring")
     plain = tuple(msgspec.structs.replace(v, target="") for v in (A, B))
-    block: dict[str, Any] = {"kind": "page", "link_id": None, "block_id": 7, "variants": plain}
+    block: dict[str, Any] = {"kind": "page", "link_id": None, "block_id": "b7", "variants": plain}
     for wrong in (draft(elsewhere), draft(link_id + 1_000_000), draft(link_id, **block)):
         with pytest.raises(InvalidError, match="_id"):
             await experiments.store.create_experiment(experiments.caller, profile_id, wrong)
