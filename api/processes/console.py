@@ -73,6 +73,7 @@ from storage.postgres.database import Database
 from storage.privacy.archive import PostgresArchiveSource
 from storage.privacy.erasure import PostgresErasureStore
 from storage.redis.client import RedisServer
+from storage.stats.dashboards.digests import PostgresDigestSettingsStore
 from storage.stats.dashboards.item_kinds import ANNOTATION, GOAL, SAVED_QUESTION
 from storage.stats.dashboards.items import PostgresItemStore
 from storage.stats.dashboards.shares import PostgresShareStore
@@ -273,6 +274,7 @@ class ConsoleParts:
             forget_share=self.share_cache.forget,
             annotations=PostgresItemStore(self.database, ANNOTATION),
             goals=PostgresItemStore(self.database, GOAL),
+            digests=PostgresDigestSettingsStore(self.database),
             saved_questions=PostgresItemStore(self.database, SAVED_QUESTION),
         )
 

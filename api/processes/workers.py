@@ -25,6 +25,7 @@ from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec
 from actors.stats.delta_settler import DeltaSettler
+from actors.stats.digests import Digests
 from actors.stats.live_feed import LiveFeed
 from actors.webhooks.courier import Courier, CourierLimits
 from api.links.announce import announce
@@ -40,6 +41,7 @@ from engine.operations.health import Component
 from engine.operations.metrics import Sample
 from engine.operations.progress import progress_component
 from engine.operations.settings import Settings
+from engine.stats.dashboards.digest import QUEUE as DIGEST_QUEUE
 from storage.accounts.purge import AccountsPurge
 from storage.accounts.reset_tokens import PostgresResetTokenStore
 from storage.assets.stores import asset_files
@@ -67,10 +69,13 @@ from storage.postgres.idempotency import IdempotencyPurge
 from storage.privacy.erasure import Eraser
 from storage.redis.client import RedisServer
 from storage.stats.daily import DailyAggregation
+from storage.stats.dashboards.digests import PostgresDigestQueue
 from storage.stats.live import RedisLiveChannel
+from storage.stats.reader import PostgresStatsReader
 from storage.stats.settling import PostgresDeltaStore
 from storage.visits.announcer import RedisAnnouncer
 from storage.webhooks.deliveries import PostgresDeliveryQueue
+from storage.webhooks.outbox import PostgresOutbox
 
 IMPORT_STATEMENT_MS: Final = 60_000
 # Queue: how many of its jobs run at once.
@@ -79,19 +84,21 @@ CONCURRENCY: Final[Mapping[str, int]] = {
     PERIODIC_QUEUE: 4,
     SYNC_QUEUE: 1,
     IMPORT_QUEUE: MAX_RUNNING_IMPORTS,
+    DIGEST_QUEUE: 2,
 }
 
 
 class Workers:
-    """Actors of one workers process. `database` is opened as waypost_aggregator, `imports_database` as
-    waypost_app: an import is done as its member, under row-level security."""
+    """Actors of one workers process. `database` is opened as waypost_aggregator, `app_database` as
+    waypost_app: an import is done as its member, and a digest is counted as its profile's tenant, under
+    row-level security."""
 
     def __init__(
         self,
         spec: ProcessSpec,
         settings: Settings,
         database: Database,
-        imports_database: Database,
+        app_database: Database,
         redis: RedisServer,
     ) -> None:
         self._spec = spec
@@ -122,26 +129,41 @@ class Workers:
         self._automation = ExperimentAutomation(PostgresRunningExperiments(database))
         self._assets = AssetCollector(PostgresUnusedFilesStore(database), asset_files(spec.folder))
         self._copier = DimensionCopier(PostgresConversionDimensions(database))
-        actors = (self._checks, self._domains, self._github, self._automation, self._assets)
-        self.periodic_jobs = [
-            *(job for actor in actors for job in actor.periodic_jobs()),
-            *maintenance(settings, database, redis),
-        ]
         self._mailer = mailer(settings)
-        self._imports = self._file_imports(imports_database, redis)
+        self._digests = self._new_digests(app_database)
+        self.periodic_jobs = self._periodic_jobs(redis)
+        self._imports = self._file_imports(app_database, redis)
         self._queue = PostgresJobQueue(database)
         self._gauges = QueueGauges(self._queue)
         self._worker = Worker(self._owner, self._queue, self._handlers(), CONCURRENCY)
         self._scheduler = Scheduler(self._queue, self._worker.wake, self.periodic_jobs)
         self.tree = supervisor("workers", self._children())
 
+    def _periodic_jobs(self, redis: RedisServer) -> list[PeriodicJob]:
+        checks = self._checks, self._domains, self._github
+        actors = (*checks, self._automation, self._assets, self._digests)
+        return [
+            *(job for actor in actors for job in actor.periodic_jobs()),
+            *maintenance(self._settings, self._database, redis),
+        ]
+
     def _handlers(self) -> dict[str, Handler]:
         """Return the handler of each kind of job."""
         tokens = PostgresResetTokenStore(self._database)
         resets = ResetMails(tokens, self._mailer, self._settings.console_url)
         periodic = {job.kind: job.handler for job in self.periodic_jobs}
-        rest = self._github.handlers() | self._imports.handlers() | resets.handlers()
-        return periodic | rest
+        imports, digests = self._imports.handlers(), self._digests.handlers()
+        return periodic | self._github.handlers() | imports | digests | resets.handlers()
+
+    def _new_digests(self, app_database: Database) -> Digests:
+        settings = self._settings
+        return Digests(
+            PostgresDigestQueue(self._database),
+            PostgresStatsReader(app_database, settings.stats_timeout_ms),
+            PostgresOutbox(),
+            self._mailer,
+            settings.console_url,
+        )
 
     def _new_courier(self) -> Courier:
         return Courier(
@@ -297,19 +319,19 @@ async def workers(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
         size=settings.database_pool,
         query_timeout_ms=settings.query_timeout_ms,
     )
-    imports_database = await Database.open(
+    app_database = await Database.open(
         settings.database_url,
         role="waypost_app",
-        size=IMPORT_CONNECTIONS,
+        size=IMPORT_CONNECTIONS + CONCURRENCY[DIGEST_QUEUE],
         query_timeout_ms=max(IMPORT_STATEMENT_MS, settings.query_timeout_ms),
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
-    process = Workers(spec, settings, database, imports_database, redis)
+    process = Workers(spec, settings, database, app_database, redis)
     try:
         await until_stopped(process.tree, stop, process.drain)
     finally:
         with trio.CancelScope(shield=True):
             await process.close()
             await redis.close()
-            await imports_database.close()
+            await app_database.close()
             await database.close()

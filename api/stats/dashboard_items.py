@@ -27,8 +27,8 @@ _TAG = "Statistics"
 
 
 class ItemRoutesKind(NamedTuple):
-    """What the routes of a kind differ by. `path` is the last part of their path, `id_name` the variable of an
-    item's path, and `name` the item's in operation ids: createAnnotation."""
+    """Kind of items, as its routes differ from others'. `path` is the last part of their path, `id_name` the
+    variable of an item's path, and `name` the item's in operation ids: createAnnotation."""
 
     path: str
     id_name: str
@@ -144,57 +144,34 @@ def _by_id(
 
 def _docs(kind: ItemRoutesKind) -> dict[str, Doc]:
     noun, name = kind.noun, kind.name
-    found = ResponseDoc(f"The {noun}.", kind.response_type, kind.example, ("ETag",))
-    return {
-        "create": Doc(
-            id=f"create{name}",
-            summary=f"Create a {noun}" if noun[0] != "a" else f"Create an {noun}",
-            tag=_TAG,
-            description=f"{kind.about} Takes the role editor.",
-            body=kind.draft,
-            body_example=kind.draft_example,
-            responses={201: found._replace(headers=("Location", "ETag"))},
-            errors=(409,),
-            idempotent=True,
-        ),
-        "list": Doc(
-            id=f"list{name}s",
-            summary=f"List a profile's {noun}s",
-            tag=_TAG,
-            description="In the order of their creation.",
-            query=PAGE,
-            responses={
-                200: ResponseDoc(
-                    f"A page of {noun}s.",
-                    ListResponse[kind.response_type],  # type: ignore[name-defined]
-                    {"items": [kind.example], "next_cursor": None},
-                )
-            },
-        ),
-        "read": Doc(
-            id=f"read{name}",
-            summary=f"Read a {noun}" if noun[0] != "a" else f"Read an {noun}",
-            tag=_TAG,
-            description=kind.about,
-            responses={200: found._replace(headers=())},
-            tagged=True,
-        ),
-        "update": Doc(
-            id=f"update{name}",
-            summary=f"Change a {noun}" if noun[0] != "a" else f"Change an {noun}",
-            tag=_TAG,
-            description="Fields that are left out stay as they are. Takes the role editor.",
-            body=changes_of(kind.draft),
-            body_example=kind.draft_example,
-            responses={200: found},
-            guarded=True,
-        ),
-        "delete": Doc(
-            id=f"delete{name}",
-            summary=f"Delete a {noun}" if noun[0] != "a" else f"Delete an {noun}",
-            tag=_TAG,
-            description="Takes the role editor.",
-            responses={204: ResponseDoc(f"The {noun} is deleted.")},
-            guarded=True,
-        ),
-    }
+    one = f"an {noun}" if noun[0] == "a" else f"a {noun}"
+    item = ResponseDoc(f"The {noun}.", kind.response_type, kind.example)
+    page = ListResponse[kind.response_type]  # type: ignore[name-defined]
+    items = {"items": [kind.example], "next_cursor": None}
+    create = Doc(
+        id=f"create{name}", summary=f"Create {one}", tag=_TAG,
+        description=f"{kind.about} Takes the role editor.", body=kind.draft,
+        body_example=kind.draft_example, errors=(409,), idempotent=True,
+        responses={201: item._replace(headers=("Location", "ETag"))},
+    )  # fmt: skip
+    list_ = Doc(
+        id=f"list{name}s", summary=f"List a profile's {noun}s", tag=_TAG, query=PAGE,
+        description="In the order of their creation.",
+        responses={200: ResponseDoc(f"A page of {noun}s.", page, items)},
+    )  # fmt: skip
+    read = Doc(
+        id=f"read{name}", summary=f"Read {one}", tag=_TAG, description=kind.about, tagged=True,
+        responses={200: item},
+    )  # fmt: skip
+    update = Doc(
+        id=f"update{name}", summary=f"Change {one}", tag=_TAG, guarded=True,
+        description="Fields that are left out stay as they are. Takes the role editor.",
+        body=changes_of(kind.draft), body_example=kind.draft_example,
+        responses={200: item._replace(headers=("ETag",))},
+    )  # fmt: skip
+    delete = Doc(
+        id=f"delete{name}", summary=f"Delete {one}", tag=_TAG, guarded=True,
+        description="Takes the role editor.",
+        responses={204: ResponseDoc(f"The {noun} is deleted.")},
+    )  # fmt: skip
+    return {"create": create, "list": list_, "read": read, "update": update, "delete": delete}

@@ -9,6 +9,7 @@ from api.http.shared import Shared
 from api.stats.annotations import KIND, AnnotationStore
 from api.stats.batch import StatsBatchRoutes
 from api.stats.dashboard_items import DashboardItemRoutes
+from api.stats.digests import DigestRoutes
 from api.stats.export import StatsExportRoutes
 from api.stats.goals import GoalRoutes, GoalStore
 from api.stats.live import LiveRoutes
@@ -18,7 +19,7 @@ from api.stats.shares import ShareRoutes
 from api.stats.stats import StatsRoutes
 from engine.links.ports import ProfileStore
 from engine.stats.dashboards.item import SavedQuestion, SavedQuestionDraft
-from engine.stats.dashboards.ports import DashboardItemStore, ShareStore
+from engine.stats.dashboards.ports import DashboardItemStore, DigestSettingsStore, ShareStore
 from engine.stats.ports import ClickExport, StatsReader
 
 
@@ -36,6 +37,7 @@ class StatsDeps:
     shares: ShareStore
     forget_share: Callable[[int], None]
     annotations: AnnotationStore
+    digests: DigestSettingsStore
     saved_questions: DashboardItemStore[SavedQuestionDraft, SavedQuestion]
     goals: GoalStore
 
@@ -49,6 +51,7 @@ def routes(deps: StatsDeps, shared: Shared) -> list[Route]:
         *DashboardItemRoutes(deps.annotations, KIND).routes(),
         *DashboardItemRoutes(deps.saved_questions, questions).routes(),
         *GoalRoutes(deps.profiles, deps.goals, deps.stats, shared.now).routes(),
+        *DigestRoutes(deps.digests, mail=bool(shared.settings.smtp_url)).routes(),
         *ShareRoutes(deps.shares, deps.forget_share, shared.now).routes(),
         *LiveRoutes(deps.profiles, deps.live_subscribers).routes(),
         *StatsExportRoutes(deps.profiles, deps.stats, deps.click_export, shared.now).routes(),

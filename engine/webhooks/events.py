@@ -156,6 +156,54 @@ class PagePublished(msgspec.Struct, frozen=True, kw_only=True):
     version: int
 
 
+class DigestTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Totals of a period."""
+
+    clicks: int
+    visitors: int
+    views: int
+
+
+class DigestLink(msgspec.Struct, frozen=True, kw_only=True):
+    """Clicks on a link, and in the period before. `name`: its title or path."""
+
+    link_id: IdText
+    name: str
+    clicks: int
+    before: int
+
+
+class DigestSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Clicks from a source, and in the period before; null: not known."""
+
+    source: str | None
+    clicks: int
+    before: int
+
+
+class DigestCountry(msgspec.Struct, frozen=True, kw_only=True):
+    """Clicks from a country, and in the period before; null: not known."""
+
+    country: str | None
+    clicks: int
+    before: int
+
+
+class DigestReady(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """The digest of a week or month, `to` exclusive: its totals, those of the period before, and the top five
+    links, sources and countries."""
+
+    profile_id: IdText
+    from_: str
+    to: str
+    tz: str
+    totals: DigestTotals
+    before: DigestTotals
+    links: tuple[DigestLink, ...]
+    sources: tuple[DigestSource, ...]
+    countries: tuple[DigestCountry, ...]
+
+
 class EndpointDisabled(msgspec.Struct, frozen=True, kw_only=True):
     """The disabling of a webhook, sent to the profile's other webhooks."""
 
@@ -209,6 +257,24 @@ _EXPERIMENT: Final = {
 }
 _HOOK: Final = {"profile_id": "365072220160000001", "webhook_id": "365072220160000007"}
 _CLICKS: Final = {"link_id": "365072220160000002", "clicks": 3}
+_DIGEST: Final = {
+    "profile_id": "365072220160000001",
+    "from": "2026-05-04",
+    "to": "2026-05-11",
+    "tz": "UTC",
+    "totals": {"clicks": 420, "visitors": 300, "views": 510},
+    "before": {"clicks": 400, "visitors": 310, "views": 450},
+    "links": [
+        {
+            "link_id": "365072220160000002",
+            "name": "Spring collection",
+            "clicks": 200,
+            "before": 180,
+        }
+    ],
+    "sources": [{"source": "Instagram", "clicks": 300, "before": 250}],
+    "countries": [{"country": None, "clicks": 9, "before": 0}],
+}
 
 EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
     {
@@ -255,6 +321,9 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
                        "after": _ASSET}),
             EventType("asset.deleted", "A file was deleted", AssetChanged,
                       {"id": "365072220160000005", **_CHANGED_BY, "before": _ASSET, "after": None}),
+            EventType("digest.weekly", "The digest of a week, from Monday to Sunday", DigestReady, _DIGEST),
+            EventType("digest.monthly", "The digest of a month", DigestReady,
+                      _DIGEST | {"from": "2026-05-01", "to": "2026-06-01"}),
             EventType("endpoint.disabled", "Another webhook of the profile was disabled",
                       EndpointDisabled,
                       _HOOK | {"url": "https://example.com/hook", "reason": "it answered 410 Gone"}),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from engine.accounts.access import Caller
 from engine.common.drafts import Change
@@ -16,6 +16,7 @@ from engine.webhooks.delivery import (
     RecordOutcome,
     ReplayResult,
 )
+from engine.webhooks.events import EventDraft
 from engine.webhooks.webhook import (
     DeliveryFilter,
     NewSecret,
@@ -23,6 +24,13 @@ from engine.webhooks.webhook import (
     Webhook,
     WebhookDraft,
 )
+
+
+class Outbox(Protocol):
+    """The outbox of events, for code that has no transaction of its own."""
+
+    async def append(self, connection: Any, drafts: Sequence[EventDraft]) -> None:
+        """Write events in the transaction of `connection`, if a webhook of their profile subscribes to them."""
 
 
 class WebhookStore(Protocol):

@@ -33,7 +33,7 @@ GRANT SELECT, DELETE,
     UPDATE (handle, title, raw_retention_days, version, created_at, updated_at)
     ON profiles TO waypost_app;
 GRANT SELECT ON profiles TO waypost_edge;
-GRANT SELECT (tenant_id, id, handle, raw_retention_days, version, created_at, updated_at),
+GRANT SELECT (tenant_id, id, handle, title, raw_retention_days, version, created_at, updated_at),
     UPDATE (version, updated_at)
     ON profiles TO waypost_aggregator;
 

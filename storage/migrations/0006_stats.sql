@@ -382,3 +382,27 @@ CREATE POLICY tenant ON goals TO waypost_app
 GRANT SELECT, DELETE, INSERT (tenant_id, profile_id, name, event, property, link, created_by),
     UPDATE (name, event, property, link, version, updated_at) ON goals TO waypost_app;
 SELECT audit_changes_of('goals', 'goal', 'id', 'profile_id');
+
+-- ---- digests ---------------------------------------------------------------------------------------------
+
+-- The digests of a profile that a member gets by mail. They end when the member leaves.
+CREATE TABLE digests (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT new_id(),
+    user_id bigint NOT NULL,
+    weekly boolean NOT NULL,
+    monthly boolean NOT NULL,
+    tz text NOT NULL CHECK (length(tz) <= 64),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, profile_id, user_id),
+    FOREIGN KEY (tenant_id, profile_id, user_id) REFERENCES members ON DELETE CASCADE
+);
+ALTER TABLE digests ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON digests TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+GRANT SELECT, INSERT (tenant_id, profile_id, user_id, weekly, monthly, tz),
+    UPDATE (weekly, monthly, tz, updated_at) ON digests TO waypost_app;
+GRANT SELECT, DELETE ON digests TO waypost_aggregator;
+SELECT audit_changes_of('digests', 'digest', 'id', 'profile_id');

@@ -1205,6 +1205,20 @@ CREATE TABLE waypost.delivery_attempts (
 
 ALTER TABLE ONLY waypost.delivery_attempts FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.digests (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    user_id bigint NOT NULL,
+    weekly boolean NOT NULL,
+    monthly boolean NOT NULL,
+    tz text NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT digests_tz_check CHECK ((length(tz) <= 64))
+);
+
+ALTER TABLE ONLY waypost.digests FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.dimension_counts (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -2130,6 +2144,12 @@ ALTER TABLE ONLY waypost.deliveries
 ALTER TABLE ONLY waypost.delivery_attempts
     ADD CONSTRAINT delivery_attempts_pkey PRIMARY KEY (tenant_id, webhook_id, event_id, number);
 
+ALTER TABLE ONLY waypost.digests
+    ADD CONSTRAINT digests_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY waypost.digests
+    ADD CONSTRAINT digests_tenant_id_profile_id_user_id_key UNIQUE (tenant_id, profile_id, user_id);
+
 ALTER TABLE ONLY waypost.dimension_counts
     ADD CONSTRAINT dimension_counts_pkey PRIMARY KEY (tenant_id, profile_id, link_id, dimension, bucket, value);
 
@@ -2460,6 +2480,8 @@ CREATE TRIGGER log_delete AFTER DELETE ON waypost.assets REFERENCING OLD TABLE A
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.conversion_hooks REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('conversion_hook', 'id', 'profile_id');
 
+CREATE TRIGGER log_delete AFTER DELETE ON waypost.digests REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('digest', 'id', 'profile_id');
+
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.domains REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('domain', 'id', 'profile_id');
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.experiments REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('experiment', 'id', 'profile_id');
@@ -2495,6 +2517,8 @@ CREATE TRIGGER log_insert AFTER INSERT ON waypost.api_keys REFERENCING NEW TABLE
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.assets REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('asset', 'id', 'profile_id');
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.conversion_hooks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('conversion_hook', 'id', 'profile_id');
+
+CREATE TRIGGER log_insert AFTER INSERT ON waypost.digests REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('digest', 'id', 'profile_id');
 
 CREATE TRIGGER log_insert AFTER INSERT ON waypost.domains REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('domain', 'id', 'profile_id');
 
@@ -2533,6 +2557,8 @@ CREATE TRIGGER log_update AFTER UPDATE ON waypost.api_keys REFERENCING OLD TABLE
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.assets REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('asset', 'id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.conversion_hooks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('conversion_hook', 'id', 'profile_id');
+
+CREATE TRIGGER log_update AFTER UPDATE ON waypost.digests REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('digest', 'id', 'profile_id');
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.domains REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('domain', 'id', 'profile_id');
 
@@ -2598,6 +2624,9 @@ ALTER TABLE ONLY waypost.deliveries
 
 ALTER TABLE ONLY waypost.delivery_attempts
     ADD CONSTRAINT delivery_attempts_tenant_id_webhook_id_event_id_fkey FOREIGN KEY (tenant_id, webhook_id, event_id) REFERENCES waypost.deliveries(tenant_id, webhook_id, event_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.digests
+    ADD CONSTRAINT digests_tenant_id_profile_id_user_id_fkey FOREIGN KEY (tenant_id, profile_id, user_id) REFERENCES waypost.members(tenant_id, profile_id, user_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY waypost.domain_looks
     ADD CONSTRAINT domain_looks_tenant_id_domain_id_fkey FOREIGN KEY (tenant_id, domain_id) REFERENCES waypost.domains(tenant_id, id) ON DELETE CASCADE;
@@ -2821,6 +2850,8 @@ ALTER TABLE waypost.deliveries ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.delivery_attempts ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.digests ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.dimension_counts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.dimension_days ENABLE ROW LEVEL SECURITY;
@@ -2956,6 +2987,8 @@ CREATE POLICY tenant ON waypost.conversions TO waypost_app USING ((tenant_id = w
 CREATE POLICY tenant ON waypost.deliveries TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.delivery_attempts FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.digests TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.dimension_counts FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
@@ -3405,6 +3438,23 @@ GRANT UPDATE(finished_at) ON TABLE waypost.deliveries TO waypost_aggregator;
 GRANT SELECT ON TABLE waypost.delivery_attempts TO waypost_app;
 GRANT SELECT,INSERT ON TABLE waypost.delivery_attempts TO waypost_aggregator;
 
+GRANT SELECT ON TABLE waypost.digests TO waypost_app;
+GRANT SELECT,DELETE ON TABLE waypost.digests TO waypost_aggregator;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.digests TO waypost_app;
+
+GRANT INSERT(profile_id) ON TABLE waypost.digests TO waypost_app;
+
+GRANT INSERT(user_id) ON TABLE waypost.digests TO waypost_app;
+
+GRANT INSERT(weekly),UPDATE(weekly) ON TABLE waypost.digests TO waypost_app;
+
+GRANT INSERT(monthly),UPDATE(monthly) ON TABLE waypost.digests TO waypost_app;
+
+GRANT INSERT(tz),UPDATE(tz) ON TABLE waypost.digests TO waypost_app;
+
+GRANT UPDATE(updated_at) ON TABLE waypost.digests TO waypost_app;
+
 GRANT SELECT ON TABLE waypost.dimension_counts TO waypost_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.dimension_counts TO waypost_aggregator;
 
@@ -3831,6 +3881,7 @@ GRANT INSERT(handle),UPDATE(handle) ON TABLE waypost.profiles TO waypost_app;
 GRANT SELECT(handle) ON TABLE waypost.profiles TO waypost_aggregator;
 
 GRANT INSERT(title),UPDATE(title) ON TABLE waypost.profiles TO waypost_app;
+GRANT SELECT(title) ON TABLE waypost.profiles TO waypost_aggregator;
 
 GRANT INSERT(raw_retention_days),UPDATE(raw_retention_days) ON TABLE waypost.profiles TO waypost_app;
 GRANT SELECT(raw_retention_days) ON TABLE waypost.profiles TO waypost_aggregator;

@@ -36,5 +36,12 @@ async def append_to_outbox(connection: Connection, drafts: Sequence[EventDraft])
     await connection.execute(_SQL["append_to_outbox"], *map(list, columns))
 
 
+class PostgresOutbox:
+    """Outbox over whatever connection it is given."""
+
+    async def append(self, connection: Connection, drafts: Sequence[EventDraft]) -> None:
+        await append_to_outbox(connection, drafts)
+
+
 def _json(data: msgspec.Struct) -> str:
     return msgspec.json.encode(data).decode()

@@ -78,6 +78,7 @@ from storage.pages.memory_subscribers import MemorySubscribers
 from storage.privacy.memory_archive import MemoryArchiveSource
 from storage.privacy.memory_erasure import MemoryErasureStore
 from storage.stats.dashboards.item_kinds import ANNOTATION, GOAL, SAVED_QUESTION
+from storage.stats.dashboards.memory_digests import MemoryDigests
 from storage.stats.dashboards.memory_items import MemoryItemStore
 from storage.stats.dashboards.memory_shares import MemoryShareStore
 from storage.stats.memory_click_tables import MemoryClickTables
@@ -200,6 +201,7 @@ class Console:
         self.annotations = MemoryItemStore(self.profiles, ANNOTATION, lambda: NOW)
         self.saved_questions = MemoryItemStore(self.profiles, SAVED_QUESTION, lambda: NOW)
         self.goals = MemoryItemStore(self.profiles, GOAL, lambda: NOW)
+        self.digests = MemoryDigests(self.profiles)
         self.share_cache = ShareCache(self.shares)
         self.shop_reports = ShopReportCounts()
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
@@ -273,7 +275,7 @@ class Console:
                     live_subscribers=self.watchers,
                     shares=self.shares, forget_share=self.share_cache.forget,
                     annotations=self.annotations, saved_questions=self.saved_questions,
-                    goals=self.goals,
+                    goals=self.goals, digests=self.digests,
                 ), shared
             ),
             *visits.routes(

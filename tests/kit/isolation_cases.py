@@ -268,6 +268,12 @@ TABLES = {
         "VALUES ({t}, {p}, {s}, 'Question of {t}', 'period=28d', {u})",
         app="SIUD",
     ),
+    "digests": Table(
+        "INSERT INTO digests (tenant_id, profile_id, id, user_id, weekly, monthly, tz) "
+        "VALUES ({t}, {p}, {s}, {u}, true, false, 'UTC')",
+        app="SIU",
+        aggregator="SD",
+    ),
     "clicks": Table(
         "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, classification) "
         "SELECT {t}, {p}, {l}, now() + d * interval '1 day', 1, gen_random_uuid(), 0, 0 "

@@ -96,10 +96,10 @@ def mail_server(
             ssl=context if security == "tls" else None,
         )
 
-    server = loop.run_until_complete(listen())
-    kept.port = server.sockets[0].getsockname()[1]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    server = asyncio.run_coroutine_threadsafe(listen(), loop).result(5)
+    kept.port = server.sockets[0].getsockname()[1]
     try:
         yield kept
     finally:

@@ -1,12 +1,14 @@
-"""Ports of shares, and of items that members keep for dashboards."""
+"""Ports of shares, of items that members keep for dashboards, and of digests."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from engine.accounts.access import Caller
 from engine.common.drafts import Change
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
+from engine.stats.dashboards.digest import Cadence, DigestRecipient, DigestSettings
 from engine.stats.dashboards.share import NewShare, ResolvedShare, ShareDraft
 
 
@@ -78,3 +80,33 @@ class DashboardItemStore(Protocol[Draft, Item]):
 
     async def all_of(self, tenant_id: int, profile_id: int) -> Sequence[Item]:
         """Return every item of a profile of the tenant. The route must have checked the caller's access."""
+
+
+class DigestSettingsStore(Protocol):
+    """Digest settings: each member's own, for each profile. To read and change them takes Action.READ."""
+
+    async def settings(self, caller: Caller, profile_id: int) -> DigestSettings:
+        """Return the caller's settings; those of a member who never changed them are the defaults."""
+
+    async def store_settings(
+        self, caller: Caller, profile_id: int, settings: DigestSettings
+    ) -> DigestSettings:
+        """Store the caller's settings. A key needs the scope write."""
+
+
+class DigestQueue(Protocol):
+    """Digests that are due, for workers."""
+
+    async def enqueue_due(
+        self, connection: Any, cadence: Cadence, due: datetime, *, mail: bool
+    ) -> None:
+        """Enqueue a job for each digest of a cadence, in the transaction of `connection`: one for each profile
+        with a webhook that subscribes to its event, and with `mail` one for each member who gets it."""
+
+    async def recipient(
+        self, tenant_id: int, profile_id: int, user_id: int, cadence: Cadence
+    ) -> DigestRecipient | None:
+        """Return who gets the digest; None if they have turned it off, or left the profile."""
+
+    async def names(self, tenant_id: int, profile_id: int) -> tuple[str, str] | None:
+        """Return the profile's handle and title, or None if it is deleted."""
