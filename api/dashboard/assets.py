@@ -17,7 +17,9 @@ import brotli
 from api.dashboard.icons import icon_names, sprite
 
 # In the order of the cascade.
-STYLES: Final = ("tokens", "base", "shell", "cards", "charts", "forms", "tables", "overlays")
+STYLES: Final = (
+    "tokens", "base", "shell", "cards", "charts", "forms", "tables", "overlays", "gate",
+)  # fmt: skip
 _TYPES: Final = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",

@@ -8,6 +8,7 @@ from werkzeug.exceptions import NotFound
 
 from api.dashboard.assets import Asset, Assets, assets
 from api.dashboard.shell import POLICY, shell
+from api.http.auth import COOKIE
 from api.http.bodies import empty_response
 from api.http.etag import tag_matches
 from api.http.routes import Route
@@ -36,19 +37,24 @@ class DashboardRoutes:
         return assets()
 
     @cached_property
-    def _shell(self) -> Asset:
-        return Asset("shell.html", shell(self._assets).encode())
+    def _shells(self) -> dict[bool, Asset]:
+        return {
+            session: Asset("shell.html", shell(self._assets, session=session).encode())
+            for session in (False, True)
+        }
 
     async def shell(self, _: str = "") -> Response:
+        session = COOKIE in request.cookies
+        tag = f"{self._assets.hash}-{session:d}"
         headers = {
             "Content-Security-Policy": POLICY,
-            "Cache-Control": "no-cache",
-            "ETag": f'W/"{self._assets.hash}"',
-            "Vary": "Accept-Encoding",
+            "Cache-Control": "private, no-cache",
+            "ETag": f'W/"{tag}"',
+            "Vary": "Accept-Encoding, Cookie",
         }
-        if tag_matches(self._assets.hash):
+        if tag_matches(tag):
             return empty_response(304, headers)
-        return _encoded(self._shell, headers)
+        return _encoded(self._shells[session], headers)
 
     async def asset(self, hash_: str, name: str) -> Response:
         """Return an asset of this version. A page of another version gets 404 and loads itself anew."""

@@ -13,10 +13,13 @@ POLICY: Final = (
 )
 
 
-def shell(assets: Assets) -> str:
-    """Return the document. It names its assets by their hash, and carries the sprite of icons."""
+def shell(assets: Assets, *, session: bool) -> str:
+    """Return the document. It names its assets by their hash, and carries the sprite of icons.
+
+    `session`: whether it is for a browser with a session's cookie, which scripts do not see. It may have ended.
+    """
     return f"""<!doctype html>
-<html lang="en">
+<html lang="en"{" data-session" if session else ""}>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">

@@ -27,10 +27,12 @@ const answers = new Map();
 const flying = new Map();
 /** @type {any} */
 let current = null;
+// Whether there may be a session: its cookie is hidden from scripts, so the shell says whether it came with one.
+let mayBe = document.documentElement.hasAttribute('data-session');
 /** @type {(() => Promise<boolean>) | null} */
 let signInAgain = null;
 const channel = new BroadcastChannel('waypost-session');
-channel.onmessage = () => { current = null; }; // another tab has signed in or out
+channel.onmessage = () => { current = null; mayBe = true; }; // another tab has signed in or out
 
 /** Let `ask` sign the reader in again when the session has ended; it resolves to whether they did. @param {() => Promise<boolean>} ask */
 export function onSignedOut(ask) {
@@ -39,6 +41,7 @@ export function onSignedOut(ask) {
 
 /** Return GET /v1/session, asked once. Raises Problem 401 without a session. @returns {Promise<any>} */
 export async function session() {
+  if (!current && !mayBe) throw new Problem(401, {title: 'Not signed in'});
   current ??= await get('/v1/session', {open: true});
   return current;
 }
@@ -46,6 +49,7 @@ export async function session() {
 /** Take a login's answer as the session of this page. @param {any} login */
 export function signedIn(login) {
   current = null;
+  mayBe = login !== null;
   answers.clear();
   channel.postMessage('changed');
   return login;
@@ -170,7 +174,7 @@ async function tagged(method, path, body, options) {
 
 /** @param {string} method @param {string} path @param {any} body @param {Record<string, string>} headers @param {any} options @returns {Promise<Response>} */
 async function send(method, path, body, headers, options, attempts = 1) {
-  if (method !== 'GET' && current === null && !options.open) await session().catch(() => null); // without one, the server says so
+  if (method !== 'GET' && current === null && mayBe && !options.open) await session().catch(() => null); // without one, the server says so
   if (method !== 'GET' && current?.csrf_token) headers['X-CSRF-Token'] = current.csrf_token;
   if (body !== undefined && !(body instanceof Blob)) headers['Content-Type'] = 'application/json';
   const late = AbortSignal.timeout(GIVEN_UP_MS);

@@ -23,11 +23,20 @@ function styled(name) {
   return new Promise(resolve => document.head.append(h('link', {rel: 'stylesheet', href: new URL(`../css/screens/${name}.css`, import.meta.url).pathname, onload: () => resolve(), onerror: () => resolve()})));
 }
 
-/** @returns {Promise<void>} */
-async function show() {
+/** @param {boolean} [fresh] @returns {any} */
+function show(fresh = false) {
   const mine = ++round, hit = match(location.pathname);
   if (!hit) return missing('This page does not exist', 'The address may have been mistyped, or what it led to is gone.');
-  const {screen, params} = hit;
+  const {screen, params} = hit, before = shown?.state;
+  if (!fresh && before && screen === before.screen && params.handle === before.params.handle && shown?.module.update) {
+    // At once, so that what is pressed next adds to the URL of now.
+    return enter({...before, params, query: new URLSearchParams(location.search), path: location.pathname}, shown.module).catch(error => failed(error, screen));
+  }
+  return showOther(mine, screen, params);
+}
+
+/** @param {number} mine @param {any} screen @param {Record<string, string>} params @returns {Promise<any>} */
+async function showOther(mine, screen, params) {
   try {
     const loading = Promise.all([import(`./screens/${screen.name}.js`), styled(screen.name)]);
     loading.catch(() => {}); // the reader's session comes first
@@ -56,13 +65,14 @@ async function enter(state, module) {
   shown?.module.leave?.();
   const first = shown === null;
   shown = {state, module};
-  const root = state.screen.open ? place(h('div', {})).firstElementChild : framed(state);
+  const root = state.screen.open ? h('div') : framed(state);
+  if (state.screen.open) place(root);
   root.replaceChildren();
   scrollTo(0, 0);
   await module.show(root, state);
   if (first) return;
   say(state.screen.title);
-  /** @type {HTMLElement} */ (root).focus?.({preventScroll: true});
+  root.focus?.({preventScroll: true});
 }
 
 /** @param {any} error @param {any} screen */

@@ -1,6 +1,6 @@
 // Cards and their states: loading, empty, stale, a problem. A card keeps its height from one to the next.
 
-import {h, icon, fill, newId} from './dom.js';
+import {h, icon, fill, newId, whenFree} from './dom.js';
 import {button} from './controls.js';
 import {copy} from './toast.js';
 
@@ -69,7 +69,7 @@ export function loaded(place, {ask, draw, skeleton: bones}) {
       const data = await ask();
       if (mine !== round) return;
       place.classList.remove('stale');
-      if (data !== last || !drawn) fill(place, draw(data));
+      if (data !== last || !drawn) whenFree(() => fill(place, draw(data)));
       last = data;
       drawn = true;
     } catch (error) {

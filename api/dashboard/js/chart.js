@@ -65,7 +65,7 @@ export function lineChart(first) {
     cancelAnimationFrame(frame);
     frame = requestAnimationFrame(draw);
   }).observe(host);
-  host.addEventListener('keydown', event => {
+  host.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
     if (event.key.toLowerCase() === 't' && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); twin(!asTable); }
   });
   function twin(/** @type {boolean} */ on) {
@@ -97,7 +97,7 @@ function twinOf(line) {
 
 /** @param {Line} line @param {number} W @param {number} at @param {(index: number) => void} moved */
 function drawn(line, W, at, moved) {
-  const H = line.height ?? (W < 500 ? 220 : 262), {points} = line, n = points.length;
+  const H = line.height ?? (W < 500 ? 220 : 304), {points} = line, n = points.length;
   const top = Math.max(1, ...points.flatMap(point => [point.value ?? 0, point.before ?? 0]));
   const step = niceStep(top / 4), max = step * Math.ceil(top / step - 1e-9);
   const x = (/** @type {number} */ i) => LEFT + (n > 1 ? i * (W - LEFT - RIGHT) / (n - 1) : (W - LEFT - RIGHT) / 2);

@@ -6,15 +6,24 @@ const LEADING = new Set(['href', 'src', 'action', 'formaction', 'poster']);
 const SAFE = /^(?:[/#?.]|https?:|mailto:|tel:|data:image\/(?:png|jpeg|webp|avif|svg\+xml)[;,]|[^:]*$)/i;
 const REFUSED = new Set(['style', 'srcdoc', 'innerhtml', 'outerhtml']);
 
+/** @type {WeakMap<Element, () => string>} */
+const asked = new WeakMap();
+for (const name of ['pointerdown', 'focusin', 'click']) {
+  addEventListener(name, event => {
+    const link = /** @type {any} */ (event.target)?.closest?.('a[href]'), hrefOf = link && asked.get(link);
+    if (hrefOf) set(link, {href: hrefOf()});
+  }, true);
+}
+
 /**
- * @typedef {Node | string | number | null | undefined | false | Child[]} Child
+ * @typedef {any} Child a node, text or number, a list of these; null and false are left out
  * @typedef {Record<string, any>} Attributes
  */
 
 /**
  * Set attributes: null and false leave one out, true sets it empty; `on…` adds a listener; `value`, `checked`,
  * `selected`, `indeterminate` and `muted` are properties. A URL of another scheme than http(s), mailto, tel or a
- * picture's data is left out.
+ * picture's data is left out. A function as `href` is asked again when the link is used: what it adds to may be newer.
  * @param {Element} element @param {Attributes} attributes
  */
 export function set(element, attributes) {
@@ -22,6 +31,9 @@ export function set(element, attributes) {
     const low = name.toLowerCase();
     if (low.startsWith('on')) {
       if (value) element.addEventListener(low.slice(2), value);
+    } else if (low === 'href' && typeof value === 'function') {
+      asked.set(element, value);
+      set(element, {href: value()});
     } else if (REFUSED.has(low)) {
       throw new TypeError(`the attribute ${name} is not allowed here`);
     } else if (['value', 'checked', 'selected', 'indeterminate'].includes(low)) {
@@ -64,9 +76,30 @@ export function svg(name, attributes = {}, ...children) {
 /** Return an icon of Lucide by its name there; it is decoration, so its button or link needs a label. @param {string} name */
 export const icon = name => svg('svg', {class: 'i', viewBox: '0 0 24 24', fill: 'none', stroke: 'currentColor', 'stroke-width': 1.75, 'stroke-linecap': 'round', 'stroke-linejoin': 'round', 'aria-hidden': 'true'}, svg('use', {href: `#i-${name}`}));
 
-/** Replace all children of `element`. @param {Element} element @param {...Child} children */
+/**
+ * Replace all children of `element`. The focus stays where it was: at the child of the same kind and place.
+ * @param {Element} element @param {...Child} children
+ */
 export function fill(element, ...children) {
+  const active = /** @type {HTMLElement | null} */ (document.activeElement), focused = active && active !== element && element.contains(active);
+  const selector = focused ? active.localName : '', place = focused ? [...element.querySelectorAll(selector)].indexOf(active) : -1;
   element.replaceChildren(...flat(children));
+  if (place < 0 || active?.isConnected) return;
+  /** @type {HTMLElement | undefined} */ ([...element.querySelectorAll(selector)][place])?.focus({preventScroll: true});
+}
+
+let pressed = false;
+addEventListener('pointerdown', () => { pressed = true; }, true);
+for (const name of ['pointerup', 'pointercancel']) addEventListener(name, () => { pressed = false; }, true);
+addEventListener('blur', () => { pressed = false; }); // of the window: an element's does not come here
+
+/**
+ * Do something that draws anew once no pointer is pressed: a click on what is replaced meanwhile would be lost.
+ * @param {() => void} act
+ */
+export function whenFree(act) {
+  if (!pressed) return act();
+  addEventListener('pointerup', () => setTimeout(act), {once: true, capture: true});
 }
 
 /**

@@ -18,7 +18,7 @@ export function niceStep(least) {
  * @property {string} [sub] beside it, smaller
  * @property {number} value
  * @property {number | null} [change] in percent against the period before, instead of the share
- * @property {string | null} href the same screen with this filter added or taken out
+ * @property {string | (() => string) | null} href the same screen with this filter added or taken out
  * @property {'' | 'chosen' | 'out' | 'off'} [state] chosen in a filter, left out by one, not in the figures
  */
 

@@ -10,7 +10,7 @@ const formats = new Map();
 /** @param {'NumberFormat' | 'DateTimeFormat' | 'DisplayNames' | 'RelativeTimeFormat' | 'ListFormat' | 'PluralRules'} kind @param {any} options */
 function intl(kind, options) {
   const key = kind + JSON.stringify(options);
-  if (!formats.has(key)) formats.set(key, new Intl[kind](LANGUAGE, options));
+  if (!formats.has(key)) formats.set(key, new /** @type {any} */ (Intl)[kind](LANGUAGE, options));
   return formats.get(key);
 }
 /** @param {any} value */

@@ -16,6 +16,9 @@
 /** @type {Screen[]} */
 export const SCREENS = [
   {name: 'signin', paths: ['/login'], title: 'Sign in', open: true},
+  {name: 'join', paths: ['/join'], title: 'Join', open: true},
+  {name: 'reset', paths: ['/reset'], title: 'Forgotten password', open: true},
+  {name: 'setup', paths: ['/setup'], title: 'Set up', open: true},
   {name: 'profiles', paths: ['/', '/profiles'], title: 'Profiles'},
   {name: 'overview', paths: ['/p/:handle'], title: 'Overview', icon: 'layout-dashboard', group: 'profile', key: 'o', short: true},
 ];

@@ -19,7 +19,6 @@ export const face = name => h('i', {class: 'face', 'aria-hidden': 'true'}, [...(
 /** What a profile is called: its title, or its handle without one. @param {any} profile */
 export const nameOf = profile => profile.title || profile.handle;
 
-/** @param {string} path */
 const located = (/** @type {any} */ screen, /** @type {any} */ profile) => screen.paths[0].replace(':handle', () => encodeURIComponent(profile?.handle ?? ''));
 
 /** Return the screens that the reader sees in the navigation. @param {State} state */
@@ -89,11 +88,8 @@ export function badge(name, count, bad = '') {
 
 /** Put a whole page: what a screen without the frame shows. @param {...any} children */
 export function place(...children) {
-  let root = document.getElementById('root');
-  if (!root) {
-    root = h('div', {id: 'root'});
-    document.body.append(root, h('div', {id: 'say', class: 'vh', role: 'status', 'aria-live': 'polite'}));
-  }
+  const root = document.getElementById('root') ?? h('div', {id: 'root'});
+  if (!root.isConnected) document.body.append(root, h('div', {id: 'say', class: 'vh', role: 'status', 'aria-live': 'polite'}));
   if (!children.includes(frame)) frame = null;
   fill(root, ...children);
   return root;

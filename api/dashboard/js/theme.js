@@ -2,4 +2,4 @@
 let chosen = null;
 try { chosen = localStorage.getItem('theme'); } catch { /* storage is switched off: as the system has it */ }
 const dark = matchMedia('(prefers-color-scheme: dark)').matches;
-document.documentElement.dataset.theme = /^(light|dark)$/.test(chosen) ? chosen : dark ? 'dark' : 'light';
+document.documentElement.dataset.theme = chosen === 'light' || chosen === 'dark' ? chosen : dark ? 'dark' : 'light';

@@ -35,7 +35,7 @@ export function tileMap(rows, hrefOf, unit = 'clicks') {
     const parts = [svg('rect', {class: value ? `q${shade(value)}` : null, x, y, width: SIZE - 1, height: SIZE - 1, rx: 1.5}), svg('text', {x: x + 5, y: y + 6.6}, code)];
     if (!value) return svg('g', {}, parts);
     const name = `${country(code)}: ${number(value)} ${unit}`;
-    return svg('a', {href: hrefOf(code), 'aria-label': `${name}; filter by it`}, svg('title', {}, name), parts);
+    return svg('a', {href: () => hrefOf(code), 'aria-label': `${name}; filter by it`}, svg('title', {}, name), parts);
   };
   return svg('svg', {class: 'tiles', viewBox: `0 0 ${COLUMNS * SIZE} ${ROWS * SIZE}`, role: 'group', 'aria-label': 'Countries as tiles'}, TILES.map(tile));
 }

@@ -12,12 +12,11 @@ export function say(text) {
 
 /** @returns {HTMLElement} */
 const stack = () => {
-  let place = document.getElementById('toasts');
-  if (!place) document.body.append(place = h('div', {id: 'toasts', role: 'status', 'aria-live': 'polite'}));
+  const place = document.getElementById('toasts') ?? h('div', {id: 'toasts', role: 'status', 'aria-live': 'polite'});
   // Above an open dialog, which is in the top layer.
-  const open = [...document.querySelectorAll('dialog[open]')].at(-1);
-  if ((open ?? document.body) !== place.parentElement) (open ?? document.body).append(place);
-  return /** @type {HTMLElement} */ (place);
+  const above = [...document.querySelectorAll('dialog[open]')].at(-1) ?? document.body;
+  if (place.parentElement !== above) above.append(place);
+  return place;
 };
 
 /**

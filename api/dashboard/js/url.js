@@ -52,12 +52,13 @@ export function href(changes, path = location.pathname) {
     if (value == null || value === '') query.delete(name);
     else query.set(name, value);
   }
-  // Brackets, colons and slashes may stand as they are, which keeps a filter's URL readable.
-  const text = query.toString().replaceAll('%5B', '[').replaceAll('%5D', ']').replaceAll('%2F', '/').replaceAll('%3A', ':');
+  // Signs of filters may stand as they are, which keeps a filter's URL readable.
+  const text = query.toString().replaceAll('%5B', '[').replaceAll('%5D', ']').replaceAll('%2F', '/').replaceAll('%3A', ':').replaceAll('%21', '!').replaceAll('%7E', '~').replaceAll('%2C', ',');
   return path + (text ? `?${text}` : '');
 }
 
-let show = async () => {};
+/** @type {(fresh?: boolean) => any} */
+let show = () => {};
 
 /**
  * Go to a URL of ours. `replace`: without an entry in the history, for what is typed.
@@ -73,12 +74,12 @@ export function go(url, {replace = false} = {}) {
 export const change = (changes, options) => go(href(changes), options);
 
 /** Show the screen again after what it shows was changed elsewhere. */
-export const again = () => show();
+export const again = () => show(true);
 
 /** Return a path of ours that may follow a sign-in, else "/". @param {string | null} path */
 export const safePath = path => (path && /^\/(?![/\\])/.test(path) && match(new URL(path, location.origin).pathname) ? path : '/');
 
-/** Begin: `shower` shows what the URL says, now and whenever it changes. @param {() => Promise<void>} shower */
+/** Begin: `shower(fresh)` shows what the URL says, now and whenever it changes; `fresh`: read all anew. @param {(fresh?: boolean) => any} shower */
 export function begin(shower) {
   show = shower;
   addEventListener('popstate', () => show());

@@ -7,6 +7,7 @@ import pytest
 
 from api.dashboard.assets import assets
 from api.dashboard.shell import POLICY
+from api.http.auth import COOKIE
 from tests.kit.consoles import Console
 
 PATHS = [
@@ -21,7 +22,7 @@ async def test_every_screen_is_the_shell(path: str) -> None:
     assert answered.status == 200
     assert answered.headers["Content-Type"] == "text/html; charset=utf-8"
     assert answered.headers["Content-Security-Policy"] == POLICY
-    assert answered.headers["Cache-Control"] == "no-cache"
+    assert answered.headers["Cache-Control"] == "private, no-cache"
     assert b"needs JavaScript" in answered.body
 
 
@@ -45,6 +46,17 @@ async def test_an_unchanged_shell_is_not_sent_again() -> None:
     tag = (await console.call("GET", "/", key="")).headers["ETag"]
     again = await console.call("GET", "/login", key="", If_None_Match=tag)
     assert (again.status, again.body) == (304, b"")
+
+
+async def test_the_shell_says_whether_it_came_with_a_session_s_cookie() -> None:
+    """Scripts do not see the cookie, and would have to ask for a session that is not there."""
+    console = Console()
+    without = await console.call("GET", "/", key="")
+    cookie = await console.call("GET", "/", key="", Cookie=f"{COOKIE}=x")
+    assert b"data-session" not in without.body
+    assert b'<html lang="en" data-session>' in cookie.body
+    assert "Cookie" in cookie.headers["Vary"]
+    assert without.headers["ETag"] != cookie.headers["ETag"]
 
 
 async def test_every_asset_that_the_shell_names_is_there_for_ever() -> None:

@@ -84,3 +84,32 @@ def test_text_never_becomes_markup(dashboard: Dashboard) -> None:
         "within": "null",
         "text": "0",
     }
+
+
+def test_what_is_drawn_anew_keeps_the_focus_and_waits_for_a_pressed_pointer(
+    dashboard: Dashboard,
+) -> None:
+    def work(screen: Screen) -> list[str]:
+        screen.open("/login")
+        page = screen.page
+        page.evaluate("""async () => {
+            const base = document.querySelector('script[type=module]').src.replace('app.js', '');
+            const {h, fill, whenFree} = await import(base + 'dom.js');
+            const place = h('div'), said = [];
+            const one = text => h('button', {id: text, onclick: () => said.push(text)}, text);
+            const draw = () => fill(place, ['a', 'b'].map(one));
+            document.body.append(place);
+            draw();
+            Object.assign(window, {place, said, draw, later: () => whenFree(draw)});
+        }""")
+        page.focus("#b")
+        page.evaluate("draw()")
+        assert page.evaluate("document.activeElement.textContent") == "b"
+        page.hover("#a")
+        page.mouse.down()
+        page.evaluate("later()")
+        page.mouse.up()
+        said: list[str] = page.evaluate("said")
+        return said
+
+    assert dashboard.run(work, signed_in=False) == ["a"]

@@ -1,6 +1,6 @@
 // All profiles of the reader, each with its last 30 days.
 
-import {h, icon, fill, typed} from '../dom.js';
+import {h, fill, typed, whenFree} from '../dom.js';
 import {get, change, poll} from '../api.js';
 import {profiles, lastHandle} from '../account.js';
 import {button} from '../controls.js';
@@ -38,7 +38,7 @@ export async function show(root, state) {
   root.append(top('Profiles', all.length > 6 && h('div', {class: 'searchbox'}, filter), button('New profile', {icon: 'plus', class: 'main', onclick: create})), grid);
   draw(latest);
   if (!all.length) return root.append(h('p', {class: 'note'}, 'You have no profile yet. A profile is a page with links, and the counts of its visitors.'));
-  polling = poll(() => counted(all), EVERY_MS, draw, problem => { if (!latest.size) root.append(problemView(problem)); });
+  polling = poll(() => counted(all), EVERY_MS, counts => whenFree(() => draw(counts)), problem => { if (!latest.size) root.append(problemView(problem)); });
 }
 
 export function leave() {

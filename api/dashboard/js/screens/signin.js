@@ -29,6 +29,6 @@ export function show(root, state) {
     },
   });
   root.replaceChildren(gate('Sign in', `to ${location.host}`, asked,
-    h('p', {class: 'note'}, 'Forgotten? Whoever runs this server sets a new password.')));
+    h('p', {class: 'note'}, h('a', {class: 'link', href: '/reset'}, 'Forgotten your password?'))));
   email.focus();
 }

@@ -1,0 +1,102 @@
+"""The overview: its figures, a click that arrives, what each control leaves in the URL."""
+
+import httpx
+import pytest
+
+from tests.kit.dashboards import Dashboard, Screen
+
+pytestmark = pytest.mark.slow
+
+PHONE = (
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/141.0.0.0 Mobile Safari/537.36"
+)
+
+
+def click(dashboard: Dashboard, path: str = "/demo/spring", times: int = 1) -> None:
+    headers = {"User-Agent": PHONE, "Referer": "https://l.instagram.com/"}
+    for _ in range(times):
+        answered = httpx.get(f"{dashboard.engine.visitors}{path}", headers=headers, timeout=10)
+        assert answered.status_code in (200, 302)
+
+
+def test_a_click_is_seen_as_it_comes(dashboard: Dashboard) -> None:
+    click(dashboard, times=2)
+    dashboard.engine.wait_committed()
+
+    def work(screen: Screen) -> None:
+        page = screen.page
+        screen.open("/p/demo")
+        page.wait_for_selector(".feed[data-state=open]")
+        rows = page.locator(".feed li").count()
+        click(dashboard, "/demo/video")
+        page.wait_for_selector(".feed li:has-text('video')", timeout=5_000)
+        assert page.locator(".feed li").count() > rows or rows == 7
+        screen.assert_sound()
+
+    dashboard.run(work)
+
+
+def test_what_is_chosen_is_in_the_url_and_back_takes_it_back(dashboard: Dashboard) -> None:
+    click(dashboard)
+    dashboard.engine.wait_committed()
+
+    def work(screen: Screen) -> None:
+        page = screen.page
+        screen.open("/p/demo")
+        page.wait_for_selector(".bars a")
+        page.click("a.kpi:has-text('Visitors')")
+        page.wait_for_url("**/p/demo?metric=visitors")
+        page.click("button:has-text('7 d')")
+        page.wait_for_url("**/p/demo?metric=visitors&period=7d")
+        page.click(".bars a:has-text('Instagram')")
+        page.wait_for_selector(".chip:has-text('Source is Instagram')")
+        assert "filter[source]=Instagram" in page.url
+        screen.assert_sound()
+        page.click(".chip button")
+        page.wait_for_url("**/p/demo?metric=visitors&period=7d")
+        page.go_back()
+        page.wait_for_selector(".chip")
+        page.keyboard.press("x")
+        page.wait_for_selector(".chip", state="detached")
+
+    dashboard.run(work)
+
+
+def test_the_chart_is_read_by_keyboard_and_as_a_table(dashboard: Dashboard) -> None:
+    click(dashboard)
+    dashboard.engine.wait_committed()
+
+    def work(screen: Screen) -> None:
+        page = screen.page
+        screen.open("/p/demo")
+        page.focus(".plot .chart")
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_function("document.getElementById('say').textContent.includes('clicks')")
+        page.keyboard.press("t")
+        page.wait_for_selector(".plot table")
+        assert page.locator(".plot tbody tr").count() == 30
+        assert "so far" in page.inner_text(".plot tbody tr:last-child")
+        screen.assert_sound()
+
+    dashboard.run(work)
+
+
+def test_axe_finds_nothing(dashboard: Dashboard) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    def work(screen: Screen) -> dict[str, list[str]]:
+        screen.open("/p/demo")
+        screen.page.wait_for_selector(".bars")
+        found = {}
+        for scheme in ("light", "dark"):
+            screen.page.evaluate(
+                "name => { document.documentElement.dataset.theme = name; }", scheme
+            )
+            violations = Axe().run(screen.page).response["violations"]
+            found[scheme] = [
+                f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in violations
+            ]
+        return found
+
+    assert dashboard.run(work) == {"light": [], "dark": []}
