@@ -81,6 +81,18 @@ def needs_first_day(pairs: Sequence[tuple[str, str]]) -> bool:
     return ("period", ALL) in pairs
 
 
+def asks_for_events(pairs: Sequence[tuple[str, str]]) -> bool:
+    """Return whether parameters name own events, by a metric, a group or a filter."""
+    names = {dimension.name.lower() for dimension in EVENT_DIMENSIONS}
+    filters = {f"filter[{name}]" for name in names}
+    return any(
+        (name == "metrics" and "events" in value.split(","))
+        or (name == "group" and not names.isdisjoint(value.split(",")))
+        or name.startswith(tuple(filters))
+        for name, value in pairs
+    )
+
+
 class _Parser:
     """A parser of one request, which collects errors."""
 

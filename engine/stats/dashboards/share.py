@@ -14,7 +14,8 @@ from engine.common.origins import origin_errors
 from engine.common.text_rules import text_errors
 from engine.links.profile import Profile
 from engine.stats.period import ceil_quarter, floor_quarter
-from engine.stats.query import ORDERS, STATS_METRICS, StatsMetric, StatsQuery
+from engine.stats.query import EVENT_METRICS, ORDERS, STATS_METRICS, StatsMetric, StatsQuery
+from engine.stats.query_parser import asks_for_events
 
 MAX_SHARES: Final = 50  # of one profile
 MAX_LABEL_CHARS: Final = 200
@@ -146,22 +147,31 @@ def pairs_within(
     by one of them, and the last 30 days of its period. What was named stays, allowed or not."""
     names = {name for name, _ in pairs}
     added = []
+    known = _metrics_of(share, pairs)
     if "metrics" not in names:
-        added.append(("metrics", ",".join(_default_metrics(share, pairs))))
-    if "order" not in names and "clicks" not in share.metrics:
-        by = next((name for name in share.metrics if name in ORDERS), None)
+        added.append(("metrics", ",".join(_default_metrics(known, pairs))))
+    if "order" not in names and "clicks" not in known:
+        by = next((name for name in known if name in ORDERS), None)
         added.append(("order", "value" if by is None else f"-{by}"))
     if "period" not in names:
         added += _default_period(share.period, names, now)
     return [*pairs, *added]
 
 
-def _default_metrics(share: Share, pairs: Sequence[tuple[str, str]]) -> Sequence[str]:
-    """Return the metrics of the share, without visitors where a query has them only if it names them."""
+def _metrics_of(share: Share, pairs: Sequence[tuple[str, str]]) -> Sequence[str]:
+    """Return the metrics of the share that a query may have: those of own events, or all others."""
+    is_of_events = set(share.metrics) <= set(EVENT_METRICS) or asks_for_events(pairs)
+    if is_of_events and "events" in share.metrics:
+        return [name for name in EVENT_METRICS if name in share.metrics]
+    return [name for name in share.metrics if name != "events"]
+
+
+def _default_metrics(metrics: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Sequence[str]:
+    """Return the metrics, without visitors where a query has them only if it names them."""
     by_hour = not {("interval", "15m"), ("interval", "hour"), ("group", "hour_of_week")}.isdisjoint(
         pairs
     )
-    return [name for name in share.metrics if not (by_hour and name == "visitors")] or share.metrics
+    return [name for name in metrics if not (by_hour and name == "visitors")] or metrics
 
 
 def _default_period(period: SharePeriod, names: set[str], now: datetime) -> list[tuple[str, str]]:

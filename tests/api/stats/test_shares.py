@@ -77,6 +77,28 @@ async def test_an_order_that_is_left_out_is_by_a_metric_of_the_share() -> None:
     assert (console.stats.query.order, console.stats.query.descending) == ("bots", True)
 
 
+async def test_a_share_of_own_events_asks_for_them_and_others_do_not() -> None:
+    console = Console()
+    both = ["clicks", "visitors", "events"]
+    path, share = await shared(console, metrics=both, dimensions=["event"])
+    for query, metrics in (
+        ("group=time", ("clicks", "visitors")),
+        ("group=event", ("events", "visitors")),
+        ("group=event&interval=hour", ("events",)),
+    ):
+        answer = await console.call("GET", f"{path}/stats?{query}", key=share["token"])
+        assert answer.status == 200, answer.body
+        assert console.stats.query is not None
+        assert console.stats.query.metrics == metrics
+    refused = await console.call("GET", f"{path}/stats?group=property", key=share["token"])
+    refused.problem(403)
+    only = {"label": "events", "metrics": ["events"]}
+    token = (await console.call("POST", f"{path}/shares", only)).json["token"]
+    assert (await console.call("GET", f"{path}/stats", key=token)).status == 200
+    assert console.stats.query is not None
+    assert console.stats.query.metrics == ("events",)
+
+
 @pytest.mark.parametrize(
     ("parameters", "bound"),
     [

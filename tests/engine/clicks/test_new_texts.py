@@ -9,7 +9,8 @@ from engine.clicks.click import Click
 from engine.clicks.copy_rows import EncodedTexts, FoldRows
 from engine.clicks.dimension_values import parse_items
 from engine.clicks.new_texts import NEW_TEXTS_PER_S, OTHER_TEXT, NewTexts
-from engine.clicks.record_items import EXPOSURES, HOST, PLACE, UTM, VariantRef, item
+from engine.clicks.own_event import OwnEvent, event_items, parse_event
+from engine.clicks.record_items import EVENT, EXPOSURES, HOST, PLACE, UTM, VariantRef, item
 from engine.clicks.record_items import pack_variant_refs as pack_refs
 from engine.clicks.utm import UtmParameters
 from tests.kit.shipped_batches import batch, click
@@ -25,7 +26,7 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> None:
 def exhausted() -> NewTexts:
     """Return texts of which Mallory's profile may bring no new one of any kind."""
     texts = NewTexts()
-    kinds = (new_texts._ORIGIN, new_texts._AGENT, new_texts._LANGUAGE, HOST, UTM)
+    kinds = (new_texts._ORIGIN, new_texts._AGENT, new_texts._LANGUAGE, HOST, UTM, EVENT)
     assert all(texts.allows(MALLORY, kind) for kind in kinds for _ in range(20))
     return texts
 
@@ -70,6 +71,17 @@ def test_made_up_parameters_and_hosts_become_other_and_nothing_else_does() -> No
     assert texts.items(ADA, packed) == packed
     assert texts.items(MALLORY, packed) == packed  # known by now, as Ada's visitors brought it
     assert (texts.replaced["host"], texts.replaced["utm"]) == (1, 1)
+
+
+def test_made_up_names_and_properties_of_own_events_become_other() -> None:
+    texts = exhausted()
+    host, event = item(HOST, b"known.example"), event_items(b"signup\x1fplan=pro\x1fseats=3")
+    assert texts.items(ADA, host + event) == host + event
+    made_up = event_items(b"m4de\x1fplan=pro\x1fx=1\x1fy=2" + b"z" * 600)
+    counted = parse_items(texts.items(MALLORY, host + made_up))
+    assert parse_event(counted.event) == OwnEvent("(other)", ("plan=pro", "(other)"))
+    assert counted.domain == "known.example"
+    assert texts.replaced["event"] == 1
 
 
 def test_profiles_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

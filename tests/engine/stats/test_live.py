@@ -18,4 +18,5 @@ def test_the_first_fifty_clicks_are_sent_and_all_are_counted() -> None:
 def test_a_commit_without_a_counted_click_is_no_update() -> None:
     assert live_update(7, []) is None
     assert live_update(7, [click(verdict=VisitorClass.HEAD)]) is None
+    assert live_update(7, [click(kind=ClickKind.EVENT)]) is None
     assert decode(b"no update") is None

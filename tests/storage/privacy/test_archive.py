@@ -10,6 +10,8 @@ from uuid import uuid4
 import pytest
 
 from engine.accounts.access import Caller
+from engine.clicks.click import ClickKind
+from engine.clicks.own_event import event_items
 from engine.common.errors import ForbiddenError, NotFoundError, TooSoonError
 from engine.links.link import LinkDraft
 from engine.links.profile import ProfileDraft
@@ -21,8 +23,10 @@ from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Connection
 from storage.privacy.archive import ROWS_AT_ONCE, SQL, PostgresArchiveSource
 from storage.privacy.memory_archive import MemoryArchiveSource
+from storage.stats.settling import settle
 from tests.kit.hosted import hosted_run
 from tests.kit.shipped_batches import batch, click
+from tests.kit.stats_database import days_with_deltas
 from tests.kit.stores import FAST, OpenDatabase, Stores
 
 pytestmark = pytest.mark.trio(run=hosted_run)
@@ -126,13 +130,22 @@ async def test_packed_clicks_are_in_the_archive_one_by_one(open_database: OpenDa
     tenant_id = owner.caller.tenant_id
     of_profile = partial(click, tenant_id=tenant_id, profile_id=profile.id)
     clicks = [of_profile(n) for n in range(ROWS_AT_ONCE + 7)]
+    event = of_profile(3)._replace(kind=ClickKind.EVENT, items=event_items(b"signup\x1fplan=pro"))
+    clicks.append(event)
     others = [click(9, tenant_id=tenant_id, profile_id=profile.id + 1)]
     await ledger.commit(lease, [batch(1, clicks + others)])
     archived = await read(PostgresArchiveSource(app), owner.caller, profile.id)
     rows = [line["row"] for line in archived if line.get("table") == "packed_clicks"]
     assert archived[-1] == {"end": True, "rows": len(archived) - 2}
     assert Counter(row["link_id"] for row in rows) == Counter(str(c.link_id) for c in clicks)
-    assert {row["counted_as"] for row in rows} == {"click"}
+    assert Counter(row["counted_as"] for row in rows) == {"click": len(clicks) - 1, "event": 1}
+    (signup,) = (row for row in rows if row["counted_as"] == "event")
+    assert (signup["event"], signup["properties"]) == ("signup", ["plan=pro"])
+    await settle(aggregator, await days_with_deltas(aggregator), pack_few=True)
+    settled = await read(PostgresArchiveSource(app), owner.caller, profile.id)
+    segments = [line["row"] for line in settled if line.get("table") == "packed_clicks"]
+    assert len(segments) == len(rows)
+    assert signup in segments
     assert rows[0]["bucket"].endswith("Z")
     assert rows[0]["kind"] == "human"
     assert not any(
