@@ -11,6 +11,7 @@ from typing import Final
 
 import trio
 
+from actors.assets.served_files import ServedFiles
 from actors.clicks.journal_watch import JournalWatch
 from actors.clicks.journals import ActiveJournalShipper
 from actors.clicks.orphans import OrphanShipper
@@ -44,6 +45,7 @@ from engine.operations.settings import Settings
 from engine.visits.domain_host import is_local
 from engine.visits.pseudonym import KEY_BYTES
 from storage.accounts.passwords import PasswordHasher
+from storage.assets.stores import asset_files
 from storage.clicks import metrics as journal_metrics
 from storage.clicks.hit_ids import recent_hit_ids
 from storage.clicks.journal import Journal
@@ -175,6 +177,7 @@ class Edge:
             QrCodes(self._settings.visitors_url.rstrip("/")),
         )
         server.hosts = hosts_of(self._settings)
+        server.asset_files = ServedFiles(asset_files(self._spec.folder))
         return server
 
     def _children(self) -> list[ChildSpec]:
@@ -205,6 +208,7 @@ class Edge:
             ChildSpec(name="pages", start=partial(self._registry.page_renders.run, deliver)),
             ChildSpec(name="subscriptions", start=subscribe),
             ChildSpec(name="qr-codes", start=partial(self._server.qr_codes.run, deliver)),
+            ChildSpec(name="asset-files", start=partial(self._server.asset_files.run, deliver)),
         ]
 
     def _recording(self) -> list[ChildSpec]:
@@ -328,6 +332,7 @@ class Edge:
             *self._registry.gate_parts.click_quotas.samples(),
             *self._registry.gate_parts.password_checks.samples(),
             *self._server.qr_codes.samples(),
+            *self._server.asset_files.samples(),
             *self._server.hosts.samples(),
             *self._poller.samples(),
             *self._places.samples(self._spec.name),

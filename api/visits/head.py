@@ -26,7 +26,8 @@ A request has one reading. Whatever bytes come, in whatever pieces, both ways ag
 - X-Forwarded-For, behind trusted proxies only: all fields, joined by commas in their order;
 - the host: that of an absolute target, otherwise the Host field's, in lower case and without port;
 - for a path that may be a page's (`/`, `/@…`): the content coding that all Accept-Encoding fields ask for, and
-  the tags of all If-None-Match fields (api/visits/pages/negotiation.py);
+  the tags of all If-None-Match fields; for one below `/a/` these tags, and the value of the only Range field,
+  unless there is an If-Range (api/visits/pages/negotiation.py);
 - the cookie `wp_v`: the value, if all Cookie fields together have exactly one;
 - whether it is a prefetch, by Sec-Purpose, Purpose, X-Purpose and X-Moz, and whether the connection is kept.
 
@@ -41,7 +42,7 @@ from typing import Final
 import httptools
 
 from api.visits.head_memory import HeadMemory
-from api.visits.pages.negotiation import PAGE_MARKS, negotiate_by_head
+from api.visits.pages.negotiation import MARKS, negotiate_by_head
 from api.visits.strict_head import (
     KNOWN_HOSTS,
     RefusedHead,
@@ -207,7 +208,7 @@ class HeadParser:
             name,
             visitor_cookie(data) if has_cookie else b"",
         )
-        return negotiate_by_head(request, data) if data[5] in PAGE_MARKS else request
+        return negotiate_by_head(request, data) if data[5] in MARKS else request
 
     def feed(self, data: bytes) -> None:
         """Keep bytes that parse_fast() did not take."""

@@ -33,7 +33,7 @@ _PAGES: Final = {
     505: ("HTTP version not supported", "This server speaks HTTP/1.1."),
 }
 REDIRECTS: Final = (301, 302, 303, 307, 308)
-_STATUSES: Final = (200, *REDIRECTS, 304, 403, *_PAGES)
+_STATUSES: Final = (200, 206, *REDIRECTS, 304, 403, 416, *_PAGES)
 
 
 def html(title: str, body: str, head: str = "") -> bytes:

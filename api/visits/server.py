@@ -37,8 +37,8 @@ from api.visits.pages.fixed_files import FixedFiles
 from api.visits.ports import ClickRecorder, PseudonymSource, VisitorLimits
 from api.visits.responses import REFUSALS, StatusLines, without_body
 from api.visits.strict_head import RefusedHead
+from engine.assets.address import PREFIX
 from engine.links.name import canonical_path
-from engine.links.near_path import near_path
 from engine.visits.classifier import HEAD_RECORDED, PREFETCH_RECORDED, ClassificationCache
 from engine.visits.daily_key import DAY_US
 from engine.visits.pseudonym import Pseudonymiser
@@ -383,7 +383,7 @@ class VisitorServer(HostAnswers):
         """Answer a path that is no route as it is spelt, or let the request wait for the registry."""
         side = side_path(request.path)
         path = canonical_path(request.path if side is None else side.subject)
-        if path is None:
+        if path is None or request.path.startswith(PREFIX):
             self._answer_miss(connection, request)
             return
         route = self._registry.paths.get(path)
@@ -396,15 +396,6 @@ class VisitorServer(HostAnswers):
             self._answer_miss(connection, request)
         else:
             self._let_wait(connection, request, waits=self._registry.wait(path, connection))
-
-    def _answer_miss(self, connection: VisitorConnection, request: VisitRequest) -> None:
-        """Look a path that leads nowhere up as it is meant, once, or say that it leads nowhere."""
-        path = near_path(request.path)
-        if path is None or path == request.path:
-            self._answer_nowhere(connection, request)
-        else:
-            request.path = path
-            self._answer_cold(connection, request)
 
     def deliver(self, results: list[Found], available: bool) -> None:
         """Answer connections that waited: the registry's finder returns them, each with its route or None.

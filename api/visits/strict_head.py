@@ -9,7 +9,7 @@ from typing import Final
 import httptools
 import msgspec
 
-from api.visits.pages.negotiation import negotiate
+from api.visits.pages.negotiation import is_negotiated, negotiate
 from engine.clicks.agents.client_hints import with_hints
 from engine.clicks.click import MAX_LANGUAGE_BYTES, MAX_REFERRER_BYTES, MAX_USER_AGENT_BYTES
 from engine.visits.classifier import is_prefetch
@@ -28,9 +28,6 @@ _RAW_BYTE: Final = re.compile(rb"[\x80-\xff]")
 # A form of a page of ours, such as a link's password.
 MAX_FORM_BYTES: Final = 4096
 _FORM_TYPE: Final = re.compile(rb"application/x-www-form-urlencoded[ \t]*(?:;.*)?", re.IGNORECASE)
-
-
-_PAGE_FIELDS: Final = (b"accept-encoding", b"if-none-match")
 
 
 class RefusedHead(msgspec.Struct, gc=False, frozen=True):
@@ -140,10 +137,7 @@ def read_head(head: bytes, *, behind_proxies: bool) -> VisitRequest | RefusedHea
         visitor_cookie(head) if b"wp_v=" in head else b"",
         form_bytes,
     )
-    if path == b"/" or path[1:2] == b"@":
-        accepted, tags = (events.fields.get(name, ()) for name in _PAGE_FIELDS)
-        negotiate(request, accepted, tags)
-    return request
+    return negotiate(request, events.fields) if is_negotiated(path) else request
 
 
 def _form_bytes(fields: dict[bytes, list[bytes]]) -> int:

@@ -38,6 +38,10 @@ RESERVED: Final = frozenset(
 )  # fmt: skip
 
 
+# The first part of the addresses of assets is no handle either.
+_RESERVED_HANDLES: Final = RESERVED | {"a"}
+
+
 def canonical_name(name: str) -> str:
     """Return a name in NFC, case-folded, and in NFC again, because folding can undo composition."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
@@ -75,7 +79,7 @@ def handle_errors(handle: str, field: str = "handle") -> list[FieldError]:
                 "must have 1 to 32 of a-z, 0-9, '_', '.' and '-', and start and end with a letter or digit",
             )
         ]
-    if handle.lower() in RESERVED:
+    if handle.lower() in _RESERVED_HANDLES:
         return [FieldError(field, "must not be a reserved word")]
     return []
 

@@ -47,7 +47,7 @@ RetentionDays = Annotated[
 class ProfileDraft(msgspec.Struct, frozen=True, kw_only=True):
     """A profile as a request wants it."""
 
-    handle: Annotated[Handle, StandIn("a")]
+    handle: Annotated[Handle, StandIn("ab")]
     title: ProfileTitle = ""
     raw_retention_days: RetentionDays = RETENTION_DAYS
 

@@ -27,7 +27,8 @@ class VisitRequest(msgspec.Struct, gc=False):
     password_is_right: bool | None = None  # None: the visitor has given none
     form_outcome: str = ""  # what became of an address that the form had; empty while nobody looked
     coding: bytes = b""  # of a page: engine/visits/content_coding.py; empty: none
-    known_tags: bytes = b""  # of a page: the value of If-None-Match
+    known_tags: bytes = b""  # of a page or an asset: the value of If-None-Match
+    byte_range: bytes = b""  # of an asset: the value of Range, where there is no If-Range
     page_waits: int = 0  # times that it has waited for a page to be rendered
 
 

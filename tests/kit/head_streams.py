@@ -20,7 +20,7 @@ _TARGETS: Final = (
     b"HTTPS://u@other.example/y", b"http://other.example?q", b"http:///y",
     b"http://Other.Example:80", b"ftp://other.example/y", b"http://a:b:c/", b"/a\x7f", b"/a\tb",
 )  # fmt: skip
-_USUAL_TARGETS: Final = (*_TARGETS[:7], b"/@shop", b"/@a?b", b"/?@")
+_USUAL_TARGETS: Final = (*_TARGETS[:7], b"/@shop", b"/@a?b", b"/?@", b"/a/f0-1.avif")
 _VERSIONS: Final = (b"HTTP/1.1",) * 16 + (
     b"HTTP/1.0",
     b"HTTP/2.0",
@@ -33,7 +33,7 @@ _BLANK_LINES: Final = (b"\r\n",) * 30 + (b"\r\n\r\n", b"\n", b"", b"\r\n\r\n\r\n
 _NAMES: Final = (
     b"User-Agent", b"user-agent", b"Referer", b"REFERER", b"Accept-Language", b"accept-languagE",
     b"X-Forwarded-For", b"x-forwarded-for", b"Cookie", b"cookie", b"Accept", b"X",
-    b"Accept-Encoding", b"accept-encodinG", b"If-None-Match", b"if-none-match",
+    b"Accept-Encoding", b"accept-encodinG", b"If-None-Match", b"if-none-match", b"Range", b"RANGE", b"If-Range",
 )  # fmt: skip
 _COOKIE: Final = b"wp_v=abcdefghijklmnopqrstuv"
 _VALUES: Final = (
@@ -42,6 +42,7 @@ _VALUES: Final = (
     b"https://r.example/?a=b", b"de, en;q=0.5", b"\xfcber", b"c" * 300, b"Host: x", _COOKIE, b"a=b; " + _COOKIE,
     _COOKIE + b";wp_v=x", b"\xff\xfe", b"a\x00b", b"a:b", b"X-Forwarded-For: 7.7.7.7",
     b"GET /b HTTP/1.1", b"gzip, deflate, br", b"gzip;q=1, br; q=0", b'W/"ab", "c"',
+    b"bytes=0-9",
 )  # fmt: skip
 _HOSTS: Final = (b"Host: a",) * 24 + (
     b"host:links.example:8080", b"HOST: [::1]:80", b"Host: a\r\nHost: a", b"Host: a\r\nhost: b",

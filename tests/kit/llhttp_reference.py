@@ -165,7 +165,8 @@ def _request(message: _Message, behind_proxies: bool) -> VisitRequest | None:
         target = rest[len(host) :]
         target = target if target.startswith(b"/") else b"/" + target
     path, _, query = target.partition(b"?")
-    is_page = path == b"/" or path.startswith(b"/@")
+    is_page, is_asset = path == b"/" or path.startswith(b"/@"), path.startswith(b"/a/")
+    ranges = message.values(b"range") if is_asset and not message.values(b"if-range") else []
     return VisitRequest(
         path,
         query,
@@ -181,7 +182,10 @@ def _request(message: _Message, behind_proxies: bool) -> VisitRequest | None:
         len(message.body),
         message.body,
         coding=coding_of(b",".join(message.values(b"accept-encoding"))) if is_page else b"",
-        known_tags=b",".join(message.values(b"if-none-match"))[:512] if is_page else b"",
+        known_tags=b",".join(message.values(b"if-none-match"))[:512]
+        if is_page or is_asset
+        else b"",
+        byte_range=ranges[0][:64] if len(ranges) == 1 else b"",
     )
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import trio
 
+from actors.assets.served_files import ServedFiles
 from actors.visits.hosts import Hosts
 from actors.visits.qr_codes import QrCodes
 from actors.visits.registry import Registry
@@ -26,6 +27,7 @@ from engine.operations.settings import Settings
 from engine.pages.page import ProfilePage
 from engine.visits.pseudonym import Pseudonymiser
 from storage.accounts.passwords import PasswordHasher
+from storage.assets.memory_files import MemoryAssetFiles
 from storage.pages.memory_pages import MemoryPages
 from storage.pages.memory_subscribers import MemorySubscribers
 from storage.visits.memory_click_quotas import MemoryClickQuotas
@@ -159,6 +161,7 @@ class ServedEdge:
             max_unknown=limits.max_unknown_paths,
         )
         self.hosts = Hosts(b"links.example")
+        self.asset_files = MemoryAssetFiles()
         self.server = VisitorServer(
             listener, self.registry, self.journal, limits,
             ClientResolver(self.places.place, limits.trusted_hops), self.keys,
@@ -166,6 +169,7 @@ class ServedEdge:
             clock_us=lambda: self.wall_us, monotonic=lambda: self.seconds,
         )  # fmt: skip
         self.server.hosts = self.hosts
+        self.server.asset_files = ServedFiles(self.asset_files, lambda: self.seconds)
         self._streams: list[trio.SocketStream] = []
 
     def advance(self, seconds: float) -> None:
@@ -232,6 +236,7 @@ async def served_edge(
         subscribe = edge.registry.subscriptions.run
         nursery.start_soon(subscribe, edge.subscribers, edge.server.deliver)
         nursery.start_soon(edge.server.qr_codes.run, edge.server.deliver)
+        nursery.start_soon(edge.server.asset_files.run, edge.server.deliver)
         checks = edge.registry.gate_parts.password_checks
         nursery.start_soon(checks.run, PasswordHasher(FAST).check, edge.server.deliver)
         loop.add_reader(edge.server.descriptor, edge.server.on_readable)

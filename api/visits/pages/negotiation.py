@@ -1,37 +1,50 @@
-"""Negotiation of a page: which codings a browser takes, and which copy it has already.
+"""Negotiation of a page or of an asset's file: which codings a browser takes, which copy it has already, and
+which part of it the browser wants.
 
-Redirects have no use for it, so it is read of requests for pages only.
+Redirects have no use for it, so it is read of requests for pages and assets only.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from engine.assets.address import PREFIX
 from engine.visits.content_coding import coding_of
 from engine.visits.request import VisitRequest
 
 MAX_TAGS_BYTES: Final = 512
-_FIELDS: Final = re.compile(rb"(?i)\r\n(accept-encoding|if-none-match):[ \t]*([^\r]*)").findall
-# The byte behind the first slash of a page's target: its mark; on a profile's domain the end of the path.
-PAGE_MARKS: Final = frozenset(b"@ ?")
+MAX_RANGE_BYTES: Final = 64
+FIELDS: Final = (b"accept-encoding", b"if-none-match", b"range", b"if-range")
+_FIELDS: Final = re.compile(rb"(?i)\r\n(%b):[ \t]*([^\r]*)" % b"|".join(FIELDS)).findall
+# The byte behind the first slash of a target that may be negotiated: a page's mark, on a profile's domain the
+# end of the path, and the start of an asset's address.
+MARKS: Final = frozenset(b"@ ?" + PREFIX[1:2])
+
+
+def is_negotiated(path: bytes) -> bool:
+    """Return whether a raw path may be a page's or an asset's."""
+    return path == b"/" or path[1:2] == b"@" or path.startswith(PREFIX)
 
 
 def negotiate_by_head(request: VisitRequest, head: bytes) -> VisitRequest:
     """Like negotiate(), with the fields of a usual head."""
-    accepted: list[bytes] = []
-    tags: list[bytes] = []
+    if not is_negotiated(request.path):
+        return request
+    fields: dict[bytes, list[bytes]] = {}
     for name, value in _FIELDS(head):
-        (accepted if name[0] in b"aA" else tags).append(value.rstrip(b" \t"))
-    return negotiate(request, accepted, tags)
+        fields.setdefault(name.lower(), []).append(value.rstrip(b" \t"))
+    return negotiate(request, fields)
 
 
-def negotiate(
-    request: VisitRequest, accepted: Sequence[bytes], tags: Sequence[bytes]
-) -> VisitRequest:
-    """Return the request with the content coding that the values of Accept-Encoding ask for, and the values of
-    If-None-Match."""
-    if accepted:
-        request.coding = coding_of(b",".join(accepted))
+def negotiate(request: VisitRequest, fields: Mapping[bytes, Sequence[bytes]]) -> VisitRequest:
+    """Return the request with what its fields say, values by names in lower case: the content coding that
+    Accept-Encoding asks for, the tags of If-None-Match, and of an asset the range, if it has no condition."""
+    accepted, tags, ranges, conditions = (fields.get(name, ()) for name in FIELDS)
     if tags:
         request.known_tags = b",".join(tags)[:MAX_TAGS_BYTES]
+    if request.path.startswith(PREFIX):
+        if len(ranges) == 1 and not conditions:
+            request.byte_range = ranges[0][:MAX_RANGE_BYTES]
+    elif accepted:
+        request.coding = coding_of(b",".join(accepted))
     return request

@@ -22,7 +22,7 @@ async def test_a_key_is_shown_once_and_works() -> None:
     assert (created.json["label"], created.json["scopes"]) == (KEY["label"], KEY["scopes"])
     listed = (await console.call("GET", "/v1/keys")).json["items"]
     assert listed[-1] == {name: value for name, value in created.json.items() if name != "key"}
-    assert (await console.call("POST", "/v1/profiles", {"handle": "a"}, key=key)).status == 201
+    assert (await console.call("POST", "/v1/profiles", {"handle": "ada"}, key=key)).status == 201
     (await console.call("POST", "/v1/keys", KEY, key=key)).problem(403)  # it has no admin
     assert console.used[-1][0].key_id == int(created.json["id"])
 

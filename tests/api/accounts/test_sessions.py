@@ -95,7 +95,7 @@ async def test_changes_by_cookie_need_the_csrf_token(token: str) -> None:
     for sent in (token, other.csrf):
         headers = {"X_CSRF_Token": sent} if sent != "none" else {}
         for method, path, body in (
-            ("POST", "/v1/profiles", {"handle": "a"}),
+            ("POST", "/v1/profiles", {"handle": "ada"}),
             ("DELETE", "/v1/session", None),
             ("PATCH", "/v1/user", {"name": "x"}),
         ):

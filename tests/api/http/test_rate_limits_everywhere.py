@@ -24,7 +24,7 @@ def used_up(monkeypatch: pytest.MonkeyPatch) -> Console:
 async def test_no_route_is_without_a_limit(used_up: Console, autojump_clock: object) -> None:
     await used_up.call("GET", "/healthz", key="")
     await used_up.call("GET", "/v1/profiles")
-    await used_up.call("POST", "/v1/profiles", {"handle": "a"})
+    await used_up.call("POST", "/v1/profiles", {"handle": "ada"})
     await used_up.call("POST", "/v1/session", {}, key="")
     routes = [(route.method, path, route.access) for route, path in routes_of(used_up)]
     routes += [("GET", path, "public") for path in ("/", "/docs", "/openapi.json", "/nowhere")]

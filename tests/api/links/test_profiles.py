@@ -160,4 +160,4 @@ async def test_a_store_that_is_away_is_503_with_a_hint(monkeypatch: pytest.Monke
 async def test_a_stuck_announcement_does_not_delay_the_response(autojump_clock: object) -> None:
     console = Console()
     console.announcer.stuck = True
-    assert (await console.call("POST", "/v1/profiles", {"handle": "a"})).status == 201
+    assert (await console.call("POST", "/v1/profiles", {"handle": "ada"})).status == 201

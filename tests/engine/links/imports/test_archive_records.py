@@ -69,6 +69,6 @@ def test_an_archive_of_another_format_is_refused() -> None:
 
 
 def test_rows_of_json_are_no_archive() -> None:
-    source = link_file('{"handle":"a","slug":"b","target":"https://example.com/"}')
+    source = link_file('{"handle":"ada","slug":"b","target":"https://example.com/"}')
     assert source.kind == "lines"
     assert RowReader("", private_hosts=False).row(1, next(source.records()).values).slug == "b"

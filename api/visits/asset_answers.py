@@ -1,0 +1,67 @@
+"""Answers to requests for files of assets: from memory, or once they are read from their store."""
+
+from abc import abstractmethod
+from typing import Final
+
+from actors.assets.served_files import ServedFiles
+from api.visits.connection import VisitorConnection
+from api.visits.pages.elsewhere import ANYWHERE
+from api.visits.responses import response_tail
+from api.visits.side_answers import SideAnswers
+from engine.assets.address import AssetFile, asset_file
+from engine.assets.byte_range import UnsatisfiableRangeError, byte_range
+from engine.visits.content_coding import names_tag
+from engine.visits.request import VisitRequest
+
+_FIELDS: Final = (
+    b"Cache-Control: public, max-age=31536000, immutable\r\nContent-Security-Policy: default-src 'none'\r\n"
+    b"Accept-Ranges: bytes\r\n" + ANYWHERE
+)
+
+
+class AssetAnswers(SideAnswers):
+    """The part of a visitor server that answers for files of assets. `asset_files` must be set before it
+    serves."""
+
+    asset_files: ServedFiles
+
+    @abstractmethod
+    def _answer_nowhere(self, connection: VisitorConnection, request: VisitRequest) -> None:
+        """Answer a request whose path leads nowhere."""
+
+    def _answer_asset(self, connection: VisitorConnection, request: VisitRequest) -> None:
+        """Send a file, or let the visitor wait until it is read."""
+        close, file = not request.keep_alive, asset_file(request.path)
+        if file is None:
+            self._answer_nowhere(connection, request)
+        elif self.asset_files.is_known(file):
+            content = self.asset_files.content(file)
+            if content is None:
+                self._refuse(connection, 404, request.head_only, close=close)
+                return
+            status, tail = asset_tail(file, content, request)
+            self._respond(connection, status, tail, request.head_only, close=close)
+        else:
+            client = connection.client or self._resolve_client(connection, request)
+            status = self.asset_files.wait(connection, file, client)
+            if status:
+                self._refuse(connection, status, request.head_only, close=close)
+            else:
+                self._let_wait(connection, request, waits=True)
+
+
+def asset_tail(file: AssetFile, content: bytes, request: VisitRequest) -> tuple[int, bytes]:
+    """Return the status of a response, and the response after its status line and date."""
+    tag = f"{file.hash}-{file.name}".encode("ascii")
+    fields = b'ETag: "%b"\r\n' % tag + _FIELDS
+    if names_tag(request.known_tags, tag):
+        return 304, fields + b"\r\n"
+    fields += b"Content-Type: %b\r\n" % file.content_type.encode("ascii")
+    try:
+        part = byte_range(request.byte_range, len(content)) if request.byte_range else None
+    except UnsatisfiableRangeError:
+        return 416, response_tail(b"Content-Range: bytes */%d\r\n" % len(content) + _FIELDS, b"")
+    if part is None:
+        return 200, response_tail(fields, content)
+    fields += b"Content-Range: bytes %d-%d/%d\r\n" % (part.start, part.end - 1, len(content))
+    return 206, response_tail(fields, content[part.start : part.end])
