@@ -11,7 +11,7 @@ from engine.pages.html.sources import PagePicture
 EMPTY: Final = Markup("")
 # Of pictures that fill a column; engine/pages/styles has its widths.
 COLUMN: Final = "(min-width:1000px)680px,(min-width:552px)520px,92vw"
-HALF_COLUMN: Final = "(min-width:552px)256px,46vw"
+HALF_COLUMN: Final = "(min-width:552px)340px,46vw"
 _FALLBACK_WIDTH: Final = 640
 _SAFE_URL: Final = re.compile(r"(?:https?://|mailto:|tel:|/)[\x21-\x7e]*", re.IGNORECASE)
 _SAFE_HASH: Final = re.compile("[A-Za-z0-9_-]{8,64}")

@@ -1,9 +1,9 @@
 """The document's head: what browsers, search engines and networks read of a page."""
 
+import json
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
 from markupsafe import Markup
 
 from engine.pages.html.elements import joined, rendition, safe_href
@@ -76,7 +76,6 @@ def _card(
         ("og:title", page.sharing.title or name),
         ("og:description", description),
         ("og:url", sources.url),
-        ("og:locale", page.language.replace("-", "_")),
         ("og:image", image),
     ]
     parts = [_PROPERTY.format(field, value) for field, value in fields if value]
@@ -130,7 +129,8 @@ def _json_ld(
 
 def _script_safe(data: object) -> Markup:
     """Return data as JSON that cannot end the element which it stands in."""
-    text = msgspec.json.encode(data).decode()
+    # Not by msgspec: it refuses lone surrogates, which are replaced when the document is encoded.
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704

@@ -11,6 +11,7 @@ import simple_icons_pack
 from markupsafe import Markup
 
 from engine.pages.html.svg_path import compact_path
+from engine.pages.services import SERVICES
 
 # Our own drawings: simple-icons has none of LinkedIn, and its Instagram is four times as long.
 _OWN_BRANDS: Final = {
@@ -32,7 +33,8 @@ def service_icon(service: str) -> Markup:
     """Return the icon of a service of the social row; a globe where there is none."""
     if service in _LUCIDE_OF_SERVICE:
         return icon(_LUCIDE_OF_SERVICE[service])
-    shapes = _OWN_BRANDS.get(service) or _brand_shapes(service)
+    # Whatever stands in a page that was never validated, only our services are looked up.
+    shapes = _OWN_BRANDS.get(service) or (_brand_shapes(service) if service in SERVICES else None)
     if shapes is None:
         return icon("globe")
     return Markup(f'<svg class=brand viewBox="0 0 24 24" aria-hidden=true>{shapes}</svg>')  # noqa: S704

@@ -53,7 +53,7 @@ def repository(context: BlockContext, block: b.RepositoryBlock) -> BlockView | N
         return BlockView(anchor("card link", card.href, content), is_half=True)
     facts = known.facts
     owner, _, name = facts.full_name.rpartition("/")
-    content = Markup("<span class=name dir=ltr>{}<span>{} / {}</span></span>{}{}").format(
+    content = Markup("<span class=name>{}<bdi dir=ltr>{} / {}</bdi></span>{}{}").format(
         icon("book"),
         owner,
         name,

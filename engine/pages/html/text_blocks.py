@@ -73,7 +73,7 @@ def social_row(context: BlockContext, items: tuple[b.SocialItem, ...]) -> Markup
     """Return a row of icons that lead to accounts elsewhere, each with the service's name."""
     context.use("social", "icon")
     entries = [
-        Markup('<li><a href="{}" rel="me nofollow" aria-label="{}">{}</a></li>').format(
+        Markup('<li><a href="{}" rel=me aria-label="{}">{}</a></li>').format(
             safe_href(item.url),
             SERVICES.get(item.service, SERVICES[WEBSITE]).label,
             service_icon(item.service),

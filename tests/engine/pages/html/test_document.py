@@ -109,7 +109,7 @@ def test_the_head_says_what_the_page_is() -> None:
     assert links["manifest"] == "/@ada/manifest.webmanifest"
     data = json.loads(text_of(sample_page()).partition("ld+json>")[2].partition("</script>")[0])
     assert data["mainEntity"]["sameAs"][0] == "https://www.instagram.com/ada"
-    assert len(outline.all("a", rel="me nofollow")) == 5
+    assert len(outline.all("a", rel="me")) == 5
 
 
 def test_a_page_may_ask_not_to_be_listed() -> None:

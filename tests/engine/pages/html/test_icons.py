@@ -17,6 +17,7 @@ def test_every_service_has_an_icon_of_its_own(service: str) -> None:
 
 
 def test_an_unknown_service_has_the_globe() -> None:
-    assert service_icon("geocities") == icon("globe")
+    for name in ("geocities", "docker", "\ud800"):
+        assert service_icon(name) == icon("globe")
     with pytest.raises(KeyError):
         icon("no-such-icon")
