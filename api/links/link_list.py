@@ -3,7 +3,8 @@
 import base64
 import binascii
 import re
-from functools import partial
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -13,6 +14,8 @@ from api.http.auth import current_caller
 from api.http.bodies import ListResponse, json_response
 from api.http.query import DEFAULT_LIMIT, PAGE, page_of, parameters, parsed_id, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
+from api.links import included_clicks
+from api.links.included_clicks import IncludedClicks
 from api.links.link_responses import EXAMPLE, LinkResponse, LinkResponses
 from engine.common.errors import FieldError, InvalidError
 from engine.links import link_query
@@ -31,33 +34,38 @@ _CHOICES: Final = {
     "sort": tuple(sign + sort for sort in link_query.SORTS for sign in ("", "-")),
 }
 _TEXTS: Final = ("tag", "folder", "target", "external_id")
-_NAMES: Final = ("cursor", "limit", "q", *_TEXTS, *_CHOICES)
+_NAMES: Final = ("cursor", "limit", "q", *_TEXTS, *_CHOICES, *included_clicks.NAMES)
+_BY_CLICKS: Final = ("clicks", "last_click")
 
 
 class LinkListRoutes:
     """Route of the list of a profile's links."""
 
-    def __init__(self, store: ProfileStore, visitors_url: str) -> None:
+    def __init__(self, store: ProfileStore, visitors_url: str, now: Callable[[], datetime]) -> None:
         self._store = store
+        self._now = now
         self._responses = LinkResponses(visitors_url)
 
     def routes(self) -> list[Route]:
         return [Route("GET", "/v1/profiles/<profile_id>/links", self.list_page, _LIST)]
 
     async def list_page(self, profile_id: str) -> Response:
-        query, after, limit = _question()
+        query, after, limit, included = _question(self._now())
         profile = await self._store.profile(current_caller(), path_id(profile_id))
         page = await self._store.list_links(current_caller(), profile.id, after, limit, query)
         cursor = None
         if page.next_after is not None:
             cursor = _encoded(page.next_after, sort_value(page.items[-1], query.sort))
-        items = list(map(partial(self._responses.response, profile.handle), page.items))
+        items = [
+            included.add_to(self._responses.response(profile.handle, link), link)
+            for link in page.items
+        ]
         return json_response(ListResponse(items, cursor))
 
 
-def _question() -> tuple[LinkQuery, int, int]:
-    """Return (the question, the id of the last link of the page before, the page's size). Raises InvalidError
-    that names every bad parameter."""
+def _question(now: datetime) -> tuple[LinkQuery, int, int, IncludedClicks]:
+    """Return (the question, the id of the last link of the page before, the page's size, the clicks to show).
+    Raises InvalidError that names every bad parameter."""
     given, errors = parameters(*_NAMES)
     cursor = given.pop("cursor", "")
     _, limit = page_of(given, errors)
@@ -80,23 +88,26 @@ def _question() -> tuple[LinkQuery, int, int]:
             )
         else:
             after, value = decoded
+    by_clicks = sort.removeprefix("-") in _BY_CLICKS
+    included = included_clicks.included_clicks(given, errors, now, needed=by_clicks)
     if errors:
         raise InvalidError(errors)
-    return (
-        LinkQuery(
-            text=given.get("q", ""),
-            kind=given.get("kind", ""),
-            state=given.get("state", ""),
-            health=given.get("health", ""),
-            hidden={"true": True, "false": False}.get(given.get("hidden", "")),
-            sort=sort.removeprefix("-"),
-            descending=sort.startswith("-"),
-            after_value=value,
-            **{name: given.get(name, "") for name in _TEXTS},
-        ),
-        after,
-        limit,
+    query = LinkQuery(
+        text=given.get("q", ""),
+        tag=given.get("tag", ""),
+        folder=given.get("folder", ""),
+        target=given.get("target", ""),
+        external_id=given.get("external_id", ""),
+        kind=given.get("kind", ""),
+        state=given.get("state", ""),
+        health=given.get("health", ""),
+        hidden={"true": True, "false": False}.get(given.get("hidden", "")),
+        sort=sort.removeprefix("-"),
+        descending=sort.startswith("-"),
+        after_value=value,
+        period=included.period,
     )
+    return query, after, limit, included
 
 
 def _encoded(after: int, value: str) -> str:
@@ -146,7 +157,9 @@ _LIST: Final = Doc(
                   "`active_until`) or `quarantined`.", _choice("state"), "active"),
         Parameter("health", "The state of the target at its last check.", _choice("health"), "broken"),
         Parameter("hidden", "Whether the link is hidden from the page.", _choice("hidden"), "false"),
-        Parameter("sort", "The order; with `-` the other way round.", _choice("sort"), "-created"),
+        Parameter("sort", "The order; with `-` the other way round. `clicks` and `last_click`: of the period.",
+                  _choice("sort"), "-created"),
+        *included_clicks.PARAMETERS,
     ),
     responses={
         200: ResponseDoc(

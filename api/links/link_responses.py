@@ -52,7 +52,8 @@ _WithOptions = msgspec.defstruct(
 
 class LinkResponse(_WithOptions, frozen=True, kw_only=True):  # type: ignore[call-arg, misc, valid-type]
     """A link as the API shows it. `short_url` is set if the link also owns `/{slug}`, `github` if it is
-    synchronised with a repository, `health` once its target has been checked. `warnings` are in responses to
+    synchronised with a repository, `health` once its target has been checked, `clicks` and `last_click` (the
+    quarter of an hour in which it was, null: none) if `include` names them. `warnings` are in responses to
     changes and name fields that are allowed, but perhaps mistaken."""
 
     version: Version
@@ -60,6 +61,8 @@ class LinkResponse(_WithOptions, frozen=True, kw_only=True):  # type: ignore[cal
     updated_at: datetime
     github: SyncResponse | msgspec.UnsetType = msgspec.UNSET
     health: LinkHealth | msgspec.UnsetType = msgspec.UNSET
+    clicks: int | msgspec.UnsetType = msgspec.UNSET
+    last_click: datetime | msgspec.UnsetType | None = msgspec.UNSET
     warnings: list[FieldReason] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -69,6 +72,7 @@ _AS_STORED: Final = (
     & {field.name for field in msgspec.structs.fields(Link)}
 ) - {
     "id", "profile_id", "active_from", "active_until", "created_at", "updated_at", "github", "health",
+    "clicks",
 }  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """`/v1/profiles/{id}/links` and `/v1/links/{id}`: the links of a profile."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -17,6 +19,7 @@ from api.http.etag import etag, guarded_write, read_response
 from api.http.idempotency import idempotency_of_request, response_of
 from api.http.query import parameters, path_id, refuse_parameters
 from api.http.routes import Doc, Parameter, ResponseDoc, Route, changes_of
+from api.links import included_clicks
 from api.links.announce import announce
 from api.links.default_profile import default_profile
 from api.links.link_drafts import LinkDrafts
@@ -38,11 +41,13 @@ class LinkRoutes:
         announcer: Announcer,
         visitors_url: str,
         drafts: LinkDrafts,
+        now: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._announcer = announcer
         self._responses = LinkResponses(visitors_url)
         self._drafts = drafts
+        self._now = now
 
     def routes(self) -> list[Route]:
         return [
@@ -90,12 +95,14 @@ class LinkRoutes:
         return response_of(created((link, change)))
 
     async def read(self, link_id: str) -> Response:
-        refuse_parameters()
-        link = await self._store.link(current_caller(), path_id(link_id))
+        given, errors = parameters(*included_clicks.NAMES)
+        included = included_clicks.included_clicks(given, errors, self._now())
+        if errors:
+            raise InvalidError(errors)
+        link = await self._store.link(current_caller(), path_id(link_id), included.period)
         profile = await self._store.profile(current_caller(), link.profile_id)
-        return read_response(
-            self._responses.response(profile.handle, link), link.version, tag_suffix(link)
-        )
+        response = included.add_to(self._responses.response(profile.handle, link), link)
+        return read_response(response, link.version, tag_suffix(link) + included.tag_suffix(link))
 
     async def update(self, link_id: str) -> Response:
         """Change the fields that the body names, keep the others."""
@@ -185,6 +192,7 @@ _READ: Final = Doc(
     summary="Read a link",
     tag="Links",
     description="With the result of its target's last check, and GitHub's facts if it is synchronised.",
+    query=included_clicks.PARAMETERS,
     responses={200: ResponseDoc("The link.", LinkResponse, EXAMPLE)},
     tagged=True,
 )

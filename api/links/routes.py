@@ -12,6 +12,7 @@ from api.links.domains import DomainRoutes
 from api.links.explain import LinkExplainRoutes
 from api.links.export import LinkExportRoutes
 from api.links.imports import LinkImportRoutes
+from api.links.link_counts import LinkCountsRoutes
 from api.links.link_drafts import HashPassword, LinkDrafts
 from api.links.link_list import LinkListRoutes
 from api.links.links import LinkRoutes
@@ -47,8 +48,9 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
     url, drafts = shared.visitors_url, LinkDrafts(check, deps.hash_password, deps.blocklist)
     return [
         *ProfileRoutes(deps.profiles, deps.announcer, url).routes(),
-        *LinkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
-        *LinkListRoutes(deps.profiles, url).routes(),
+        *LinkRoutes(deps.profiles, deps.announcer, url, drafts, shared.now).routes(),
+        *LinkCountsRoutes(deps.profiles, deps.announcer, url).routes(),
+        *LinkListRoutes(deps.profiles, url, shared.now).routes(),
         *LinkAddressRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
         *LinkExplainRoutes(deps.profiles, shared.now).routes(),
         *QrRoutes(deps.profiles, url).routes(),

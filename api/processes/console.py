@@ -78,6 +78,7 @@ from storage.stats.dashboards.item_kinds import ANNOTATION, GOAL, SAVED_QUESTION
 from storage.stats.dashboards.items import PostgresItemStore
 from storage.stats.dashboards.shares import PostgresShareStore
 from storage.stats.export import PostgresClickExport
+from storage.stats.link_clicks import link_clicks
 from storage.stats.live import RedisLiveChannel
 from storage.stats.reader import PostgresStatsReader
 from storage.visits.announcer import RedisAnnouncer
@@ -151,7 +152,7 @@ class ConsoleParts:
         self.passwords = PasswordHasher()
         self.blocklist = BlocklistFile(settings.blocklist)
         self.limiter = SharedRateLimiter(database, redis)
-        self.profiles = PostgresProfileStore(database, settings.slug_length)
+        self.profiles = PostgresProfileStore(database, settings.slug_length, link_clicks)
         self.sessions = PostgresSessionStore(database)
         self.key_store = PostgresApiKeyStore(database)
         self.key_cache = KeyCache(self.key_store)

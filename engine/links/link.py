@@ -20,6 +20,7 @@ from engine.links.labels import (
     label_errors,
     normalised_tags,
 )
+from engine.links.link_clicks import LinkClickCounts
 from engine.links.options import LinkOptions, normalised_options, targets_by_field
 
 STATUSES: Final = (301, 302, 307, 308)
@@ -141,7 +142,8 @@ class LinkDraft(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
 
 class Link(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
     """A stored link. `short`: it also owns `/{slug}` on the default domain. `password` is its hash. `github` is
-    its synchronisation with GitHub, if it has one; `health` is the state of its target, once checked."""
+    its synchronisation with GitHub, if it has one; `health` is the state of its target, once checked; `clicks`
+    those of the period that a question names. `counts_offset` were its clicks when its counts were reset."""
 
     id: int
     profile_id: int
@@ -164,8 +166,10 @@ class Link(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
     position: int = 0
     password: str | None = None
     opening_clicks: int = 0
+    counts_offset: int = 0
     github: LinkSync | None = None
     health: LinkHealth | None = None
+    clicks: LinkClickCounts | None = None
 
 
 def validate_draft(

@@ -3,10 +3,13 @@
 from datetime import datetime
 from typing import Final, Literal, NamedTuple, get_args
 
+import msgspec
+
 from engine.common.json_forms import time_text
 from engine.links.link import Link
+from engine.links.link_clicks import NO_CLICKS, ClickPeriod, LinkClickCounts
 
-LinkSort = Literal["created", "updated", "title", "slug", "position"]
+LinkSort = Literal["created", "updated", "title", "slug", "position", "clicks", "last_click"]
 LinkState = Literal["active", "paused", "scheduled", "over", "quarantined"]
 HealthFilter = Literal["ok", "broken", "unknown", "unchecked"]
 SORTS: Final[tuple[str, ...]] = get_args(LinkSort)
@@ -20,6 +23,7 @@ class LinkQuery(NamedTuple):
 
     `text` is in the slug, title, target, notes or external id, case ignored. `target` is the whole target.
     With another sort than `created`, `after_value` is sort_value() of the last link of the page before.
+    Links come with their clicks in `period`, if there is one, as the sorts `clicks` and `last_click` need.
     """
 
     text: str = ""
@@ -34,6 +38,7 @@ class LinkQuery(NamedTuple):
     sort: str = "created"
     descending: bool = False
     after_value: str = ""
+    period: ClickPeriod | None = None
 
 
 ALL: Final = LinkQuery()
@@ -61,7 +66,21 @@ def sort_value(link: Link, sort: str) -> str:
             return link.slug
         case "position":
             return str(link.position)
+        case "clicks":
+            return str((link.clicks or NO_CLICKS).clicks)
+        case "last_click":
+            last = (link.clicks or NO_CLICKS).last_click
+            return str(0 if last is None else round(last.timestamp()) // 900)
     return ""
+
+
+def with_clicks(link: Link, counted: LinkClickCounts | None, period: ClickPeriod) -> Link:
+    """Return the link with its clicks in the period: `counted`, and of all time its total."""
+    clicks = counted or NO_CLICKS
+    if period.all_time:
+        total = max(0, clicks.clicks + link.opening_clicks - link.counts_offset)
+        clicks = msgspec.structs.replace(clicks, clicks=total)
+    return msgspec.structs.replace(link, clicks=clicks)
 
 
 def matches(link: Link, query: LinkQuery, now: datetime) -> bool:
@@ -91,6 +110,8 @@ def is_sort_value(sort: str, value: str) -> bool:
                 return datetime.fromisoformat(value).tzinfo is not None
             case "position":
                 return abs(int(value)) < 2**31
+            case "clicks" | "last_click":
+                return 0 <= int(value) < 2**62
     except (ValueError, OverflowError):
         return False
     return True

@@ -23,6 +23,7 @@ from engine.links.domain import (
 )
 from engine.links.imports.row_error import RowReject
 from engine.links.link import Link, LinkDraft
+from engine.links.link_clicks import ClickPeriod, ClicksOfLinks
 from engine.links.link_query import ALL, LinkQuery
 from engine.links.profile import Profile, ProfileChange, ProfileDraft
 from engine.links.visitor_path import ParsedPath
@@ -43,6 +44,21 @@ class LinkChangeResult(NamedTuple):
 
     link: Link | None = None
     error: WaypostError | None = None
+
+
+class CountClicks(Protocol):
+    """The reader of counts that a store of links is given."""
+
+    async def __call__(
+        self,
+        connection: Any,
+        tenant_id: int,
+        profile_id: int,
+        period: ClickPeriod,
+        links: Sequence[int] | None,
+    ) -> ClicksOfLinks:
+        """Return the clicks of some links of a profile (None: of all), in the snapshot of `connection`; without
+        opening clicks and resets. Raises InvalidError for too many clicks, and SlowQueryError."""
 
 
 class ProfileStore(Protocol):
@@ -95,7 +111,13 @@ class ProfileStore(Protocol):
         False does not.
         """
 
-    async def link(self, caller: Caller, link_id: int) -> Link: ...
+    async def link(self, caller: Caller, link_id: int, period: ClickPeriod | None = None) -> Link:
+        """Return a link, with its clicks in the period if there is one. Raises InvalidError for a period with
+        too many clicks to be read."""
+
+    async def reset_counts(self, caller: Caller, link_id: int) -> tuple[Link, ProfileChange]:
+        """Let the link's total begin at 0: opening clicks go, and clicks so far are no part of it. Returns the
+        link with its clicks of all time. Statistics stay."""
 
     async def list_links(
         self, caller: Caller, profile_id: int, after: int, limit: int, query: LinkQuery = ALL

@@ -86,7 +86,7 @@ class AssetChanged(ChangeEvent, frozen=True, kw_only=True):
     after: AssetState | None = None
 
 
-class LinkClicks(msgspec.Struct, frozen=True, kw_only=True):
+class CountedClicks(msgspec.Struct, frozen=True, kw_only=True):
     """The number of new clicks on one link."""
 
     link_id: IdText
@@ -97,7 +97,7 @@ class LinksClicked(msgspec.Struct, frozen=True, kw_only=True):
     """Human clicks that were counted in one commit. Each click is in one event only."""
 
     profile_id: IdText
-    links: tuple[LinkClicks, ...]
+    links: tuple[CountedClicks, ...]
 
 
 class LinkMilestone(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,10 +1,12 @@
 """Lists of a profile's links in Postgres: filters and order as the question has them."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from engine.common.list_page import ListPage
-from engine.links.link_query import LinkQuery
+from engine.links.link_clicks import ClicksOfLinks
+from engine.links.link_query import LinkQuery, with_clicks
 from storage.accounts.access import MAX_ID, ProfileAccess
 from storage.links.link_rows import link_of
 from storage.postgres import queries
@@ -25,7 +27,13 @@ _ORDERS: Final = {
     "title": _Order('lower(l.title) COLLATE "C"', 'text COLLATE "C"'),
     "slug": _Order('l.slug COLLATE "C"', 'text COLLATE "C"'),
     "position": _Order("l.position", "bigint"),
+    "clicks": _Order("coalesce(c.clicks, 0)", "bigint"),
+    "last_click": _Order("coalesce(c.quarter, 0)", "bigint"),
 }
+_TOTAL: Final = _Order(
+    "greatest(0, coalesce(c.clicks, 0) + l.opening_clicks - l.counts_offset)", "bigint"
+)
+_BY_CLICKS: Final = ("clicks", "last_click")
 _UNTIL: Final = "(l.options ->> 'active_until')::timestamptz"
 _FROM: Final = "(l.options ->> 'active_from')::timestamptz"
 _PAUSED: Final = "coalesce((l.options ->> 'paused')::boolean, false)"
@@ -48,19 +56,27 @@ _SEARCHED: Final = ("l.slug", "l.title", "l.target", "l.notes", "l.external_id")
 
 
 async def list_links(
-    connection: Connection, access: ProfileAccess, query: LinkQuery, after: int, limit: int
+    connection: Connection,
+    access: ProfileAccess,
+    query: LinkQuery,
+    counted: ClicksOfLinks,
+    after: int,
+    limit: int,
 ) -> ListPage:
-    """Return a page of the links that pass the query's filters, in its order."""
+    """Return a page of the links that pass the query's filters, in its order; with a period, each with its
+    clicks of `counted`."""
     # Where the planner knows no statistics, it would read a large profile whole and sort.
     if query.sort in ("created", "position") and query == LinkQuery(sort=query.sort):
         await connection.execute(SQL["read_in_index_order"])
-    statement, values = _statement(access, query, min(after, MAX_ID), limit + 1)
-    rows = await connection.fetch(statement, *values)
-    return ListPage.of([link_of(row) for row in rows], limit)
+    statement, values = _statement(access, query, counted, min(after, MAX_ID), limit + 1)
+    links = [link_of(row) for row in await connection.fetch(statement, *values)]
+    if query.period is not None:
+        links = [with_clicks(link, counted.get(link.id), query.period) for link in links]
+    return ListPage.of(links, limit)
 
 
 def _statement(
-    access: ProfileAccess, query: LinkQuery, after: int, limit: int
+    access: ProfileAccess, query: LinkQuery, counted: ClicksOfLinks, after: int, limit: int
 ) -> tuple[str, list[Any]]:
     """Return the statement and its parameters. The question's texts are parameters only."""
     values: list[Any] = [access.tenant_id, access.profile_id]
@@ -70,8 +86,10 @@ def _statement(
         return f"${len(values)}"
 
     conditions = _conditions(query, parameter)
+    join = _join_of_clicks(counted, parameter) if query.sort in _BY_CLICKS else ""
     sign, direction = ("<", "DESC") if query.descending else (">", "ASC")
-    order = _ORDERS.get(query.sort)
+    all_time = query.period is not None and query.period.all_time
+    order = _TOTAL if query.sort == "clicks" and all_time else _ORDERS.get(query.sort)
     if order is None:
         ordering = f"l.id {direction}"
         if after:
@@ -84,16 +102,27 @@ def _statement(
                 f"({order.expression}, l.id) {sign} ({before}::{order.cast}, {parameter(after)})"
             )
     filters = "".join(f"\n    AND {condition}" for condition in conditions)
-    return SQL["list_links"].replace(
-        "/* conditions, order */", f"{filters}\nORDER BY {ordering} LIMIT {parameter(limit)}"
-    ), values
+    ending = f"{filters}\nORDER BY {ordering} LIMIT {parameter(limit)}"
+    text = SQL["list_links"].replace("/* clicks */", join)
+    return text.replace("/* conditions, order */", ending), values
+
+
+def _join_of_clicks(counted: ClicksOfLinks, parameter: Callable[[Any], str]) -> str:
+    """Return the join with the clicks of links, as columns of numbers."""
+    quarters = [
+        0 if clicks.last_click is None else round(clicks.last_click.timestamp()) // 900
+        for clicks in counted.values()
+    ]
+    columns = (list(counted), [clicks.clicks for clicks in counted.values()], quarters)
+    arrays = ", ".join(f"{parameter(column)}::bigint[]" for column in columns)
+    return f"LEFT JOIN unnest({arrays}) AS c (link_id, clicks, quarter) ON c.link_id = l.id"
 
 
 def _typed(query: LinkQuery) -> object:
     match query.sort:
         case "updated":
             return datetime.fromisoformat(query.after_value)
-        case "position":
+        case "position" | "clicks" | "last_click":
             return int(query.after_value)
     return query.after_value
 

@@ -16,6 +16,7 @@ from engine.links import visitor_path
 from engine.links.generated_slug import DEFAULT_LENGTH, generate_slug
 from engine.links.health import LinkHealth
 from engine.links.link import Link, LinkDraft
+from engine.links.link_clicks import ClickPeriod, ClicksOfLinks
 from engine.links.profile import (
     Profile,
     ProfileChange,
@@ -53,6 +54,8 @@ class MemoryLinkState:
         self.published_page: Callable[[MemoryProfile], SnapshotPage | None] = lambda _: None
         self.with_github: Callable[[Link], LinkSync | None] = lambda _: None
         self.with_health: Callable[[Link], LinkHealth | None] = lambda _: None
+        # Tests set it: the clicks that are counted of all links, in a period.
+        self.clicks_in: Callable[[ClickPeriod], ClicksOfLinks] = lambda _: {}
 
     # Teams: the twin of members changes the dict of roles that enter() reads
 

@@ -6,6 +6,7 @@ each is a transaction.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 import trio
@@ -18,7 +19,8 @@ from engine.common.list_page import ListPage
 from engine.common.versions import require_version
 from engine.links.imports.plan import IfExists, ImportPlan, draft_of_row
 from engine.links.link import Link, LinkDraft
-from engine.links.link_query import ALL, LinkQuery, matches, sort_value
+from engine.links.link_clicks import ALL_TIME, ClickPeriod
+from engine.links.link_query import ALL, LinkQuery, matches, sort_value, with_clicks
 from engine.links.name import encode_path
 from engine.links.ports import ImportNote, ImportResult, ImportRow, LinkChange, LinkChangeResult
 from engine.links.profile import (
@@ -113,9 +115,23 @@ class MemoryProfiles(MemoryLinkState):
 
         return self._idempotency.run_once(caller, once, work)
 
-    async def link(self, caller: Caller, link_id: int) -> Link:
+    async def link(self, caller: Caller, link_id: int, period: ClickPeriod | None = None) -> Link:
         await trio.lowlevel.checkpoint()
-        return self._with_twins(self._enter_link(caller, link_id, Action.READ)[1])
+        link = self._with_twins(self._enter_link(caller, link_id, Action.READ)[1])
+        if period is None:
+            return link
+        return with_clicks(link, self.clicks_in(period).get(link_id), period)
+
+    async def reset_counts(self, caller: Caller, link_id: int) -> tuple[Link, ProfileChange]:
+        await trio.lowlevel.checkpoint()
+        entry, link = self._enter_link(caller, link_id, Action.EDIT)
+        change = self._bump(entry)
+        counted = self.clicks_in(ALL_TIME).get(link_id)
+        changed = msgspec.structs.replace(
+            link, opening_clicks=0, counts_offset=0 if counted is None else counted.clicks
+        )
+        link = self._replace(entry, link, changed)
+        return with_clicks(self._with_twins(link), counted, ALL_TIME), change
 
     async def list_links(
         self, caller: Caller, profile_id: int, after: int, limit: int, query: LinkQuery = ALL
@@ -123,6 +139,9 @@ class MemoryProfiles(MemoryLinkState):
         await trio.lowlevel.checkpoint()
         entry = self.enter(caller, profile_id, Action.READ)
         links = [self._with_twins(link) for link in entry.links.values()]
+        if query.period is not None:
+            counted = self.clicks_in(query.period)
+            links = [with_clicks(link, counted.get(link.id), query.period) for link in links]
         return ListPage.of(listed(links, query, after, self._now()), limit)
 
     async def link_at(self, caller: Caller, address: ParsedPath) -> Link:
@@ -360,19 +379,22 @@ class MemoryProfiles(MemoryLinkState):
         return (changes if len(changes) <= 10_000 else None), str(self._last_number)
 
 
+_NUMBERS: Final = ("position", "clicks", "last_click")
+
+
 def listed(links: Iterable[Link], query: LinkQuery, after: int, now: datetime) -> list[Link]:
     """Return the links of a question behind the last one of the page before, in order."""
 
     def key(link: Link) -> tuple[object, int]:
         value = sort_value(link, query.sort)
-        return (int(value) if query.sort == "position" else value), link.id
+        return (int(value) if query.sort in _NUMBERS else value), link.id
 
     chosen = sorted((link for link in links if matches(link, query, now)), key=key)
     if query.descending:
         chosen.reverse()
     if not after:
         return chosen
-    value = int(query.after_value) if query.sort == "position" else query.after_value
+    value = int(query.after_value) if query.sort in _NUMBERS else query.after_value
     before = (value, after)
     return [
         link for link in chosen if (key(link) < before if query.descending else key(link) > before)

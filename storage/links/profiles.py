@@ -23,8 +23,9 @@ from engine.common.list_page import ListPage
 from engine.common.versions import require_version
 from engine.links.generated_slug import DEFAULT_LENGTH, generate_slug
 from engine.links.link import Link, LinkDraft
-from engine.links.link_query import ALL, LinkQuery
-from engine.links.ports import LinkChange, LinkChangeResult
+from engine.links.link_clicks import ALL_TIME, NO_CLICKS, ClickPeriod, ClicksOfLinks
+from engine.links.link_query import ALL, LinkQuery, with_clicks
+from engine.links.ports import CountClicks, LinkChange, LinkChangeResult
 from engine.links.profile import MAX_HISTORY, Profile, ProfileChange, ProfileDraft, draft_of
 from engine.links.visitor_path import ParsedPath
 from storage.accounts.access import MAX_ID, ProfileAccess, enter_link, enter_profile, validate_id
@@ -47,10 +48,17 @@ SQL: Final = queries.load("links/profiles")
 
 
 class PostgresProfileStore:
-    """ProfileStore over a database that was opened as waypost_app."""
+    """ProfileStore over a database that was opened as waypost_app. Without `count_clicks`, it is not asked for
+    links' clicks."""
 
-    def __init__(self, database: Database, slug_length: int = DEFAULT_LENGTH) -> None:
+    def __init__(
+        self,
+        database: Database,
+        slug_length: int = DEFAULT_LENGTH,
+        count_clicks: CountClicks | None = None,
+    ) -> None:
         self._database = database
+        self._count_clicks = count_clicks
         self._make_slug = partial(generate_slug, slug_length, secrets.choice)
 
     async def create_profile(
@@ -137,21 +145,54 @@ class PostgresProfileStore:
 
         return await self._change(caller, run_once(caller, once, work))
 
-    async def link(self, caller: Caller, link_id: int) -> Link:
+    async def link(self, caller: Caller, link_id: int, period: ClickPeriod | None = None) -> Link:
         async def work(connection: Connection) -> Link:
             access = await enter_link(connection, caller, link_id, Action.READ)
-            return await fetch_link(connection, access, link_id)
+            link = await fetch_link(connection, access, link_id)
+            if period is None:
+                return link
+            counted = await self._counted(connection, access, period, [link_id])
+            return with_clicks(link, counted.get(link_id), period)
 
         return await self._read(caller, work)
+
+    async def reset_counts(self, caller: Caller, link_id: int) -> tuple[Link, ProfileChange]:
+        async def work(connection: Connection) -> tuple[Link, ProfileChange]:
+            access = await enter_link(connection, caller, link_id, Action.EDIT)
+            change = await next_version(connection, access)
+            of_links = await self._counted(connection, access, ALL_TIME, [link_id])
+            counted = of_links.get(link_id, NO_CLICKS)
+            await connection.execute(
+                SQL["reset_counts"], access.tenant_id, link_id, change.version, counted.clicks
+            )
+            link = await fetch_link(connection, access, link_id)
+            return with_clicks(link, counted, ALL_TIME), change
+
+        return await self._database.transaction(work, caller=caller, one_snapshot=True)
 
     async def list_links(
         self, caller: Caller, profile_id: int, after: int, limit: int, query: LinkQuery = ALL
     ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
             access = await enter_profile(connection, caller, profile_id, Action.READ)
-            return await list_links(connection, access, query, after, limit)
+            counted: ClicksOfLinks = {}
+            if query.period is not None:
+                counted = await self._counted(connection, access, query.period, None)
+            return await list_links(connection, access, query, counted, after, limit)
 
         return await self._read(caller, work)
+
+    async def _counted(
+        self,
+        connection: Connection,
+        access: ProfileAccess,
+        period: ClickPeriod,
+        links: Sequence[int] | None,
+    ) -> ClicksOfLinks:
+        if self._count_clicks is None:
+            raise ValueError("this store was given no reader of clicks")
+        key = access.tenant_id, access.profile_id
+        return await self._count_clicks(connection, *key, period, links)
 
     async def link_at(self, caller: Caller, address: ParsedPath) -> Link:
         async def work(connection: Connection) -> Link:

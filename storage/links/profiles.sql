@@ -76,7 +76,7 @@ RETURNING id, position, created_at, updated_at;
 -- Read one link.
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
     l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password,
-    l.opening_clicks, l.options::text, l.position,
+    l.opening_clicks, l.counts_offset, l.options::text, l.position,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
         WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,
@@ -87,17 +87,18 @@ FROM links AS l LEFT JOIN short_slugs AS s
 WHERE l.tenant_id = $1 AND l.id = $2;
 
 -- name: list_links
--- List a profile's links. The mark is replaced by further conditions and the order (storage/links/listing.py).
+-- List a profile's links. The marks are replaced by a join with their clicks, and by further conditions and the order
+-- (storage/links/listing.py).
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
     l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password,
-    l.opening_clicks, l.options::text, l.position,
+    l.opening_clicks, l.counts_offset, l.options::text, l.position,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
         WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,
     (SELECT to_jsonb(h)::text FROM link_health AS h WHERE h.tenant_id = l.tenant_id AND h.link_id = l.id
         AND h.target = l.target AND h.checked_at IS NOT NULL) AS health
 FROM links AS l LEFT JOIN short_slugs AS s
-    ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)
+    ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id) /* clicks */
 WHERE l.tenant_id = $1 AND l.profile_id = $2 /* conditions, order */;
 
 -- name: read_in_index_order
@@ -110,6 +111,11 @@ SET LOCAL enable_sort = off;
 SELECT id, version FROM profiles
 WHERE tenant_id = $1 AND id = (SELECT profile_id FROM links WHERE tenant_id = $1 AND id = $2)
 FOR NO KEY UPDATE;
+
+-- name: reset_counts
+-- Let a link's total begin anew behind its clicks so far ($4), of a profile that has just been bumped to version $3.
+UPDATE links SET counts_offset = $4, opening_clicks = 0, version = version + 1, revision = $3, updated_at = now()
+WHERE tenant_id = $1 AND id = $2;
 
 -- name: update_link
 -- Update a link, as its next version, of a profile that has just been bumped to version $3.

@@ -66,10 +66,12 @@ CREATE TABLE links (
     options jsonb CHECK (pg_column_size(options) <= 196608),
     password_hash text CHECK (length(password_hash) <= 200),
     opening_clicks bigint NOT NULL DEFAULT 0 CHECK (opening_clicks >= 0),
+    counts_offset bigint NOT NULL DEFAULT 0 CHECK (counts_offset >= 0),
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
 );
 COMMENT ON COLUMN links.options IS 'engine/links/options.py; NULL: a plain redirect';
+COMMENT ON COLUMN links.counts_offset IS 'its clicks when its counts were reset: the total has those after';
 COMMENT ON COLUMN links.click_id IS 'whether the target gets a sealed click id, which conversions name';
 -- The profile stands first and not the tenant: a query by profile and slug alone can then use this index
 -- only. Among several with the same prefix the planner, before it has statistics, picks any, and would

@@ -1693,6 +1693,8 @@ CREATE TABLE waypost.links (
     options jsonb,
     password_hash text,
     opening_clicks bigint DEFAULT 0 NOT NULL,
+    counts_offset bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT links_counts_offset_check CHECK ((counts_offset >= 0)),
     CONSTRAINT links_external_id_check CHECK ((length(external_id) <= 100)),
     CONSTRAINT links_folder_check CHECK ((length(folder) <= 100)),
     CONSTRAINT links_kind_check CHECK ((kind = ANY (ARRAY['url'::text, 'mailto'::text, 'tel'::text, 'sms'::text, 'magnet'::text, 'app'::text, 'github'::text]))),
@@ -1712,6 +1714,8 @@ ALTER TABLE ONLY waypost.links FORCE ROW LEVEL SECURITY;
 COMMENT ON COLUMN waypost.links.click_id IS 'whether the target gets a sealed click id, which conversions name';
 
 COMMENT ON COLUMN waypost.links.options IS 'engine/links/options.py; NULL: a plain redirect';
+
+COMMENT ON COLUMN waypost.links.counts_offset IS 'its clicks when its counts were reset: the total has those after';
 
 CREATE TABLE waypost.members (
     tenant_id bigint NOT NULL,

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from engine.clicks.day_rows import DayRows, ProfileDayKey
 from engine.operations.metrics import Metric, Sample
-from engine.webhooks.events import EventDraft, LinkClicks, LinkMilestone, LinksClicked
+from engine.webhooks.events import CountedClicks, EventDraft, LinkMilestone, LinksClicked
 from engine.webhooks.milestone import milestones_between
 from storage.postgres import queries
 from storage.postgres.database import Connection
@@ -167,7 +167,7 @@ class ClickEventWriter:
 
 def _clicked(profile: ProfileKey, links: dict[int, int]) -> list[EventDraft]:
     tenant_id, profile_id = profile
-    clicks = [LinkClicks(link_id=str(id_), clicks=links[id_]) for id_ in sorted(links)]
+    clicks = [CountedClicks(link_id=str(id_), clicks=links[id_]) for id_ in sorted(links)]
     return [
         EventDraft(
             tenant_id,

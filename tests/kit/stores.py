@@ -44,6 +44,7 @@ from storage.links.import_rows import PostgresLinkImporter
 from storage.links.memory_profiles import MemoryProfiles
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Database, Role
+from storage.stats.link_clicks import link_clicks
 from storage.visits.snapshots import PostgresSnapshotSource
 from tests.conftest import Servers, execute, with_database
 from tests.kit.stats_database import FilledDatabase
@@ -84,7 +85,7 @@ async def stores(place: str) -> AsyncIterator[Stores]:
         owner = await ensure_owner(app, "owner@example.com", FAST)
         assert owner is not None
         yield Stores(
-            PostgresProfileStore(app),
+            PostgresProfileStore(app, count_clicks=link_clicks),
             PostgresLinkImporter(app),
             PostgresSnapshotSource(edge),
             PostgresApiKeyStore(app),
