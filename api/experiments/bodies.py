@@ -29,6 +29,7 @@ from engine.experiments.experiment import (
     validate_draft,
 )
 from engine.links.targets.blocklist import Blocklist
+from engine.pages.blocks import BlockId
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -79,9 +80,7 @@ class ExperimentBody(msgspec.Struct, frozen=True, kw_only=True):
         StandIn(()),
     ]
     link_id: Id | None = None
-    block_id: Annotated[
-        str | None, msgspec.Meta(max_length=32, description="a block of the published page")
-    ] = None
+    block_id: BlockId | None = None
     coverage: Annotated[float, msgspec.Meta(ge=0, le=1, description="share of traffic")] = 1.0
     starts_at: datetime | None = None
     ends_at: datetime | None = None
