@@ -1,6 +1,6 @@
 """The source of a profile's page, and the pure function that makes the page of it, in a thread."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -10,22 +10,21 @@ from actors.visits.page_renders import TimedPage
 from actors.visits.responses import VisitResponses
 from engine.clicks.language import preferred_language
 from engine.experiments.experiment import Variant
-from engine.links import name
 from engine.pages.blocks import Block, EmailFormBlock, HeadingBlock
 from engine.pages.default_page import default_page
 from engine.pages.files import PageFile, page_file
 from engine.pages.html.block_view import STALE_AFTER
 from engine.pages.html.document import render_page
-from engine.pages.html.sources import LinkCard, PagePicture, PageSources, RepositoryCard
+from engine.pages.html.sources import PageSources
 from engine.pages.page import BlockChange, ProfilePage, Translation
 from engine.pages.page_changes import next_change_at, translation_of, visible_blocks
+from engine.pages.pictures import decode_pictures
 from engine.pages.publication import block_ids, decode_page
-from engine.visits.query_parameters import PAGE_QUERY
+from engine.pages.shown_links import link_cards, page_path, repository_cards
 from engine.visits.snapshot import PageLink, Snapshot, SnapshotPage
 
 _BYTES_OF_LINK: Final = 2_048
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_PICTURES: Final = msgspec.json.Decoder(dict[str, PagePicture])
 
 # What an experiment on a page is about: the id of a link, which is a number, or that of a block, which is none.
 Subject = str
@@ -76,7 +75,7 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def path(self) -> str:
-        return name.encode_path("@" + self.handle).decode("ascii")
+        return page_path(self.handle)
 
     def profile_page(self) -> ProfilePage:
         """Return the page as its members wrote it, or one of the profile's links."""
@@ -123,28 +122,13 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
             path=self.path,
             handle=self.handle,
             title=self.title,
-            links={link.id: link_card(self.handle, link) for link in links},
+            links=link_cards(self.handle, links),
             repositories=repository_cards(links),
-            pictures={} if published is None else _PICTURES.decode(published.pictures),
+            pictures={} if published is None else decode_pictures(published.pictures),
         )
 
 
 NO_PAGE: Final = PageSource()
-
-
-def link_card(handle: str, link: PageLink) -> LinkCard:
-    """Return a link as pages show it: it leads to this server, so that clicks are counted."""
-    path = name.encode_path(handle, link.slug).decode("ascii")
-    return LinkCard(href=f"{path}?{PAGE_QUERY}", title=link.title or link.slug)
-
-
-def repository_cards(links: Iterable[PageLink]) -> dict[int, RepositoryCard]:
-    """Return the repositories of links whose facts are known."""
-    return {
-        link.id: RepositoryCard(facts=link.facts, synced_at=link.synced_at)
-        for link in links
-        if link.facts is not None and link.synced_at is not None
-    }
 
 
 def make_page(

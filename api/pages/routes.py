@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from api.http.routes import Route
 from api.http.shared import Shared
 from api.pages.drafts import PageDraftRoutes
+from api.pages.preview import PagePreviewRoutes
 from api.pages.subscribers import SubscriberRoutes
 from engine.links.ports import ProfileStore
 from engine.pages.ports import PageStore
@@ -25,5 +26,6 @@ def routes(deps: PageDeps, shared: Shared) -> list[Route]:
     drafts = PageDraftRoutes(deps.pages, deps.announcer, private_hosts=private_hosts)
     return [
         *drafts.routes(),
+        *PagePreviewRoutes(deps.pages, shared.visitors_url, shared.now).routes(),
         *SubscriberRoutes(deps.subscribers, deps.profiles).routes(),
     ]

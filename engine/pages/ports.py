@@ -1,13 +1,25 @@
 """Ports of pages, implemented by storage. Each has a real store and an in-memory twin; one contract suite runs
 against both. All methods raise UnavailableError if the server behind them does not answer in time."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine.accounts.access import Caller
 from engine.common.list_page import ListPage
 from engine.links.profile import ProfileChange
+from engine.pages.html.sources import PagePicture
 from engine.pages.page import ProfilePage
 from engine.pages.publication import PublishedVersion, StoredDraft
+from engine.visits.snapshot import PageLink
+
+
+class PagePreview(NamedTuple):
+    """A draft, and what a rendering of it needs. `links` are those that it names and that are not hidden."""
+
+    handle: str
+    title: str
+    page: ProfilePage
+    links: tuple[PageLink, ...]
+    pictures: dict[str, PagePicture]
 
 
 class PageStore(Protocol):
@@ -48,3 +60,6 @@ class PageStore(Protocol):
         self, caller: Caller, profile_id: int, number: int, if_version: int | None = None
     ) -> StoredDraft:
         """Make a published version the draft; `if_version` is the draft's."""
+
+    async def preview(self, caller: Caller, profile_id: int) -> PagePreview:
+        """Return the draft with what it shows."""

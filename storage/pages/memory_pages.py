@@ -1,5 +1,6 @@
 """Pages in memory: the twin of storage.pages.pages."""
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -13,7 +14,10 @@ from engine.common.versions import require_version
 from engine.links.link import Link
 from engine.links.profile import ProfileChange
 from engine.pages.default_page import default_page
+from engine.pages.html.sources import PagePicture
 from engine.pages.page import MAX_BLOCKS, ProfilePage
+from engine.pages.pictures import asset_ids, encode_pictures, page_picture_of, unknown_assets
+from engine.pages.ports import PagePreview
 from engine.pages.publication import (
     MAX_VERSIONS,
     PublishedVersion,
@@ -23,6 +27,7 @@ from engine.pages.publication import (
     unknown_links,
 )
 from engine.visits.snapshot import PageLink, SnapshotPage
+from storage.assets.memory_assets import MemoryAssets
 from storage.links.memory_profile import MemoryProfile
 from storage.links.memory_profiles import MemoryProfiles
 from storage.pages.pages import versions_page
@@ -35,8 +40,14 @@ def _now() -> datetime:
 class MemoryPages:
     """PageStore without a server, over the profiles of another twin."""
 
-    def __init__(self, profiles: MemoryProfiles, now: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        profiles: MemoryProfiles,
+        now: Callable[[], datetime] = _now,
+        assets: MemoryAssets | None = None,
+    ) -> None:
         self._profiles = profiles
+        self._assets = assets or MemoryAssets(profiles, now)
         self._now = now
         self._drafts: dict[int, StoredDraft] = {}
         self._versions: dict[int, list[PublishedVersion]] = {}
@@ -77,6 +88,7 @@ class MemoryPages:
         )
         versions.append(version)
         del versions[:-MAX_VERSIONS]
+        self._keep_assets()
         return version, self._profiles.bump(profile_id)
 
     async def list_versions(
@@ -101,6 +113,15 @@ class MemoryPages:
         require_version(self._draft(profile_id).version, if_version)
         return self._put(profile_id, self._version(profile_id, number).page)
 
+    async def preview(self, caller: Caller, profile_id: int) -> PagePreview:
+        await trio.lowlevel.checkpoint()
+        profile = self._profiles.enter(caller, profile_id, Action.READ)
+        page = self._draft(profile_id).page
+        names = profile.profile.handle, profile.profile.title
+        return PagePreview(
+            *names, page, self._links(profile, page), self._pictures(profile_id, page)
+        )
+
     def _draft(self, profile_id: int) -> StoredDraft:
         versions = self._versions.get(profile_id)
         draft = self._drafts.get(profile_id)
@@ -117,12 +138,15 @@ class MemoryPages:
         stored = self._draft(profile_id)
         if not stored.version or page != stored.page:
             encode_page(page)
+            if errors := unknown_assets(page, self._assets.assets_of(profile_id)):
+                raise InvalidError(errors)
             self._drafts[profile_id] = StoredDraft(
                 profile_id=profile_id,
                 page=page,
                 version=stored.version + 1,
                 updated_at=self._now(),
             )
+            self._keep_assets()
         return self._draft(profile_id)
 
     def _version(self, profile_id: int, number: int) -> PublishedVersion:
@@ -131,18 +155,35 @@ class MemoryPages:
                 return version
         raise NotFoundError.of("version of the page")
 
+    def _keep_assets(self) -> None:
+        drafts = (draft.page for draft in self._drafts.values())
+        versions = (each.page for of_profile in self._versions.values() for each in of_profile)
+        pages = itertools.chain(drafts, versions)
+        self._assets.on_pages = {id_ for page in pages for id_ in asset_ids(page)}
+
+    def _pictures(self, profile_id: int, page: ProfilePage) -> dict[str, PagePicture]:
+        ids, assets = asset_ids(page), self._assets.assets_of(profile_id).values()
+        return {
+            str(each.id): page_picture_of(each.hash, each.width, each.height, each.renditions)
+            for each in assets
+            if each.id in ids
+        }
+
     def _snapshot_page(self, profile: MemoryProfile) -> SnapshotPage | None:
         versions = self._versions.get(profile.profile.id)
         if not versions:
             return None
-        ids = link_ids(versions[-1].page)
-        links = (link for link in profile.links.values() if link.id in ids and not link.hidden)
         return SnapshotPage(
             versions[-1].number,
             encode_page(versions[-1].page),
-            b"{}",
-            tuple(self._page_link(link) for link in links),
+            encode_pictures(self._pictures(profile.profile.id, versions[-1].page)),
+            self._links(profile, versions[-1].page),
         )
+
+    def _links(self, profile: MemoryProfile, page: ProfilePage) -> tuple[PageLink, ...]:
+        ids = link_ids(page)
+        links = (link for link in profile.links.values() if link.id in ids and not link.hidden)
+        return tuple(self._page_link(link) for link in links)
 
     def _page_link(self, link: Link) -> PageLink:
         sync = self._profiles.with_github(link)

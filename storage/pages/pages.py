@@ -8,14 +8,19 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import asyncpg
+import msgspec
 
 from engine.accounts.access import Action, Caller
-from engine.common.errors import InvalidError, NotFoundError
+from engine.assets.asset import Rendition
+from engine.common.errors import InvalidError, NotFoundError, UnavailableError
 from engine.common.list_page import ListPage
 from engine.common.versions import require_version
 from engine.links.profile import ProfileChange
 from engine.pages.default_page import default_page
+from engine.pages.html.sources import PagePicture
 from engine.pages.page import MAX_BLOCKS, ProfilePage
+from engine.pages.pictures import asset_ids, encode_pictures, page_picture_of, unknown_assets
+from engine.pages.ports import PagePreview
 from engine.pages.publication import (
     MAX_VERSIONS,
     PublishedVersion,
@@ -26,14 +31,18 @@ from engine.pages.publication import (
     page_digest,
     unknown_links,
 )
+from engine.visits.snapshot import PageLink
 from engine.webhooks.events import EventDraft, PagePublished
 from storage.accounts.access import MAX_ID, ProfileAccess, enter_profile
+from storage.assets.assets import keep_page_assets
 from storage.links.profiles import lock_profile, next_version
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.webhooks.outbox import append_to_outbox
 
 SQL: Final = queries.load("pages/pages")
+_RENDITIONS: Final = msgspec.json.Decoder(list[Rendition])
+_LINKS: Final = msgspec.json.Decoder(tuple[PageLink, ...])
 T = TypeVar("T")
 
 
@@ -106,6 +115,20 @@ class PostgresPageStore:
 
         return await self._database.transaction(work, caller=caller)
 
+    async def preview(self, caller: Caller, profile_id: int) -> PagePreview:
+        async def work(connection: Connection) -> PagePreview:
+            access = await enter_profile(connection, caller, profile_id, Action.READ)
+            page = (await _draft(connection, access)).page
+            ids = [id_ for id_ in link_ids(page) if id_ <= MAX_ID]
+            row = await connection.fetchrow(SQL["page_links"], access.tenant_id, profile_id, ids)
+            if row is None:
+                raise NotFoundError.of("profile")
+            links = _LINKS.decode(row["links"])
+            pictures = await read_pictures(connection, access, page)
+            return PagePreview(row["handle"], row["title"], page, links, pictures)
+
+        return await self._read(caller, work)
+
     async def _read(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self._database.transaction(work, caller=caller, read_only=True)
 
@@ -157,6 +180,35 @@ async def _require_links(connection: Connection, access: ProfileAccess, page: Pr
         raise InvalidError(errors)
 
 
+async def _keep_assets(
+    connection: Connection, access: ProfileAccess, version: int, page: ProfilePage
+) -> None:
+    """Keep the assets that a version of the page (0: its draft) names. Raises InvalidError for others'."""
+    ids = {id_ for id_ in asset_ids(page) if id_ <= MAX_ID}
+    try:
+        known = await keep_page_assets(connection, access, version, ids)
+    except asyncpg.ForeignKeyViolationError:  # one was deleted at this moment
+        raise UnavailableError("a picture is just being deleted; try again") from None
+    if errors := unknown_assets(page, known):
+        raise InvalidError(errors)
+
+
+async def read_pictures(
+    connection: Connection, access: ProfileAccess, page: ProfilePage
+) -> dict[str, PagePicture]:
+    """Return what the renderer needs of the pictures that a page names, by id of the asset."""
+    ids = [id_ for id_ in asset_ids(page) if id_ <= MAX_ID]
+    if not ids:
+        return {}
+    rows = await connection.fetch(SQL["pictures"], access.tenant_id, access.profile_id, ids)
+    return {
+        str(row["id"]): page_picture_of(
+            row["hash"], row["width"], row["height"], _RENDITIONS.decode(row["renditions"])
+        )
+        for row in rows
+    }
+
+
 async def _put(
     connection: Connection, access: ProfileAccess, stored: StoredDraft, page: ProfilePage
 ) -> StoredDraft:
@@ -164,6 +216,7 @@ async def _put(
         return stored
     text = encode_page(page)
     key = access.tenant_id, access.profile_id
+    await _keep_assets(connection, access, 0, page)
     await connection.execute(SQL["put_draft"], *key, text.decode(), page_digest(text))
     return await _draft(connection, access)
 
@@ -173,16 +226,20 @@ async def _publish(
 ) -> PublishedVersion:
     text = encode_page(page)
     key = access.tenant_id, access.profile_id
+    pictures = await read_pictures(connection, access, page)
     number = await connection.fetchval(
         SQL["publish"],
         *key,
         text.decode(),
         page_digest(text),
-        "{}",
+        encode_pictures(pictures).decode(),
         list(link_ids(page)),
         caller.user_id,
     )
+    await _keep_assets(connection, access, number, page)
     await connection.execute(SQL["forget_versions"], *key, number - MAX_VERSIONS)
+    if number > MAX_VERSIONS:
+        await keep_page_assets(connection, access, number - MAX_VERSIONS, ())
     event = PagePublished(
         profile_id=str(access.profile_id), user_id=str(caller.user_id), version=number
     )

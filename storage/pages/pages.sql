@@ -20,6 +20,12 @@ ORDER BY position, id LIMIT $3;
 -- List those of the ids $3 that are a profile's links.
 SELECT id FROM links WHERE tenant_id = $1 AND profile_id = $2 AND id = ANY($3::bigint[]);
 
+-- name: pictures
+-- Read those of the assets $3 that are a profile's, with their renditions.
+SELECT a.id, f.hash, f.width, f.height, f.renditions::text
+FROM assets AS a JOIN asset_files AS f ON f.tenant_id = a.tenant_id AND f.hash = a.address
+WHERE a.tenant_id = $1 AND a.profile_id = $2 AND a.id = ANY($3::bigint[]);
+
 -- name: put_draft
 -- Write the draft of a locked profile.
 INSERT INTO page_drafts (tenant_id, profile_id, page, digest) VALUES ($1, $2, $3::text::jsonb, $4)
@@ -47,3 +53,15 @@ ORDER BY number DESC LIMIT $4;
 -- Read one version.
 SELECT profile_id, number, page::text, published_by AS user_id, published_at
 FROM page_versions WHERE tenant_id = $1 AND profile_id = $2 AND number = $3;
+
+-- name: page_links
+-- Read those of the links $3 of a profile that are not hidden, as JSON, with handle and title of the profile.
+SELECT p.handle, p.title, (
+    SELECT coalesce(jsonb_agg(jsonb_build_object('slug', l.slug, 'title', l.title, 'target', l.target,
+        'kind', l.kind, 'id', l.id, 'facts', g.facts, 'synced_at', g.synced_at)), '[]')::text
+    FROM links AS l
+    LEFT JOIN github_syncs AS g ON (g.tenant_id, g.link_id, g.target) = (l.tenant_id, l.id, l.target)
+        AND g.synced_at IS NOT NULL
+    WHERE l.tenant_id = p.tenant_id AND l.profile_id = p.id AND l.id = ANY($3::bigint[]) AND NOT l.hidden
+) AS links
+FROM profiles AS p WHERE p.tenant_id = $1 AND p.id = $2;

@@ -213,7 +213,7 @@ class Console:
         self.assets = MemoryAssets(self.profiles, lambda: NOW)
         self.asset_files = MemoryAssetFiles()
         self.uploads = Uploads(self.assets, self.asset_files, ProcessPictureDecoder())
-        self.pages = MemoryPages(self.profiles, lambda: NOW)
+        self.pages = MemoryPages(self.profiles, lambda: NOW, self.assets)
         self.subscribers = MemorySubscribers(self.profiles, lambda: NOW)
         self.erasures = MemoryErasureStore(self.profiles, lambda: NOW)
         self.polls = RecentPolls(self.stats.known_version)

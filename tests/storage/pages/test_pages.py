@@ -6,13 +6,32 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
-from engine.common.errors import ForbiddenError, InvalidError, LostUpdateError, NotFoundError
+from engine.assets.asset import FORMATS, AssetDraft, Rendition, StoredPicture
+from engine.assets.ports import AssetStore
+from engine.common.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    LostUpdateError,
+    NotFoundError,
+)
 from engine.links.link import LinkDraft
 from engine.links.profile import ProfileDraft
-from engine.pages.blocks import HeadingBlock, LinkBlock, TextBlock
+from engine.pages.blocks import (
+    GalleryBlock,
+    GalleryPicture,
+    HeadingBlock,
+    ImageBlock,
+    LinkBlock,
+    TextBlock,
+)
+from engine.pages.html.sources import PagePicture
 from engine.pages.page import ProfilePage
+from engine.pages.pictures import decode_pictures
 from engine.pages.ports import PageStore
 from engine.pages.publication import MAX_PAGE_BYTES, MAX_VERSIONS
+from storage.assets.assets import PostgresAssetStore
+from storage.assets.memory_assets import MemoryAssets
 from storage.bridge import in_asyncio
 from storage.links.memory_profiles import MemoryProfiles
 from storage.pages.memory_pages import MemoryPages
@@ -25,6 +44,7 @@ pytestmark = pytest.mark.trio(run=hosted_run)
 
 class World(NamedTuple):
     pages: PageStore
+    assets: AssetStore
     stores: Stores
     profile_id: int
 
@@ -34,10 +54,12 @@ async def world(place: str, stores: Stores) -> AsyncIterator[World]:
     profile = await stores.profiles.create_profile(stores.caller, ProfileDraft(handle="ada"))
     if not place:
         assert isinstance(stores.profiles, MemoryProfiles)
-        yield World(MemoryPages(stores.profiles), stores, profile.id)
+        assets = MemoryAssets(stores.profiles)
+        yield World(MemoryPages(stores.profiles, assets=assets), assets, stores, profile.id)
         return
     async with opened(place) as open_database:
-        yield World(PostgresPageStore(await open_database("waypost_app")), stores, profile.id)
+        app = await open_database("waypost_app")
+        yield World(PostgresPageStore(app), PostgresAssetStore(app), stores, profile.id)
 
 
 async def fetch(url: str, statement: str) -> list[Any]:
@@ -126,6 +148,66 @@ async def test_a_page_names_only_links_of_its_profile(world: World) -> None:
         await pages.put_draft(me, id_, page("Ada", own, strange))
     assert [error.field for error in refused.value.errors] == ["blocks[1].link_id"]
     await pages.put_draft(me, id_, page("Ada", own, HeadingBlock(id="b2", text="Work")))
+
+
+async def asset(world: World, number: int) -> str:
+    """Create an asset. Returns its id."""
+    renditions = [
+        Rendition(width=width, height=width // 2, format=format_, bytes=9)
+        for width in (320, 640)
+        for format_ in FORMATS
+    ]
+    picture = StoredPicture("png", 800, 400, tuple(renditions))
+    draft = AssetDraft(f"{number:032x}", "", picture)
+    key = world.stores.caller, world.profile_id, draft
+    await world.assets.begin(*key)
+    return str((await world.assets.create(*key)).id)
+
+
+async def test_a_page_keeps_its_pictures_and_names_no_others(world: World) -> None:
+    me, pages, id_ = world.stores.caller, world.pages, world.profile_id
+    face, hill, strange = [await asset(world, n) for n in (1, 2)] + ["9" * 20]
+    pictures = tuple(GalleryPicture(picture=picture) for picture in (hill, strange))
+    gallery = GalleryBlock(id="b1", pictures=pictures)
+    with pytest.raises(InvalidError) as refused:
+        await pages.put_draft(me, id_, ProfilePage(picture=face, blocks=(gallery,)))
+    assert [error.field for error in refused.value.errors] == ["blocks[0].pictures[1].picture"]
+    await pages.put_draft(
+        me, id_, ProfilePage(picture=face, blocks=(ImageBlock(id="b1", picture=hill),))
+    )
+    preview = await pages.preview(me, id_)
+    assert preview.pictures[face] == PagePicture(
+        hash=f"{1:032x}", width=800, height=400, widths=(320, 640), formats=FORMATS
+    )
+    await pages.publish(me, id_)
+    (snapshot,) = await world.stores.snapshots.find([b"/@ada"])
+    assert snapshot is not None
+    assert snapshot.published is not None
+    assert decode_pictures(snapshot.published.pictures) == preview.pictures
+    await pages.put_draft(me, id_, ProfilePage(picture=face))
+    for picture in (face, hill):  # the published version keeps the other one
+        with pytest.raises(ConflictError):
+            await world.assets.delete(me, id_, int(picture))
+    for number in range(MAX_VERSIONS):
+        await pages.put_draft(me, id_, ProfilePage(name=str(number), picture=face))
+        await pages.publish(me, id_)
+    await world.assets.delete(me, id_, int(hill))
+    with pytest.raises(ConflictError):
+        await world.assets.delete(me, id_, int(face))
+
+
+async def test_a_preview_has_what_the_draft_shows(world: World) -> None:
+    me, pages, id_ = world.stores.caller, world.pages, world.profile_id
+    shown, hidden = await link(world, "shown"), await link(world, "hidden", hidden=True)
+    blocks = tuple(
+        LinkBlock(id=f"b{n}", link_id=str(each)) for n, each in enumerate((shown, hidden))
+    )
+    await pages.put_draft(me, id_, page("Ada", *blocks))
+    preview = await pages.preview(me, id_)
+    assert (preview.handle, preview.page.name) == ("ada", "Ada")
+    assert [each.slug for each in preview.links] == ["shown"]
+    with pytest.raises(NotFoundError):
+        await pages.preview(world.stores.other, id_)
 
 
 async def test_a_page_is_bounded(world: World) -> None:
