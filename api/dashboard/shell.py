@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from api.dashboard.assets import Assets
+from api.dashboard.files import ServedFiles
 
 # No script or style but our own files, and no text that becomes markup: `trusted-types 'none'` lets no
 # innerHTML and its kin work. The page editor frames the preview of a page.
@@ -13,7 +13,7 @@ POLICY: Final = (
 )
 
 
-def shell(assets: Assets, *, session: bool) -> str:
+def shell(assets: ServedFiles, *, session: bool) -> str:
     """Return the document. It names its assets by their hash, and carries the sprite of icons.
 
     `session`: whether it is for a browser with a session's cookie, which scripts do not see. It may have ended.
@@ -28,7 +28,7 @@ def shell(assets: Assets, *, session: bool) -> str:
 <script src="{assets.path("js/theme.js")}"></script>
 <link rel="stylesheet" href="{assets.path("app.css")}">
 <link rel="icon" href="{assets.path("icon.svg")}" type="image/svg+xml">
-<script type="module" src="{assets.path("js/app.js")}"></script>
+<script type="module" src="{assets.path("app.js")}"></script>
 </head>
 <body>
 {assets.sprite}

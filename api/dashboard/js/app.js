@@ -15,12 +15,13 @@ import {say} from './toast.js';
 let shown = null;
 let round = 0;
 const styles = new Set();
+const STYLE = document.querySelector('link[rel=stylesheet]')?.getAttribute('href') ?? '';
 
 /** Load the screen's stylesheet, once. @param {string} name @returns {Promise<void>} */
 function styled(name) {
   if (styles.has(name)) return Promise.resolve();
   styles.add(name);
-  return new Promise(resolve => document.head.append(h('link', {rel: 'stylesheet', href: new URL(`../css/screens/${name}.css`, import.meta.url).pathname, onload: () => resolve(), onerror: () => resolve()})));
+  return new Promise(resolve => document.head.append(h('link', {rel: 'stylesheet', href: STYLE.replace('app.css', `css/screens/${name}.css`), onload: () => resolve(), onerror: () => resolve()})));
 }
 
 /** @param {boolean} [fresh] @returns {any} */
@@ -38,7 +39,7 @@ function show(fresh = false) {
 /** @param {number} mine @param {any} screen @param {Record<string, string>} params @returns {Promise<any>} */
 async function showOther(mine, screen, params) {
   try {
-    const loading = Promise.all([import(`./screens/${screen.name}.js`), styled(screen.name)]);
+    const loading = Promise.all([import(`./screens/${screen.name}.js`), styled(screen.style ?? screen.name)]);
     loading.catch(() => {}); // the reader's session comes first
     const me = screen.open ? null : await session();
     const profile = me && params.handle ? await profileOf(params.handle) : null;

@@ -11,14 +11,15 @@
  * @property {boolean} [short] whether it stands in a phone's tab bar
  * @property {string[]} [roles] who sees it in the navigation; everybody if left out
  * @property {boolean} [open] whether it needs no session
+ * @property {string} [style] its stylesheet, if not of its name
  */
 
 /** @type {Screen[]} */
 export const SCREENS = [
-  {name: 'signin', paths: ['/login'], title: 'Sign in', open: true},
-  {name: 'join', paths: ['/join'], title: 'Join', open: true},
-  {name: 'reset', paths: ['/reset'], title: 'Forgotten password', open: true},
-  {name: 'setup', paths: ['/setup'], title: 'Set up', open: true},
+  {name: 'signin', paths: ['/login'], title: 'Sign in', open: true, style: 'gate'},
+  {name: 'join', paths: ['/join'], title: 'Join', open: true, style: 'gate'},
+  {name: 'reset', paths: ['/reset'], title: 'Forgotten password', open: true, style: 'gate'},
+  {name: 'setup', paths: ['/setup'], title: 'Set up', open: true, style: 'gate'},
   {name: 'profiles', paths: ['/', '/profiles'], title: 'Profiles'},
   {name: 'overview', paths: ['/p/:handle'], title: 'Overview', icon: 'layout-dashboard', group: 'profile', key: 'o', short: true},
 ];

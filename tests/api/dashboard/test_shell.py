@@ -38,7 +38,7 @@ def test_a_next_that_leads_elsewhere_is_not_followed(dashboard: Dashboard) -> No
         screen.open("/login")
         paths: list[str] = screen.page.evaluate(
             """async wanted => {
-                const base = document.querySelector('script[type=module]').src.replace('app.js', '');
+                const base = document.querySelector('script[type=module]').src.replace('app.js', 'js/');
                 const {safePath} = await import(base + 'url.js');
                 return wanted.map(safePath);
             }""",
@@ -55,7 +55,7 @@ def test_text_never_becomes_markup(dashboard: Dashboard) -> None:
     def work(screen: Screen) -> dict[str, str]:
         screen.open("/profiles")
         found: dict[str, str] = screen.page.evaluate("""async () => {
-            const base = document.querySelector('script[type=module]').src.replace('app.js', '');
+            const base = document.querySelector('script[type=module]').src.replace('app.js', 'js/');
             const {h, svg} = await import(base + 'dom.js');
             const tried = work => { try { return String(work()); } catch (error) { return error.name; } };
             return {
@@ -93,7 +93,7 @@ def test_what_is_drawn_anew_keeps_the_focus_and_waits_for_a_pressed_pointer(
         screen.open("/login")
         page = screen.page
         page.evaluate("""async () => {
-            const base = document.querySelector('script[type=module]').src.replace('app.js', '');
+            const base = document.querySelector('script[type=module]').src.replace('app.js', 'js/');
             const {h, fill, whenFree} = await import(base + 'dom.js');
             const place = h('div'), said = [];
             const one = text => h('button', {id: text, onclick: () => said.push(text)}, text);

@@ -1,11 +1,12 @@
-"""Assets of the dashboard: styles and modules as they are served, under one content hash.
+"""Files of the dashboard as they are served: stylesheets and modules, under one content hash.
 
 The hash is of all of them, so any change gives every asset a new URL, and each URL may be cached for ever. The
-stylesheets of `css/` are served as one, `app.css`; everything else is served as it stands in the folder.
+stylesheets of `css/` are served as one, `app.css`, and modules linked; `js/` has each module as it stands, too.
 """
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache, cached_property
 from importlib import resources
@@ -15,11 +16,13 @@ from typing import Final
 import brotli
 
 from api.dashboard.icons import icon_names, sprite
+from api.dashboard.linking import linked
 
 # In the order of the cascade.
 STYLES: Final = (
-    "tokens", "base", "shell", "cards", "charts", "forms", "tables", "overlays", "gate",
+    "tokens", "base", "shell", "cards", "charts", "forms", "tables", "overlays",
 )  # fmt: skip
+_INDENTATION: Final = re.compile(rb"^[ \t]+", re.MULTILINE)
 _TYPES: Final = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -28,7 +31,7 @@ _TYPES: Final = {
 }
 
 
-class Asset:
+class ServedFile:
     """A file as it is served. It is compressed once, when a client first takes it so."""
 
     def __init__(self, name: str, content: bytes) -> None:
@@ -45,19 +48,19 @@ class Asset:
         return compressed
 
 
-class Assets:
+class ServedFiles:
     """All assets by their path below `/assets/{hash}/`, and the sprite of icons, which is part of the shell."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         modules = [content.decode() for name, content in files.items() if name.endswith(".js")]
         self.sprite = sprite(icon_names(modules))
-        self._assets = {name: Asset(name, content) for name, content in files.items()}
+        self._assets = {name: ServedFile(name, content) for name, content in files.items()}
         digest = hashlib.blake2b(self.sprite.encode(), digest_size=8)
         for name, content in sorted(files.items()):
             digest.update(b"%b\0%d\0%b" % (name.encode(), len(content), content))
         self.hash = digest.hexdigest()
 
-    def get(self, name: str) -> Asset | None:
+    def get(self, name: str) -> ServedFile | None:
         return self._assets.get(name)
 
     def names(self) -> list[str]:
@@ -71,14 +74,22 @@ class Assets:
 
 
 @cache
-def assets() -> Assets:
+def served_files() -> ServedFiles:
     """Return the assets of this installation, read once a process."""
     folder = resources.files(__package__)
     files = dict(_files(folder.joinpath("js"), "js/"))
     styles = dict(_files(folder.joinpath("css"), "css/"))
     files["app.css"] = b"".join(styles.pop(f"css/{name}.css") for name in STYLES)
+    files["app.css"] = _INDENTATION.sub(b"", files["app.css"])
+    modules = {
+        name.removeprefix("js/"): content.decode()
+        for name, content in files.items()
+        if name.endswith(".js")
+    }
+    for name, source in linked(modules, "app.js", "screens").items():
+        files[name] = source.encode()
     icon = folder.joinpath("icon.svg").read_bytes()
-    return Assets(files | styles | {"icon.svg": icon})
+    return ServedFiles(files | styles | {"icon.svg": icon})
 
 
 def _files(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
