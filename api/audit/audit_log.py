@@ -14,12 +14,13 @@ from quart import Response
 
 from api.http.auth import current_caller
 from api.http.bodies import Id, ListResponse, json_response, utc
+from api.http.excel import EXCEL, NAME, is_for_excel
 from api.http.query import PAGE, page_of, page_response, parameters, parsed_id, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from engine.audit.audit_log import COLUMNS, ActivityEntry, ActivityFilter, csv_row
 from engine.audit.ports import ActivityReader
 from engine.common.errors import FieldError, InvalidError
-from engine.common.export import csv_lines
+from engine.common.export import csv_lines, file_head
 from engine.common.list_page import ListPage
 from engine.stats import period
 
@@ -84,8 +85,9 @@ class ActivityRoutes:
 
     async def export(self, profile_id: str) -> Response:
         id_, caller = path_id(profile_id), current_caller()
-        query, errors = parameters("format", *_FILTERS)
+        query, errors = parameters("format", NAME, *_FILTERS)
         form = query.get("format", "csv")
+        excel = is_for_excel(query.get(NAME), errors, form)
         if form not in _FORMATS:
             errors.append(FieldError("format", f"must be one of {', '.join(_FORMATS)}"))
         filter_ = _filter(query, errors)
@@ -96,7 +98,7 @@ class ActivityRoutes:
         first = await read(
             0
         )  # before the response begins, so that an error still gets its own status
-        response = Response(_pages(first, read, form), content_type=_FORMATS[form])
+        response = Response(_pages(first, read, form, excel), content_type=_FORMATS[form])
         response.timeout = EXPORT_LIMIT_S
         response.headers["Content-Disposition"] = (
             f'attachment; filename="waypost-activity-{id_}.{form}"'
@@ -105,10 +107,10 @@ class ActivityRoutes:
 
 
 async def _pages(
-    page: ListPage, read: Callable[[int], Awaitable[ListPage]], form: str
+    page: ListPage, read: Callable[[int], Awaitable[ListPage]], form: str, excel: bool
 ) -> AsyncIterator[bytes]:
     if form == "csv":
-        yield csv_lines([COLUMNS])
+        yield file_head("csv", COLUMNS, excel=excel)
     while True:
         if form == "csv":
             yield csv_lines(map(csv_row, page.items))
@@ -210,7 +212,7 @@ _EXPORT: Final = Doc(
     summary="Export the changes of a profile",
     tag="Activity",
     description="The whole log as CSV or as lines of JSON, newest first. Takes the role editor.",
-    query=(Parameter("format", "`csv` or `ndjson`.", example="csv"), *_QUERY),
+    query=(Parameter("format", "`csv` or `ndjson`.", example="csv"), EXCEL, *_QUERY),
     responses={200: ResponseDoc("The whole log.", str, _CSV, content_type="text/csv")},
 )
 _TENANT: Final = Doc(

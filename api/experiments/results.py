@@ -8,10 +8,11 @@ from quart import Response
 
 from api.http.auth import current_caller
 from api.http.bodies import json_response
+from api.http.excel import EXCEL, NAME, is_for_excel
 from api.http.query import parameters, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from engine.common.errors import FieldError, InvalidError, NotFoundError
-from engine.common.export import csv_lines
+from engine.common.export import csv_lines, file_head
 from engine.experiments.counts import ExperimentCounts, PhaseCounts
 from engine.experiments.experiment import StoredExperiment
 from engine.experiments.ports import ExperimentStore
@@ -55,15 +56,20 @@ class ResultRoutes:
         ]
 
     async def results(self, experiment_id: str) -> Response:
-        return json_response(await self._results(experiment_id))
+        query, errors = parameters("phase")
+        return json_response(await self._answer(experiment_id, query, errors))
 
     async def csv(self, experiment_id: str) -> Response:
-        result = await self._results(experiment_id)
+        query, errors = parameters("phase", NAME)
+        excel = is_for_excel(query.get(NAME), errors)
+        result = await self._answer(experiment_id, query, errors)
         cells = [_cells(result.phase, variant) for variant in result.variants]
-        return Response(csv_lines([CSV_COLUMNS, *cells]), content_type="text/csv; charset=utf-8")
+        head = file_head("csv", CSV_COLUMNS, excel=excel)
+        return Response(head + csv_lines(cells), content_type="text/csv; charset=utf-8")
 
-    async def _results(self, experiment_id: str) -> Results:
-        query, errors = parameters("phase")
+    async def _answer(
+        self, experiment_id: str, query: dict[str, str], errors: list[FieldError]
+    ) -> Results:
         number = _phase_number(query, errors)
         if errors:
             raise InvalidError(errors)
@@ -187,7 +193,7 @@ _CSV: Final = Doc(
     summary="Read an experiment's results as CSV",
     tag=_TAG,
     description="A line for each variant.",
-    query=(_PHASE,),
+    query=(_PHASE, EXCEL),
     responses={
         200: ResponseDoc(
             "The results.", str, ",".join(CSV_COLUMNS) + "\r\n", content_type="text/csv"

@@ -10,6 +10,7 @@ from typing import Final
 from quart import Response
 
 from api.http.auth import current_caller
+from api.http.excel import EXCEL, NAME, is_for_excel
 from api.http.query import parameters, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from engine.accounts.access import Action, Caller
@@ -39,7 +40,8 @@ class LinkExportRoutes:
         return [Route("GET", "/v1/profiles/<profile_id>/links/export", self.export, _EXPORT)]
 
     async def export(self, profile_id: str) -> Response:
-        query, errors = parameters("format")
+        query, errors = parameters("format", NAME)
+        excel = is_for_excel(query.get(NAME), errors, query.get("format"))
         if query.get("format") not in FORMATS:
             errors.append(FieldError("format", f"must be one of {', '.join(FORMATS)}"))
         if errors:
@@ -49,7 +51,7 @@ class LinkExportRoutes:
         profile = await self._store.profile(caller, path_id(profile_id), Action.EDIT)
         self._slots.admit(profile.tenant_id)  # so that a refusal is a problem response
         response = Response(
-            self._lines(caller, profile, format_), content_type=CONTENT_TYPES[format_]
+            self._lines(caller, profile, format_, excel), content_type=CONTENT_TYPES[format_]
         )
         response.timeout = LIMIT_S
         name = f"waypost-links-{profile.id}.{format_}"
@@ -57,10 +59,10 @@ class LinkExportRoutes:
         return response
 
     async def _lines(
-        self, caller: Caller, profile: Profile, format_: ExportFormat
+        self, caller: Caller, profile: Profile, format_: ExportFormat, excel: bool
     ) -> AsyncIterator[bytes]:
         with self._slots.taken(profile.tenant_id):
-            yield export.file_head(format_, EXPORT_COLUMNS)
+            yield export.file_head(format_, EXPORT_COLUMNS, excel=excel)
             after, query = 0, LinkQuery(sort="position")
             while True:
                 page = await self._store.list_links(caller, profile.id, after, PAGE_LINKS, query)
@@ -81,7 +83,7 @@ _EXPORT: Final = Doc(
     "`imports` read them. Takes the role editor, as hashes of links' passwords are among the fields. In CSV, "
     "a text that a spreadsheet would take for a formula is preceded by an apostrophe. One export of a tenant "
     "runs at a time; another one gets 429.",
-    query=(Parameter("format", "`csv`, for spreadsheets, or `ndjson`.", example="csv"),),
+    query=(Parameter("format", "`csv`, for spreadsheets, or `ndjson`.", example="csv"), EXCEL),
     responses={
         200: ResponseDoc(
             "The links.",

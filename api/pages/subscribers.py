@@ -9,10 +9,19 @@ from quart import Response
 
 from api.http.auth import current_caller
 from api.http.bodies import Id, ListResponse, empty_response, json_response, utc
-from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.http.excel import EXCEL, NAME, is_for_excel
+from api.http.query import (
+    PAGE,
+    page_of_request,
+    page_response,
+    parameters,
+    path_id,
+    refuse_parameters,
+)
 from api.http.routes import Doc, ResponseDoc, Route
 from engine.accounts.access import Action, Caller
 from engine.common import export
+from engine.common.errors import InvalidError
 from engine.limits.tenant_slots import TenantSlots
 from engine.links.ports import ProfileStore
 from engine.links.profile import Profile
@@ -55,17 +64,22 @@ class SubscriberRoutes:
         return json_response(page_response(page, _response))
 
     async def export(self, profile_id: str) -> Response:
-        refuse_parameters()
+        query, errors = parameters(NAME)
+        excel = is_for_excel(query.get(NAME), errors)
+        if errors:
+            raise InvalidError(errors)
         caller, id_ = current_caller(), path_id(profile_id)
         profile = await self._profiles.profile(caller, id_, Action.MANAGE_SUBSCRIBERS)
         self._slots.admit(profile.tenant_id)  # so that a refusal is a problem response
-        response = Response(self._lines(caller, profile), content_type=export.CONTENT_TYPES["csv"])
+        response = Response(
+            self._lines(caller, profile, excel), content_type=export.CONTENT_TYPES["csv"]
+        )
         response.headers["Content-Disposition"] = f'attachment; filename="subscribers-{id_}.csv"'
         return response
 
-    async def _lines(self, caller: Caller, profile: Profile) -> AsyncIterator[bytes]:
+    async def _lines(self, caller: Caller, profile: Profile, excel: bool) -> AsyncIterator[bytes]:
         with self._slots.taken(profile.tenant_id):
-            yield export.file_head("csv", SUBSCRIBER_COLUMNS)
+            yield export.file_head("csv", SUBSCRIBER_COLUMNS, excel=excel)
             after: int | None = 0
             while after is not None:
                 page = await self._store.list_subscribers(caller, profile.id, after, _ROWS)
@@ -116,6 +130,7 @@ _EXPORT: Final = Doc(
     tag=_TAG,
     description="As CSV, oldest first; a text that a spreadsheet would take for a formula is preceded by an "
     "apostrophe. One export of a tenant runs at a time; another one gets 429.",
+    query=(EXCEL,),
     responses={
         200: ResponseDoc(
             "The addresses.",

@@ -8,13 +8,14 @@ MAX_OF_TENANT of one tenant.
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import date, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from quart import Response, request
 
 from api.http.auth import current_caller
 from api.http.bodies import utc
+from api.http.excel import EXCEL, NAME, is_for_excel
 from api.http.query import path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from api.stats.answers import metrics_of
@@ -103,12 +104,9 @@ class StatsExportRoutes:
         errors = []
         if len(formats) != 1 or formats[0] not in FORMATS:
             errors.append(FieldError("format", f"must be one of {', '.join(FORMATS)}"))
-        excels = [value for name, value in pairs if name == "excel"]
-        if excels not in ([], ["1"]):
-            errors.append(FieldError("excel", "must be 1, once, or be left out"))
-        elif excels and formats == ["ndjson"]:
-            errors.append(FieldError("excel", "must be left out: it is for csv"))
-        rest = [pair for pair in pairs if pair[0] not in ("format", "excel")]
+        excels = [value for name, value in pairs if name == NAME]
+        is_for_excel(",".join(excels) if excels else None, errors, formats[0] if formats else None)
+        rest = [pair for pair in pairs if pair[0] not in ("format", NAME)]
         if not with_query:
             errors += [
                 FieldError(
@@ -133,7 +131,7 @@ class StatsExportRoutes:
 
 def _for_excel() -> bool:
     """Return whether the request, whose parameters are valid, asks for a file for Excel."""
-    return request.args.get("excel") == "1"
+    return request.args.get(NAME) == "1"
 
 
 def _next_path(cursor: GroupCursor) -> str:
@@ -178,12 +176,6 @@ def _file(response: Response, name: str) -> Response:
 
 _NO_NAMES: Final = (None,) * len(LinkName._fields)
 _FORMAT: Final = Parameter("format", "`csv`, for spreadsheets, or `ndjson`.", example="csv")
-_EXCEL: Final = Parameter(
-    "excel",
-    "`1`: begin the CSV with a byte order mark, by which Excel knows UTF-8.",
-    Literal["1"],
-    "1",
-)
 _STATS: Final = Doc(
     id="exportStats",
     summary="Export the rows of a stats query",
@@ -191,7 +183,7 @@ _STATS: Final = Doc(
     description="The rows that `stats` answers to the same query. In CSV, a text that a spreadsheet would "
     "take for a formula is preceded by an apostrophe. If there are further groups, the header `Link` has "
     "the address of the file with them.",
-    query=(_FORMAT, _EXCEL, *(parameter for parameter in QUERY if parameter.name != "compare")),
+    query=(_FORMAT, EXCEL, *(parameter for parameter in QUERY if parameter.name != "compare")),
     responses={
         200: ResponseDoc(
             "The rows.",
@@ -208,7 +200,7 @@ _CLICKS: Final = Doc(
     description="All clicks and views in the period, bots included, as far as raw clicks are kept, day by "
     "day and in no order within a day. Nothing in it tells visitors apart. At most two exports run at once; "
     "further requests get 503.",
-    query=(_FORMAT, _EXCEL, *PERIOD),
+    query=(_FORMAT, EXCEL, *PERIOD),
     responses={
         200: ResponseDoc(
             "The clicks.",

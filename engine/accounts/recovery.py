@@ -20,6 +20,7 @@ RESET_LIFETIME: Final = timedelta(hours=1)
 SETUP_LIFETIME: Final = timedelta(hours=1)
 MAX_TOKENS: Final = 5  # of one user and purpose; the next one ends the oldest
 RESET_JOB: Final = "password-resets.send"
+RESET_ATTEMPTS: Final = 12  # half an hour on average, an hour at most
 
 RecoveryPurpose = Literal["reset", "setup"]
 

@@ -14,6 +14,7 @@ from engine.accounts.account import NewSession, User
 from engine.accounts.recovery import (
     GENERATED_EMAIL,
     MAX_TOKENS,
+    RESET_ATTEMPTS,
     RESET_JOB,
     RESET_LIFETIME,
     SETUP_LIFETIME,
@@ -75,7 +76,9 @@ class PostgresRecoveryStore:
                 return
             tenant_id, user_id = row
             await connection.fetchrow(SQL["become"], str(tenant_id), str(user_id), "")
-            await connection.execute(SQL["enqueue_mail"], tenant_id, user_id, RESET_JOB)
+            await connection.execute(
+                SQL["enqueue_mail"], tenant_id, user_id, RESET_JOB, RESET_ATTEMPTS
+            )
 
         await self._database.transaction(work)
 

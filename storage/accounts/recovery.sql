@@ -24,7 +24,7 @@ SELECT email FROM users WHERE tenant_id = $1 AND id = $2;
 -- name: enqueue_mail
 -- Enqueue the job (kind $3) that makes a token and mails it, unless one is queued or running.
 INSERT INTO jobs (tenant_id, kind, payload, unique_key, max_attempts)
-VALUES ($1, $3, jsonb_build_object('user_id', $2::bigint::text), $2::bigint::text, 5)
+VALUES ($1, $3, jsonb_build_object('user_id', $2::bigint::text), $2::bigint::text, $4)
 ON CONFLICT (tenant_id, kind, unique_key) WHERE finished_at IS NULL DO NOTHING;
 
 -- name: lock_user

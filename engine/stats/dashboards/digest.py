@@ -22,6 +22,7 @@ DUE: Final[dict[Cadence, str]] = {"weekly": "0 12 * * 1", "monthly": "0 12 1 * *
 QUEUE: Final = "digests"
 MAIL_JOB: Final = "digests.mail"
 EVENT_JOB: Final = "digests.event"
+ATTEMPTS: Final = 30  # ten hours on average, nineteen at most
 MAX_GROUPS: Final = 5
 GROUPS: Final = ("link", "source", "country")
 

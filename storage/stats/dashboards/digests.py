@@ -6,6 +6,7 @@ from typing import Final
 from engine.accounts.access import Action, Caller, require_scope
 from engine.common.json_forms import time_text
 from engine.stats.dashboards.digest import (
+    ATTEMPTS,
     EVENT_JOB,
     MAIL_JOB,
     QUEUE,
@@ -60,8 +61,8 @@ class PostgresDigestQueue:
     ) -> None:
         when = cadence, time_text(due)
         if mail:
-            await connection.execute(_SQL["enqueue_mails"], *when, MAIL_JOB, QUEUE)
-        await connection.execute(_SQL["enqueue_events"], *when, EVENT_JOB, QUEUE)
+            await connection.execute(_SQL["enqueue_mails"], *when, MAIL_JOB, QUEUE, ATTEMPTS)
+        await connection.execute(_SQL["enqueue_events"], *when, EVENT_JOB, QUEUE, ATTEMPTS)
 
     async def recipient(
         self, tenant_id: int, profile_id: int, user_id: int, cadence: Cadence

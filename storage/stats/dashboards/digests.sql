@@ -15,7 +15,7 @@ DO UPDATE SET weekly = excluded.weekly, monthly = excluded.monthly, tz = exclude
 INSERT INTO jobs (tenant_id, profile_id, queue, kind, payload, unique_key, max_attempts, run_at)
 SELECT d.tenant_id, d.profile_id, $4, $3,
     jsonb_build_object('cadence', $1::text, 'due', $2::text, 'user_id', d.user_id::text),
-    concat_ws(':', $1::text, $2::text, d.profile_id, d.user_id), 5,
+    concat_ws(':', $1::text, $2::text, d.profile_id, d.user_id), $5,
     clock_timestamp() + (row_number() OVER (ORDER BY d.tenant_id, d.id)) * interval '0.2 seconds'
 FROM digests AS d WHERE CASE $1::text WHEN 'weekly' THEN d.weekly ELSE d.monthly END
 ON CONFLICT (tenant_id, kind, unique_key) WHERE finished_at IS NULL DO NOTHING;
@@ -24,7 +24,7 @@ ON CONFLICT (tenant_id, kind, unique_key) WHERE finished_at IS NULL DO NOTHING;
 -- Enqueue a job (kind $3) for each profile with a webhook that subscribes to the event of cadence $1.
 INSERT INTO jobs (tenant_id, profile_id, queue, kind, payload, unique_key, max_attempts, run_at)
 SELECT w.tenant_id, w.profile_id, $4, $3, jsonb_build_object('cadence', $1::text, 'due', $2::text),
-    concat_ws(':', $1::text, $2::text, w.profile_id), 5,
+    concat_ws(':', $1::text, $2::text, w.profile_id), $5,
     clock_timestamp() + (row_number() OVER (ORDER BY w.tenant_id, w.profile_id)) * interval '0.2 seconds'
 FROM (
     SELECT DISTINCT tenant_id, profile_id FROM webhooks

@@ -138,7 +138,7 @@ def _given(draft: LinkDraft, _: Link | None) -> LinkDraft:
 async def exported(
     store: ProfileStore, caller: Caller, profile: Profile, format_: ExportFormat
 ) -> bytes:
-    lines = LinkExportRoutes(store)._lines(caller, profile, format_)
+    lines = LinkExportRoutes(store)._lines(caller, profile, format_, excel=format_ == "csv")
     return b"".join([line async for line in lines])
 
 
