@@ -23,7 +23,11 @@ export const compact = value => (known(value) ? intl('NumberFormat', {notation: 
 /** @param {any} share 0 to 1 @param {number} [digits] */
 export const percent = (share, digits = 1) => (known(share) ? intl('NumberFormat', {style: 'percent', minimumFractionDigits: digits, maximumFractionDigits: digits}).format(share) : DASH);
 /** +2.1, −0.4, ±0. @param {any} value @param {number} [digits] */
-export const signed = (value, digits = 1) => (known(value) ? (Number(value) > 0 ? '+' : Number(value) < 0 ? '−' : '±') + number(Math.abs(value), digits) : DASH);
+export function signed(value, digits = 1) {
+  if (!known(value)) return DASH;
+  const rounded = Math.round(Number(value) * 10 ** digits);
+  return (rounded > 0 ? '+' : rounded < 0 ? '−' : '±') + number(Math.abs(value), digits);
+}
 /** @param {any} amount @param {string} currency */
 export const money = (amount, currency) => (known(amount) ? intl('NumberFormat', {style: 'currency', currency}).format(amount) : DASH);
 /** @param {any} count */
