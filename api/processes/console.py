@@ -95,7 +95,7 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
     edges = [name for name in spec.processes if name.startswith("edge-")]
-    files = asset_files(spec.folder)
+    files = asset_files(settings.storage_url, spec.folder)
     parts = ConsoleParts(settings, database, redis, EdgeHitSender(spec.run_folder, edges), files)
     await parts.blocklist.refresh()
     pings = {"postgres": database.ping, "redis": redis.ping}

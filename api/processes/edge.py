@@ -177,7 +177,7 @@ class Edge:
             QrCodes(self._settings.visitors_url.rstrip("/")),
         )
         server.hosts = hosts_of(self._settings)
-        server.asset_files = ServedFiles(asset_files(self._spec.folder))
+        server.asset_files = ServedFiles(asset_files(self._settings.storage_url, self._spec.folder))
         return server
 
     def _children(self) -> list[ChildSpec]:

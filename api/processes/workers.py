@@ -127,7 +127,9 @@ class Workers:
         )
         self._domains = DomainChecks(PostgresDomainLookStore(database), DnsTxtRecords())
         self._automation = ExperimentAutomation(PostgresRunningExperiments(database))
-        self._assets = AssetCollector(PostgresUnusedFilesStore(database), asset_files(spec.folder))
+        self._assets = AssetCollector(
+            PostgresUnusedFilesStore(database), asset_files(settings.storage_url, spec.folder)
+        )
         self._copier = DimensionCopier(PostgresConversionDimensions(database))
         self._mailer = mailer(settings)
         self._digests = self._new_digests(app_database)

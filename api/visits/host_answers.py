@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import Final
 
 from actors.visits.hosts import Hosts
-from api.visits.asset_answers import AssetAnswers
+from api.assets.file_answers import AssetAnswers
 from api.visits.connection import VisitorConnection
 from api.visits.pages.fixed_files import FixedFiles
 from api.visits.responses import redirect_tail

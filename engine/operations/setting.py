@@ -35,6 +35,11 @@ class _Declaration(NamedTuple):
     secret: bool
 
 
+_BUCKET_URL: Final = re.compile(
+    r"(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(?:/[A-Za-z0-9._-]+)*/?"
+)
+
+
 def setting(
     default: Any,
     parse: Callable[[str], Any],
@@ -112,6 +117,15 @@ def url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def bucket_url(text: str) -> str:
+    """Parse the URL of a bucket: s3://bucket/path, gs://bucket/path or az://container/path."""
+    if _BUCKET_URL.fullmatch(text) is None:
+        raise ValueError(
+            "must be s3://, gs:// or az://, a bucket and a path, such as s3://pictures/live"
+        )
+    return text
 
 
 def contact_url(text: str) -> str:

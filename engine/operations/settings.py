@@ -14,6 +14,7 @@ from engine.operations.server_url import parse_database_url, parse_redis_url
 from engine.operations.setting import (
     PREFIX,
     base_url,
+    bucket_url,
     contact_url,
     declared_settings,
     host,
@@ -138,6 +139,9 @@ class Settings:
     api_key: str = setting("", token,
         "API key of `waypost links` and `waypost mcp`; unset: that of the owner in the data folder",
         secret=True)
+    storage_url: str = setting("", bucket_url,
+        "bucket of pictures, such as s3://bucket/path, gs://bucket or az://container, with credentials in the "
+        "store's own variables (AWS_ACCESS_KEY_ID, ...); unset: a folder in the data folder")
     session_hours: int = setting(168, whole(1, 8_784), "lifetime of a session of the console")
 
     # Mail

@@ -9,6 +9,7 @@ from engine.assets.ports import AssetFiles
 from engine.common.errors import UnavailableError
 from storage.assets.local_files import LocalAssetFiles
 from storage.assets.memory_files import MemoryAssetFiles
+from storage.assets.object_store import ObjectAssetFiles
 
 HASH, OTHER = "ab" + "0" * 30, "ab" + "1" * 30
 FILES = {"320.avif": b"small", "640.avif": bytes(range(256)) * 1000, "main.jpg": b""}
@@ -18,8 +19,10 @@ def left_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-@pytest.fixture(params=["memory", "folder"])
+@pytest.fixture(params=["memory", "folder", pytest.param("s3", marks=pytest.mark.slow)])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> AssetFiles:
+    if request.param == "s3":
+        return ObjectAssetFiles(request.getfixturevalue("bucket"))
     return MemoryAssetFiles() if request.param == "memory" else LocalAssetFiles(tmp_path / "assets")
 
 
