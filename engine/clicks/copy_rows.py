@@ -31,6 +31,7 @@ from engine.clicks.click import (
     CLASS_MASK,
     COUNTED_CLASSES,
     LAST_US,
+    MAX_ITEMS_BYTES,
     RULES_VERSION_SHIFT,
     Click,
     VisitorClass,
@@ -217,8 +218,8 @@ class EncodedTexts:
         source = _source(referrers.source_of_utm(items.utm.source))
         is_of_experiment = bool(items.exposures or items.outcomes)
         columns = ItemColumns(encoded, source, is_of_experiment)
-        # An event's items are large, and seldom the same twice.
-        return columns if items.event else _kept(self.items, data, columns)
+        # Those of large own events would fill memory, and are seldom the same twice.
+        return columns if len(data) > MAX_ITEMS_BYTES else _kept(self.items, data, columns)
 
 
 def _uncounted(referrer: bytes) -> Columns:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 from engine.clicks import dimension_values
 from engine.clicks import referrer as referrers
 from engine.clicks import user_agent as agents
+from engine.clicks.click import MAX_ITEMS_BYTES
 from engine.clicks.day_rows import ClickHead, DayRows, RecordTexts
 from engine.clicks.record_items import Trigger, unpack_variant_refs
 from engine.clicks.record_layout import NO_VISITOR
@@ -66,7 +67,7 @@ class ValueTexts:
         values = self._items.get(data)
         if values is None:
             values = _item_values(data)
-            if not values.event:  # an event's items are large, and seldom the same twice
+            if len(data) <= MAX_ITEMS_BYTES:  # large own events are seldom the same twice
                 _keep(self._items, data, values)
         return values
 

@@ -158,7 +158,7 @@ def _summable(statement: CountsStatement) -> bool:
     """Return whether the sums of a day's values add up to those of the statement."""
     if statement.by_link or statement.links is None or ALL_LINKS not in statement.links:
         return False
-    if statement.of_events:
+    if statement.of_events or statement.dimension in EVENT_DIMENSIONS:
         return False
     if statement.by_value or statement.dimension is Dimension.TOTAL:
         return True

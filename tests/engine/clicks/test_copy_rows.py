@@ -114,6 +114,14 @@ def expected(sequence: int, click: Click) -> tuple[bytes | None, ...]:
     )
 
 
+def test_items_of_large_own_events_are_not_kept_in_memory() -> None:
+    texts = EncodedTexts()
+    small, large = event_items(b"signup\x1fplan=pro"), event_items(b"signup\x1fnote=" + b"x" * 400)
+    texts.item_columns(small)
+    assert texts.item_columns(large).encoded == texts.item_columns(large).encoded
+    assert list(texts.items) == [small]
+
+
 def counted(folding: FoldRows) -> dict[RollupKey, RollupCounts]:
     """Return the counts of the rows of each profile's day, by link and time bucket."""
     sums: dict[RollupKey, list[int]] = {}
