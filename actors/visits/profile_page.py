@@ -18,10 +18,11 @@ from engine.pages.html.document import render_page
 from engine.pages.html.sources import PageSources
 from engine.pages.page import BlockChange, ProfilePage, Translation
 from engine.pages.page_changes import next_change_at, translation_of, visible_blocks
+from engine.pages.page_link import PageLink, SnapshotPage
 from engine.pages.pictures import decode_pictures
 from engine.pages.publication import block_ids, decode_page
 from engine.pages.shown_links import link_cards, page_path, repository_cards
-from engine.visits.snapshot import PageLink, Snapshot, SnapshotPage
+from engine.visits.snapshot import Snapshot
 
 _BYTES_OF_LINK: Final = 2_048
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,8 +8,8 @@ from engine.common.list_page import ListPage
 from engine.links.profile import ProfileChange
 from engine.pages.html.sources import PagePicture
 from engine.pages.page import ProfilePage
+from engine.pages.page_link import PageLink
 from engine.pages.publication import PublishedVersion, StoredDraft
-from engine.visits.snapshot import PageLink
 
 
 class PagePreview(NamedTuple):

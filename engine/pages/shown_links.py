@@ -1,11 +1,15 @@
 """Links as pages show them: where they lead to, and the repositories that they are."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from engine.links import name
 from engine.pages.html.sources import LinkCard, RepositoryCard
-from engine.visits.query_parameters import PAGE_QUERY
-from engine.visits.snapshot import PageLink
+from engine.pages.page_link import PageLink
+
+PAGE_QUERY: Final = (
+    "wp_t=page"  # names the page as what led to the link (engine/visits/query_parameters.py)
+)
 
 
 def page_path(handle: str) -> str:

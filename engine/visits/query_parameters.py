@@ -7,7 +7,6 @@ from engine.clicks import utm
 from engine.clicks.record_items import Trigger
 
 PARAMETER: Final = b"wp_t="
-PAGE_QUERY: Final = "wp_t=page"  # in the links of a page
 _WHOLE: Final = {b"wp_t=page": Trigger.PAGE, b"wp_t=qr": Trigger.QR}
 _UTM: Final = re.compile(
     rb"(?i)(?:^|(?<=&))utm_(?:%s)=[^&]*" % "|".join(utm.NAMES).encode()

@@ -1,12 +1,10 @@
 """A profile at one version, as an edge holds it."""
 
-from datetime import datetime
-
 import msgspec
 
 from engine.experiments.experiment import EdgeExperiment
-from engine.github.repository import RepositoryFacts
 from engine.links.options import LinkOptions
+from engine.pages.page_link import PageLink, SnapshotPage
 
 
 class EdgeLink(msgspec.Struct, frozen=True, gc=False):
@@ -21,30 +19,6 @@ class EdgeLink(msgspec.Struct, frozen=True, gc=False):
     click_id: bool = False
     options: LinkOptions | None = None
     password_hash: str | None = None
-
-
-class PageLink(msgspec.Struct, frozen=True, gc=False):
-    """A link as the rendered page needs it. `target` is cut to 2,048 characters; `facts` are GitHub's of its
-    repository, as of `synced_at`."""
-
-    slug: str
-    title: str
-    target: str
-    kind: str
-    id: int = 0
-    thumbnail: str = ""
-    facts: RepositoryFacts | None = None
-    synced_at: datetime | None = None
-
-
-class SnapshotPage(msgspec.Struct, frozen=True, gc=False):
-    """A published version of a page: its JSON and that of its pictures (engine/pages), which are decoded when
-    it is rendered, and those of its links that are not hidden, in any order."""
-
-    number: int
-    page: bytes
-    pictures: bytes
-    links: tuple[PageLink, ...]
 
 
 class LinkBatch(msgspec.Struct, frozen=True):

@@ -22,7 +22,8 @@ from engine.links.profile import (
     ProfileChange,
     ProfileDraft,
 )
-from engine.visits.snapshot import Snapshot, SnapshotPage
+from engine.pages.page_link import SnapshotPage
+from engine.visits.snapshot import Snapshot
 from storage.links.link_rows import apply_draft
 from storage.links.memory_profile import MemoryProfile, is_whole, snapshot
 from storage.postgres.memory_idempotency import MemoryIdempotency

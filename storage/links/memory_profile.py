@@ -7,7 +7,8 @@ from engine.links.link import Link
 from engine.links.options import options_of, pack_options
 from engine.links.profile import MAX_PAGE_LINKS, MAX_WHOLE_BYTES, MAX_WHOLE_LINKS, Profile
 from engine.links.target import MAX_URL_CHARS
-from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
+from engine.pages.page_link import PageLink
+from engine.visits.snapshot import EdgeLink, Snapshot
 
 
 class MemoryProfile:

@@ -16,6 +16,7 @@ from engine.links.profile import ProfileChange
 from engine.pages.default_page import default_page
 from engine.pages.html.sources import PagePicture
 from engine.pages.page import MAX_BLOCKS, ProfilePage
+from engine.pages.page_link import PageLink, SnapshotPage
 from engine.pages.pictures import asset_ids, encode_pictures, page_picture_of, unknown_assets
 from engine.pages.ports import PagePreview
 from engine.pages.publication import (
@@ -26,7 +27,6 @@ from engine.pages.publication import (
     link_ids,
     unknown_links,
 )
-from engine.visits.snapshot import PageLink, SnapshotPage
 from storage.assets.memory_assets import MemoryAssets
 from storage.links.memory_profile import MemoryProfile
 from storage.links.memory_profiles import MemoryProfiles

@@ -19,6 +19,7 @@ from engine.links.profile import ProfileChange
 from engine.pages.default_page import default_page
 from engine.pages.html.sources import PagePicture
 from engine.pages.page import MAX_BLOCKS, ProfilePage
+from engine.pages.page_link import PageLink
 from engine.pages.pictures import asset_ids, encode_pictures, page_picture_of, unknown_assets
 from engine.pages.ports import PagePreview
 from engine.pages.publication import (
@@ -31,7 +32,6 @@ from engine.pages.publication import (
     page_digest,
     unknown_links,
 )
-from engine.visits.snapshot import PageLink
 from engine.webhooks.events import EventDraft, PagePublished
 from storage.accounts.access import MAX_ID, ProfileAccess, enter_profile
 from storage.assets.assets import keep_page_assets

@@ -30,7 +30,8 @@ from engine.links.profile import (
     ProfileChange,
 )
 from engine.links.target import MAX_URL_CHARS
-from engine.visits.snapshot import EdgeLink, LinkBatch, PageLink, Snapshot, SnapshotPage
+from engine.pages.page_link import PageLink, SnapshotPage
+from engine.visits.snapshot import EdgeLink, LinkBatch, Snapshot
 from storage.experiments.rows import experiment_of_row
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database

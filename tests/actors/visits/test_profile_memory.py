@@ -17,7 +17,8 @@ from actors.visits.profile import ProfileActor, profile_actor
 from api.visits.pages.visit_responses import visit_responses
 from engine.experiments.experiment import EdgeExperiment, Experiment, Variant
 from engine.links.profile import ProfileChange
-from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
+from engine.pages.page_link import PageLink
+from engine.visits.snapshot import EdgeLink, Snapshot
 from tests.kit.delayed_profiles import TENANT
 from tests.kit.running_registry import plain_visit, running_registry
 

@@ -15,9 +15,10 @@ from engine.links.link import Link, LinkDraft
 from engine.links.profile import MAX_WHOLE_LINKS, ProfileDraft
 from engine.pages.blocks import LinkBlock, RepositoryBlock
 from engine.pages.page import ProfilePage
+from engine.pages.page_link import SnapshotPage
 from engine.pages.ports import PageStore
 from engine.pages.publication import decode_page
-from engine.visits.snapshot import Snapshot, SnapshotPage
+from engine.visits.snapshot import Snapshot
 from storage.github.memory_syncs import MemoryGithubSyncs
 from storage.github.syncs import PostgresGithubSyncQueue
 from storage.jobs.jobs import PostgresJobQueue

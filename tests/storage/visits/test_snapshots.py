@@ -18,7 +18,8 @@ from engine.links.profile import (
     ProfileDraft,
 )
 from engine.links.target import MAX_TARGET_CHARS, MAX_URL_CHARS
-from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
+from engine.pages.page_link import PageLink
+from engine.visits.snapshot import EdgeLink, Snapshot
 from storage.bridge import in_asyncio
 from storage.visits import snapshots as snapshots_module
 from tests.kit.hosted import hosted_run
