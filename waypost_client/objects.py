@@ -53,6 +53,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     click_limit: int | None
     fallback_target: str
     web_target: str
+    extra_path: bool
     rules: tuple[dict[str, Any], ...]
     utm: dict[str, str] | None
     noindex: bool
@@ -96,6 +97,7 @@ class PlainLinkFields(TypedDict, total=False):
     click_limit: int | None
     fallback_target: str
     web_target: str
+    extra_path: bool
     rules: list[dict[str, Any]]
     utm: dict[str, str] | None
     noindex: bool

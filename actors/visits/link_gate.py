@@ -12,6 +12,7 @@ from actors.visits.variants import VariantDestination
 from engine.clicks.click import BOT_CLASSES, CLASS_MASK, VisitorClass
 from engine.links.options import NO_OPTIONS, LinkOptions
 from engine.links.target import add_utm
+from engine.links.targets.extra_path import extended
 from engine.visits.request import ClientInfo, Visit, VisitRequest
 from engine.visits.rule_matcher import NO_RULE, RuleMatcher, all_rules
 from engine.visits.snapshot import EdgeLink
@@ -47,6 +48,7 @@ class LinkGate:
 
     __slots__ = (
         "_card",
+        "_decorated",
         "_early",
         "_form",
         "_from_us",
@@ -61,6 +63,7 @@ class LinkGate:
         "_warning",
         "_wrong",
         "password_hash",
+        "takes_extra",
     )
 
     def __init__(
@@ -84,15 +87,18 @@ class LinkGate:
         self._until_us = (
             None if options.active_until is None else _us(options.active_until.timestamp())
         )
+        self.takes_extra = options.extra_path
+        self._decorated = b""
+        if options.extra_path:
+            self._decorated = decorated(link.target.encode("ascii"), options)
         self._card = None
         if options.preview is not None:
             # A user agent is a claim: the card of a link with a password or limit leads to the link itself.
-            target = b"" if self.is_secret else decorated(link.target.encode("ascii"), options)
+            target = b"" if self.is_secret else own_location(link)
             self._card = ClosedResponse(200, responses.card_tail(options.preview, target), True)
         self._warning = None
         if options.quarantined:
-            location = decorated(link.target.encode("ascii", "replace"), options)
-            self._warning = ClosedResponse(200, responses.warning_tail(location))
+            self._warning = ClosedResponse(200, responses.warning_tail(own_location(link)))
         if options.fallback_target:
             location = options.fallback_target.encode("ascii")
             fallback = ClosedResponse(_FOUND, responses.redirect_tail(_FOUND, location))
@@ -100,18 +106,13 @@ class LinkGate:
         else:
             self._early = ClosedResponse(NOT_FOUND, responses.refusal_tail(NOT_FOUND))
             self._over = ClosedResponse(GONE, responses.refusal_tail(GONE))
-        self._matcher = None
         rules = all_rules(options)
-        if rules:
-            self._matcher = RuleMatcher(rules, link_id.to_bytes(8, "big"))
-        targets = (rule.target.encode("ascii") for rule in rules)
-        locations = [decorated(target, options) for target in targets]
-        self._rules = tuple(
-            VariantDestination(
-                location, robots(options) + responses.redirect_tail(status, location)
-            )
-            for location in locations
-        )
+        self._matcher = RuleMatcher(rules, link_id.to_bytes(8, "big")) if rules else None
+        self._rules = tuple(_destination(rule.target, options, status, responses) for rule in rules)
+
+    def extended(self, extra: bytes) -> bytes | None:
+        """Return where the link leads with a path behind its address, which may be empty. None: nowhere."""
+        return extended(self._decorated, extra)
 
     @property
     def size(self) -> int:
@@ -137,6 +138,8 @@ class LinkGate:
             return self._form if request.password_is_right is None else self._wrong
         if self._warning is not None:
             return self._warning
+        if self.takes_extra and self.extended(request.extra) is None:
+            return self._early
         return None if self._permit is None else self._taken(self._permit, classification)
 
     @property
@@ -190,7 +193,15 @@ def needs_gate(link: EdgeLink) -> bool:
     timed = options.active_from is not None or options.active_until is not None
     limited = options.click_limit is not None
     closed = options.paused or options.quarantined or timed or limited
-    return closed or bool(all_rules(options)) or options.preview is not None
+    return closed or options.extra_path or bool(all_rules(options)) or options.preview is not None
+
+
+def own_location(link: EdgeLink) -> bytes:
+    """Return where a link leads by itself, with defaults for its arguments; as it is where one has none."""
+    location = decorated(link.target.encode("ascii", "replace"), link.options)
+    if link.options is None or not link.options.extra_path:
+        return location
+    return extended(location, b"") or location
 
 
 def decorated(location: bytes, options: LinkOptions | None) -> bytes:
@@ -199,6 +210,13 @@ def decorated(location: bytes, options: LinkOptions | None) -> bytes:
         return location
     utm = {name: getattr(options.utm, name) for name in options.utm.__struct_fields__}
     return add_utm(location, utm)
+
+
+def _destination(
+    target: str, options: LinkOptions, status: int, responses: VisitResponses
+) -> VariantDestination:
+    location = decorated(target.encode("ascii"), options)
+    return VariantDestination(location, robots(options) + responses.redirect_tail(status, location))
 
 
 def robots(options: LinkOptions | None) -> bytes:

@@ -18,7 +18,7 @@ import msgspec
 
 from actors.visits.click_ids import ClickIds
 from actors.visits.entrances import Entrances
-from actors.visits.link_gate import GateParts, LinkGate, decorated, needs_gate, robots
+from actors.visits.link_gate import GateParts, LinkGate, needs_gate, own_location, robots
 from actors.visits.page_renders import Look, PageRenders, WantedPage
 from actors.visits.profile_page import NO_PAGE, PageSource, ShownVariant, make_page
 from actors.visits.responses import VisitResponses
@@ -304,6 +304,8 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         """Answer a visit to a link that is in experiments or gives click ids. Returns (the response after its
         status line and date, record items with exposures and outcomes, more header fields)."""
         location, tail, items, fields = route.target, route.tail, b"", b""
+        if (extra := visit.request.extra) and route.gate is not None:
+            location, tail = self._moved(route, route.gate.extended(extra) or location)
         ruled = None if route.gate is None else route.gate.destination(visit)
         if ruled is not None:
             location, tail = ruled
@@ -318,19 +320,17 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         if route.click_id and visit.classification & CLASS_MASK in _GIVEN_CLICK_ID:
             click_id = self._click_ids.parameter(self._click(route, visit, items, visitor_id))
             if click_id:
-                location, tail = self._add_query(route, location, click_id)
+                location, tail = self._moved(route, target.add_query(location, click_id))
         return tail, items, fields
 
     def _replace_query(
         self, route: VisitRoute, location: bytes, query: bytes
     ) -> tuple[bytes, bytes]:
         """Return the same with the visitor's query, which goes before parameters of the location."""
-        location = target.replace_query(location, _UNSAFE.sub(_percent, query))
-        return location, route.robots + self._responses.redirect_tail(route.status, location)
+        return self._moved(route, target.replace_query(location, _UNSAFE.sub(_percent, query)))
 
-    def _add_query(self, route: VisitRoute, location: bytes, query: bytes) -> tuple[bytes, bytes]:
-        """Return (the location with the query, the redirect to it after its status line and date)."""
-        location = target.add_query(location, query)
+    def _moved(self, route: VisitRoute, location: bytes) -> tuple[bytes, bytes]:
+        """Return (the location, the redirect to it after its status line and date)."""
         return location, route.robots + self._responses.redirect_tail(route.status, location)
 
     def _choose_destination(
@@ -450,7 +450,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         options, gate = link.options, None
         # After a form a browser follows with GET only a 303.
         status = link.status if link.password_hash is None else 303
-        location = decorated(link.target.encode("ascii", "replace"), options)
+        location = own_location(link)
         try:
             tail = robots(options) + self._responses.redirect_tail(status, location)
             if needs_gate(link):

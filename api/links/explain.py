@@ -18,6 +18,7 @@ from engine.common.errors import FieldError, InvalidError
 from engine.links.link import Link
 from engine.links.link_query import LinkState, state_of
 from engine.links.ports import ProfileStore
+from engine.links.targets.extra_path import extended
 from engine.visits.client_address import packed_network, parse_address
 from engine.visits.place import pack_place
 from engine.visits.request import ClientInfo, Visit, VisitRequest
@@ -33,7 +34,7 @@ MAX_TEXT: Final = 2_048
 _AGENT: Final = ("browser", "os", "device")
 _PLACE: Final = ("continent", "country", "region", "city")
 _NAMES: Final = (
-    "user_agent", "address", "language", "referrer", "query", "at", *_AGENT, *_PLACE,
+    "user_agent", "address", "language", "referrer", "query", "path", "at", *_AGENT, *_PLACE,
 )  # fmt: skip
 
 
@@ -72,6 +73,8 @@ class LinkExplainRoutes:
             if len(text) > MAX_TEXT:
                 errors.append(FieldError(name, f"must have at most {MAX_TEXT:,} characters"))
         at = _time(given, errors) or self._now()
+        if not given.get("path", "/").startswith("/"):
+            errors.append(FieldError("path", "must begin with a slash"))
         if "address" in given and parse_address(given["address"]) is None:
             errors.append(FieldError("address", "must be an IP address"))
         if errors:
@@ -103,6 +106,8 @@ def explain(link: Link, given: Mapping[str, str], at: datetime) -> LinkExplanati
         sentence += "visitors are led to its target."
         if link.web_target:
             sentence += " It opens an app, and the visitor is on a phone or tablet."
+        target, further = _extended(link, given.get("path", ""))
+        sentence += further
     elif chosen == len(link.rules):
         target, rule = link.web_target, None
         sentence = "The visitor is on no phone or tablet: the link leads to its web target."
@@ -110,6 +115,20 @@ def explain(link: Link, given: Mapping[str, str], at: datetime) -> LinkExplanati
         target, rule = link.rules[chosen].target, chosen
         sentence = f"Rule {chosen} is the first one that the visit meets."
     return LinkExplanation(target=target, state=state, rule=rule, sentence=sentence, rules=rules)
+
+
+def _extended(link: Link, path: str) -> tuple[str | None, str]:
+    """Return where the link's own target leads with a path behind the link's address, and why."""
+    if not link.extra_path:
+        return (
+            (None, f" With {path} behind it, its address is none: 404.")
+            if path
+            else (link.target, "")
+        )
+    location = extended(link.target.encode("ascii"), path.encode("utf-8", "replace"))
+    if location is None:
+        return None, " Names for its arguments are missing, too many or unfit: visitors get 404."
+    return location.decode("ascii"), " Names behind its address go on there." if path else ""
 
 
 _STATES: Final = {"paused": "paused", "scheduled": "not active yet", "over": "over"}
@@ -167,6 +186,7 @@ _DOC: Final = Doc(
         Parameter("language", "The header Accept-Language.", example="it-IT,it;q=0.9"),
         Parameter("referrer", "The header Referer.", example="https://l.instagram.com/"),
         Parameter("query", "The query of the visited URL, without `?`.", example="utm_source=ig"),
+        Parameter("path", "What is behind the link's address.", example="/issues/17"),
         Parameter("at", "The time of the visit; now, if left out.", example="2026-05-01T10:00:00Z"),
         Parameter(
             "browser", "A family of browsers, instead of the user agent's.", example="Chrome"

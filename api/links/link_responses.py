@@ -153,6 +153,7 @@ EXAMPLE: Final = {
     "click_limit": None,
     "fallback_target": "",
     "web_target": "",
+    "extra_path": False,
     "rules": [],
     "utm": None,
     "noindex": False,

@@ -20,7 +20,7 @@ from engine.pages.html.document import render_page
 from engine.pages.html.sources import PageSources
 from engine.pages.ports import PagePreview, PageStore
 from engine.pages.shown_links import link_cards, page_path, repository_cards
-from engine.visits.side_path import side_path
+from engine.visits.paths.side_path import side_path
 
 MAX_AT_ONCE: Final = 8  # each holds a thread
 MAX_OF_TENANT: Final = 2

@@ -9,8 +9,8 @@ from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
 from api.visits.counters import VisitCounters
 from api.visits.pages.look_pages import subscription_answer
+from engine.visits.paths.side_path import side_path
 from engine.visits.request import ClientInfo, Visit, VisitRequest
-from engine.visits.side_path import side_path
 
 WAIT_LIMIT_S: Final = 5.0
 

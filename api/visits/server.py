@@ -24,26 +24,23 @@ from typing import Final
 from actors.visits.qr_codes import QrCodes
 from actors.visits.registry import Found, Registry
 from actors.visits.route import VisitRoute
+from api.visits.answers.cold_answers import ColdAnswers
 from api.visits.client_resolver import ClientResolver
 from api.visits.connection import IN, VisitorConnection
 from api.visits.connection_set import ConnectionSet
 from api.visits.connection_shares import ConnectionShares
 from api.visits.head import HeadParser
 from api.visits.head_memory import HeadMemory
-from api.visits.host_answers import HostAnswers
 from api.visits.limits import VisitRateLimiter
 from api.visits.listener import Listener, is_exhausted, turn_away
 from api.visits.pages.fixed_files import FixedFiles
 from api.visits.ports import ClickRecorder, PseudonymSource, VisitorLimits
 from api.visits.responses import REFUSALS, StatusLines, without_body
 from api.visits.strict_head import RefusedHead
-from engine.assets.address import PREFIX
-from engine.links.name import canonical_path
 from engine.visits.classifier import HEAD_RECORDED, PREFETCH_RECORDED, ClassificationCache
 from engine.visits.daily_key import DAY_US
 from engine.visits.pseudonym import Pseudonymiser
 from engine.visits.request import ClientInfo, Visit, VisitRequest
-from engine.visits.side_path import side_path
 
 BATCH: Final = 64
 READ_BYTES: Final = 16 * 1024
@@ -52,7 +49,7 @@ _NOT_MODIFIED: Final = 304
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 
-class VisitorServer(HostAnswers):
+class VisitorServer(ColdAnswers):
     """`descriptor` and `on_readable` go to the host loop's `add_reader`; call `sweep` once a second."""
 
     def __init__(
@@ -364,38 +361,9 @@ class VisitorServer(HostAnswers):
             response = without_body(response)
         self._responses.append((connection, response))
 
-    def _answer_found(
-        self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute
-    ) -> None:
-        """Answer a path that was looked up: a visit of the route, or what stands at its address."""
-        if request.form_bytes and request.password_is_right is None:
-            self._answer_form(connection, request, route)
-        elif (side := side_path(request.path)) is None:
-            self._answer_route(connection, request, route)
-        else:
-            self._answer_side(connection, request, route, side)
-
     def _visit_of(self, request: VisitRequest, client: ClientInfo) -> Visit:
         classification = self._classifications[request.user_agent]
         return Visit(request, client, classification, self._now_us, self._pseudonymiser)
-
-    def _answer_cold(self, connection: VisitorConnection, request: VisitRequest) -> None:
-        """Answer a path that is no route as it is spelt, or let the request wait for the registry."""
-        side = side_path(request.path)
-        path = canonical_path(request.path if side is None else side.subject)
-        if path is None or request.path.startswith(PREFIX):
-            self._answer_miss(connection, request)
-            return
-        route = self._registry.paths.get(path)
-        if route is not None:
-            self._answer_found(connection, request, route)
-        elif (file := self._files.response(path, self._now_us)) is not None:
-            close = not request.keep_alive
-            self._respond(connection, 200, file, request.head_only, close=close)
-        elif self._registry.is_unknown(path):
-            self._answer_miss(connection, request)
-        else:
-            self._let_wait(connection, request, waits=self._registry.wait(path, connection))
 
     def deliver(self, results: list[Found], available: bool) -> None:
         """Answer connections that waited: the registry's finder returns them, each with its route or None.

@@ -12,8 +12,8 @@ from api.visits.pages.profile_page import file_tail
 from api.visits.responses import response_tail
 from engine.links.name import canonical_path
 from engine.links.qr import FORMATS, qr_look_of_query
+from engine.visits.paths.side_path import SidePath
 from engine.visits.request import ClientInfo, VisitRequest
-from engine.visits.side_path import SidePath
 
 _QR_FIELDS: Final = (
     b"Cache-Control: public, max-age=3600\r\nContent-Security-Policy: default-src 'none'\r\n"

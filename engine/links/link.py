@@ -22,6 +22,7 @@ from engine.links.labels import (
 )
 from engine.links.link_clicks import LinkClickCounts
 from engine.links.options import LinkOptions, normalised_options, targets_by_field
+from engine.links.targets.extra_path import mask_arguments, unmask_arguments
 
 STATUSES: Final = (301, 302, 307, 308)
 MAX_TITLE_CHARS: Final = 200
@@ -229,12 +230,19 @@ def _normalised_target(
 ) -> tuple[str, list[FieldError]]:
     if draft.kind not in target.TARGET_KINDS:
         return "", [FieldError("kind", f"must be one of {', '.join(target.TARGET_KINDS)}")]
+    if draft.extra_path and draft.kind != "url":
+        return "", [FieldError("extra_path", "must be false, as the link is not of the kind url")]
+    arguments: dict[str, str] = {}
     try:
-        return target.check(
-            draft.target,
+        text = draft.target
+        if draft.extra_path:
+            text, arguments = mask_arguments(text)
+        normalised = target.check(
+            text,
             draft.kind,  # type: ignore[arg-type]  # checked against TARGET_KINDS above
             private_hosts=private_hosts,
             github_host=github_host,
-        ), []
-    except target.TargetError as error:
+        )
+        return unmask_arguments(normalised, arguments), []
+    except (target.TargetError, ValueError) as error:
         return "", [FieldError("target", str(error))]

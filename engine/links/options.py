@@ -86,6 +86,13 @@ class LinkOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     click_limit: ClickLimit = None
     fallback_target: FallbackTarget = ""
     web_target: WebTarget = ""
+    extra_path: Annotated[
+        bool,
+        msgspec.Meta(
+            description="names behind the link's address go on behind its target, or fill its arguments: {1}, "
+            "or {2:default}"
+        ),
+    ] = False
     rules: Annotated[
         tuple[LinkRule, ...],
         msgspec.Meta(

@@ -4,7 +4,7 @@ import re
 from typing import Final, NamedTuple
 
 from engine.links.name import canonical_path
-from engine.visits.side_path import side_path
+from engine.visits.paths.side_path import side_path
 
 _ADDRESS: Final = re.compile(rb"[0-9.]+|\[.*\]")
 
@@ -34,12 +34,20 @@ def path_on_domain(handle: bytes, path: bytes) -> bytes | None:
         return b"/@" + handle + suffix
     canonical = canonical_path(subject)
     if canonical is None:
-        return None
+        return _with_handle(handle, path)
     first, _, second = canonical[1:].partition(b"/")
     if first == b"qr":  # no slug, so on a domain the page's code
         return b"/@" + handle + b"/qr"
     if second:
-        return canonical + suffix if first == handle else None
+        return canonical + suffix if first == handle else _with_handle(handle, path)
     if first.startswith(b"@"):
         return canonical + suffix if first[1:] == handle else None
     return b"/%b/%b" % (handle, first) + suffix
+
+
+def _with_handle(handle: bytes, path: bytes) -> bytes | None:
+    """Return a raw path of several names behind the handle, as its first may be a slug."""
+    first, _, rest = path.lstrip(b"/").partition(b"/")
+    if not rest or first[:1] == b"@":
+        return None
+    return path if first == handle else b"/" + handle + path

@@ -29,6 +29,9 @@ class VisitRequest(msgspec.Struct, gc=False):
     coding: bytes = b""  # of a page: engine/visits/content_coding.py; empty: none
     known_tags: bytes = b""  # of a page or an asset: the value of If-None-Match
     byte_range: bytes = b""  # of an asset: the value of Range, where there is no If-Range
+    extra: bytes = b""  # the raw path behind the link's address
+    # engine/visits/paths/readings.py; None: not needed so far
+    readings: list[tuple[bytes, bytes]] | None = None
     page_waits: int = 0  # times that it has waited for a page to be rendered
 
 

@@ -17,7 +17,8 @@ WITH looked AS MATERIALIZED (
         SELECT * FROM link_health AS o
         WHERE o.tenant_id = l.tenant_id AND md5(o.target) = md5(l.target) AND o.target = l.target LIMIT 1
     ) AS k ON true
-    WHERE l.kind IN ('url', 'github') AND own.target IS DISTINCT FROM l.target
+    -- A target with arguments (engine/links/targets/extra_path.py) is no address.
+    WHERE l.kind IN ('url', 'github') AND l.target !~ '\{[1-9][:}]' AND own.target IS DISTINCT FROM l.target
     ON CONFLICT (tenant_id, link_id) DO UPDATE SET target = excluded.target, state = excluded.state,
         status = excluded.status, reason = excluded.reason, failures = excluded.failures,
         checked_at = excluded.checked_at, since = excluded.since, next_at = excluded.next_at

@@ -13,9 +13,9 @@ from engine.common.errors import FieldError, InvalidError
 COLUMNS: Final = (
     "handle", "slug", "target", "title", "status", "kind", "passthrough", "click_id", "short", "external_id",
     "tags", "folder", "notes", "hidden", "position", "paused", "paused_reason", "quarantined",
-    "quarantine_reason", "active_from", "active_until", "click_limit", "fallback_target", "web_target", "rules",
-    "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "noindex", "preview", "password",
-    "password_hash", "opening_clicks", "created_at",
+    "quarantine_reason", "active_from", "active_until", "click_limit", "fallback_target", "web_target",
+    "extra_path", "rules", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "noindex",
+    "preview", "password", "password_hash", "opening_clicks", "created_at",
 )  # fmt: skip
 # Those that a file of Waypost has in common with none of another service.
 _OWN: Final = frozenset({"slug", "target"})
@@ -48,7 +48,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "click_limit": ("clicklimit", "clickslimit", "maxvisits", "metamaxvisits", "maxclicks"),
     "fallback_target": ("fallbacktarget", "expiredurl", "expirationurl"),
-    "web_target": ("webtarget",),
+    "web_target": ("webtarget",), "extra_path": ("extrapath", "forwardpath"),
     "paused": ("paused", "archived", "disabled", "banned", "isarchived"),
     "active": ("active", "enabled", "isactive"),
     "passthrough": ("passthrough", "forwardparameters", "forwardquery", "passqueryparams"),

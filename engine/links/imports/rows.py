@@ -88,7 +88,17 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
         _text,
     ),
     **dict.fromkeys(
-        ("passthrough", "click_id", "short", "hidden", "paused", "quarantined", "noindex"), flag_of
+        (
+            "passthrough",
+            "click_id",
+            "short",
+            "hidden",
+            "paused",
+            "quarantined",
+            "noindex",
+            "extra_path",
+        ),
+        flag_of,
     ),
     **dict.fromkeys(("active", "crawlable"), flag_of),
     **dict.fromkeys(("status", "position", "opening_clicks"), number_of),

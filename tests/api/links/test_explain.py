@@ -1,5 +1,9 @@
 """`GET /v1/links/{id}/explain`: which rule a visit meets, and why not another."""
 
+from urllib.parse import quote
+
+import pytest
+
 from tests.kit.consoles import Console
 
 RULES = [
@@ -56,6 +60,37 @@ async def test_an_app_link_is_explained_for_phones_and_others() -> None:
         assert (explained["target"], explained["rule"]) == (target, None)
         assert words in explained["sentence"]
         assert len(explained["rules"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "extra_path", "path", "leads_to", "words"),
+    [
+        (
+            "https://t.example/a?q=1",
+            True,
+            "/b%20c/D",
+            "https://t.example/a/b%20c/D?q=1",
+            "go on there",
+        ),
+        ("https://t.example/a", True, "", "https://t.example/a", "visitors are led to its target."),
+        ("https://t.example/{1}/{2:x}", True, "/17", "https://t.example/17/x", "go on there"),
+        ("https://t.example/{1}", True, "", None, "missing"),
+        ("https://t.example/{1}", True, "/..", None, "unfit"),
+        ("https://t.example/", False, "/b", None, "404"),
+    ],
+)
+async def test_an_extra_path_is_explained(
+    target: str, extra_path: bool, path: str, leads_to: str | None, words: str
+) -> None:
+    console = Console()
+    profile = await console.profile()
+    link = await console.link(profile["id"], target=target, extra_path=extra_path)
+    query = f"?path={quote(path)}" if path else ""
+    explained = (await console.call("GET", f"/v1/links/{link['id']}/explain{query}")).json
+    assert explained["target"] == leads_to
+    assert words in explained["sentence"]
+    bad = await console.call("GET", f"/v1/links/{link['id']}/explain?path=x")
+    assert bad.problem(422).keys() == {"path"}
 
 
 async def test_a_closed_link_is_told() -> None:

@@ -13,7 +13,7 @@ OPTIONS: dict[str, Any] = {
     "position": 7, "paused": True, "paused_reason": "sold out", "quarantined": True,
     "quarantine_reason": "phishing?", "active_from": "2026-05-01T10:00:00Z",
     "active_until": "2026-06-01T10:00:00Z", "click_limit": 100, "fallback_target": "https://example.com/over",
-    "utm": {"source": "bio", "medium": "social"}, "noindex": True,
+    "utm": {"source": "bio", "medium": "social"}, "noindex": True, "extra_path": True,
     "preview": {"title": "Spring", "text": "All of it", "image": "https://example.com/spring.png"},
 }  # fmt: skip
 
@@ -83,6 +83,9 @@ async def test_a_password_is_never_shown() -> None:
         ({"utm": {"other": "x"}}, {"utm"}),
         ({"position": 10**10}, {"position"}),
         ({"web_target": TARGET}, {"web_target"}),
+        ({"target": "https://{1}/", "extra_path": True}, {"target"}),
+        ({"target": "tel:+39", "kind": "tel", "extra_path": True}, {"extra_path"}),
+        ({"extra_path": "yes"}, {"extra_path"}),
         ({"kind": "app", "target": "tg://x"}, {"web_target"}),
         ({"kind": "app", "target": "tg://x", "web_target": "tg://y"}, {"web_target"}),
         ({"target": TARGET + "x" * 32_768}, {"target"}),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from engine.links.name import canonical_path
 from engine.visits.domain_host import is_local, path_on_domain
-from engine.visits.side_path import side_path
+from engine.visits.paths.side_path import side_path
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,10 @@ from engine.visits.side_path import side_path
         (b"/ada", b"/ada/ada"),
         (b"/%E2%82%AC", b"/ada/%E2%82%AC"),
         (b"/@bob", None),
-        (b"/bob/spring", None),
-        (b"/a/b/c", None),
+        (b"/bob/spring", b"/ada/bob/spring"),
+        (b"/a/B/c", b"/ada/a/B/c"),
+        (b"/ada/a/B", b"/ada/a/B"),
+        (b"/@bob/a/b", None),
         (b"/%2f", None),
         (b"/%40bob", None),
         (b"/\xff", None),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.visits.side_path import SidePath, side_path
+from engine.visits.paths.side_path import SidePath, side_path
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Answers by host: the part of a visitor server that knows profiles' domains."""
 
-from abc import abstractmethod
 from typing import Final
 
 from actors.visits.hosts import Hosts
@@ -9,7 +8,6 @@ from api.visits.connection import VisitorConnection
 from api.visits.pages.fixed_files import FixedFiles
 from api.visits.responses import redirect_tail
 from engine.assets.address import PREFIX
-from engine.links.near_path import near_path
 from engine.visits.domain_host import path_on_domain
 from engine.visits.request import VisitRequest
 
@@ -53,23 +51,6 @@ class HostAnswers(AssetAnswers):
             return True
         request.path = path
         return False
-
-    @abstractmethod
-    def _answer_cold(self, connection: VisitorConnection, request: VisitRequest) -> None:
-        """Answer a path that is no route as it is spelt."""
-
-    def _answer_miss(self, connection: VisitorConnection, request: VisitRequest) -> None:
-        """Answer for a file of an asset, look a path that leads nowhere up as it is meant, once, or say that it
-        leads nowhere."""
-        if request.path.startswith(PREFIX):
-            self._answer_asset(connection, request)
-            return
-        path = near_path(request.path)
-        if path is None or path == request.path:
-            self._answer_nowhere(connection, request)
-        else:
-            request.path = path
-            self._answer_cold(connection, request)
 
     def _answer_nowhere(self, connection: VisitorConnection, request: VisitRequest) -> None:
         """Answer a request whose path leads nowhere."""
