@@ -35,7 +35,12 @@ from storage.visits.daily_keys import delete_key_stores
 from tests.kit.hosted import hosted_run
 from tests.kit.xdist_groups import Scheduling
 
-pytest_plugins = ["tests.kit.browser", "tests.kit.dashboards", "tests.kit.stores"]
+pytest_plugins = [
+    "tests.kit.browser",
+    "tests.kit.dashboards",
+    "tests.kit.running_engine",
+    "tests.kit.stores",
+]
 
 T = TypeVar("T")
 # Of a run of everything; more would not help, as many tests keep two processes busy.

@@ -22,7 +22,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A link. `url` is its address, `short_url` its address without the handle, if it has one."""
+    """A link. `url` is its address, `short_url` its address without the handle, if it has one; `clicks` and
+    `last_click` are those of a list that was asked for with `include`."""
 
     id: str
     slug: str
@@ -63,6 +64,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     github: dict[str, Any] | None = None
     health: dict[str, Any] | None = None
+    clicks: int | None = None
+    last_click: datetime | None = None
     warnings: tuple[dict[str, str], ...] = ()
 
     @property

@@ -125,3 +125,8 @@ def test_no_file_is_dead() -> None:
     # Found by the table of bench/__main__.py, or run as scripts by the benchmarks.
     dead -= {module for module in dead if module.startswith("bench.")}
     assert not dead, f"nobody imports {sorted(dead)}"
+
+
+def test_no_other_module_imports_hypercorn() -> None:
+    users = {name_of(p) for p in sources() if any(n.startswith("hypercorn") for n in imports(p))}
+    assert users == {"api/http/hypercorn_adapter.py"}

@@ -4,6 +4,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 # These put the machine under load and measure it, so no two of them may run at once.
 LOADS = ("tests/bench/", "tests/system/chaos/")
+# These use one engine that runs for the session (tests/kit/running_engine.py).
+ENGINE = ("tests/api/command/remote/", "tests/system/test_imports.py", "tests/waypost_client/")
 # These share a fixture that each worker creates once: an engine, filled databases, a cluster, parsed sources.
 SHARED = (
     "tests/api/dashboard/",
@@ -25,4 +27,6 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no typ
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(LOADS):
             return "loads"
+        if nodeid.startswith(ENGINE):
+            return "engine"
         return next((scope for scope in SHARED if nodeid.startswith(scope)), nodeid)

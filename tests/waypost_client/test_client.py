@@ -12,11 +12,9 @@ pytestmark = pytest.mark.slow
 TARGET = "https://example.com/client"
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    started = Engine(tmp_path_factory.mktemp("client") / "data")
-    yield started
-    started.kill()
+@pytest.fixture
+def engine(running_engine: Engine) -> Engine:
+    return running_engine
 
 
 @pytest.fixture

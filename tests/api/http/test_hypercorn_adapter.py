@@ -10,7 +10,7 @@ from hypercorn.protocol.events import Body, Request, StreamClosed
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.trio.task_group import TaskGroup
 
-from tests.architecture.sources import ROOT, imports, name_of, sources
+from tests.architecture.sources import ROOT
 
 ADVICE = (
     "Read its changes, adapt api/http/hypercorn_adapter.py, then move the range in pyproject.toml."
@@ -64,8 +64,3 @@ def test_the_parts_that_a_changed_hypercorn_lacks_are_named() -> None:
         "HTTPStream's arguments",
         "HTTPStream.handle's EndBody",
     ]
-
-
-def test_no_other_module_imports_hypercorn() -> None:
-    users = {name_of(p) for p in sources() if any(n.startswith("hypercorn") for n in imports(p))}
-    assert users == {"api/http/hypercorn_adapter.py"}

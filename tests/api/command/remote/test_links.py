@@ -1,7 +1,6 @@
 """`waypost links` on a running engine."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,9 @@ pytestmark = pytest.mark.slow
 TARGET = "https://example.com/"
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    started = Engine(tmp_path_factory.mktemp("links") / "data")
-    yield started
-    started.kill()
+@pytest.fixture
+def engine(running_engine: Engine) -> Engine:
+    return running_engine
 
 
 class LinkCommands:

@@ -21,11 +21,9 @@ TARGET = "https://example.com/mcp"
 TOOLS = {"create_link", "find_links", "update_link", "delete_link", "link_stats"}
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    started = Engine(tmp_path_factory.mktemp("mcp") / "data")
-    yield started
-    started.kill()
+@pytest.fixture
+def engine(running_engine: Engine) -> Engine:
+    return running_engine
 
 
 def stdio(engine: Engine) -> StdioServerParameters:
