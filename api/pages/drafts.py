@@ -14,24 +14,29 @@ from api.http.routes import Doc, ResponseDoc, Route
 from api.links.announce import announce
 from engine.common.errors import InvalidError
 from engine.pages.page import ProfilePage
+from engine.pages.palette import ColourCorrection, palettes_of
 from engine.pages.ports import PageStore
 from engine.pages.publication import MAX_VERSIONS, PublishedVersion, StoredDraft, page_digest
 from engine.pages.validation import parse_page
 from engine.visits.ports import Announcer
 
 # Fields of a response that a request may repeat: a client changes what it has read and sends it back.
-_READ_ONLY: Final = ("profile_id", "version", "updated_at", "published", "is_changed")
+_READ_ONLY: Final = (
+    "profile_id", "version", "updated_at", "published", "is_changed", "corrections",
+)  # fmt: skip
 
 
 class PageDraftResponse(ProfilePage, frozen=True, kw_only=True):
     """The draft of a page. `version` 0: nobody has written one, and it is what visitors get of such a profile.
-    `published` is the number of the version that visitors get; `is_changed`: the draft differs from it."""
+    `published` is the number of the version that visitors get; `is_changed`: the draft differs from it.
+    `corrections` are the page's colours that visitors get in another shade, as they could not read them."""
 
     profile_id: Id
     version: int
     updated_at: datetime | None
     published: int | None
     is_changed: bool
+    corrections: tuple[ColourCorrection, ...]
 
 
 class PageVersionSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +141,7 @@ def draft_response(draft: StoredDraft) -> PageDraftResponse:
         updated_at=None if draft.updated_at is None else utc(draft.updated_at),
         published=draft.published,
         is_changed=draft.is_changed,
+        corrections=palettes_of(draft.page).corrections,
         **_fields(draft.page),
     )
 
@@ -186,6 +192,7 @@ _DRAFT_EXAMPLE: Final = _PAGE_EXAMPLE | {
     "updated_at": "2026-05-01T09:31:00Z",
     "published": 3,
     "is_changed": True,
+    "corrections": [],
 }
 _VERSION_EXAMPLE: Final = {
     "number": 3,

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 import segno
 
+from engine.common.colour import contrast, luminance
 from engine.common.errors import FieldError
 
 QR_QUERY: Final = "wp_t=qr"  # in the URL of a code, so that scans are told from other visits
@@ -52,7 +53,8 @@ def qr_look(values: Mapping[str, str]) -> tuple[QrLook, list[FieldError]]:
     light = _colour(values.get("light", look.light), "light", errors)
     if errors:
         return look, errors
-    if _luminance(dark) >= _luminance(light) or _contrast(dark, light) < MIN_CONTRAST:
+    is_darker = luminance(f"#{dark}") < luminance(f"#{light}")
+    if not is_darker or contrast(f"#{dark}", f"#{light}") < MIN_CONTRAST:
         reason = f"must be darker than light, with a contrast of at least {MIN_CONTRAST:g}:1"
         return look, [FieldError("dark", reason)]
     return QrLook(format_, int(size), dark, light, error), []
@@ -105,17 +107,3 @@ def _colour(text: str, field: str, errors: list[FieldError]) -> str:
         errors.append(FieldError(field, "must be a colour of six hexadecimal digits"))
         return ""
     return match[1]
-
-
-def _contrast(dark: str, light: str) -> float:
-    """Return the contrast of two colours, as WCAG 2 defines it."""
-    return (_luminance(light) + 0.05) / (_luminance(dark) + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    red, green, blue = (_linear(int(colour[i : i + 2], 16) / 255) for i in (0, 2, 4))
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def _linear(value: float) -> float:
-    return value / 12.92 if value <= 0.04045 else float(((value + 0.055) / 1.055) ** 2.4)

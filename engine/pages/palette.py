@@ -2,7 +2,17 @@
 
 from typing import Final, NamedTuple
 
-from engine.pages.colour import AA_TEXT, contrast, is_colour, mixed, oklch, readable, with_lightness
+import msgspec
+
+from engine.common.colour import (
+    AA_TEXT,
+    contrast,
+    is_colour,
+    mixed,
+    oklch,
+    readable,
+    with_lightness,
+)
 from engine.pages.page import ProfilePage
 from engine.pages.themes import THEMES, Colours
 
@@ -14,8 +24,11 @@ _GROUND_CONTRAST: Final = 8.0
 _TEXT_CONTRAST: Final = 7.0
 
 
-class ColourCorrection(NamedTuple):
-    """A colour that visitors would not have read: what the member wanted, what is used, and where."""
+class ColourCorrection(msgspec.Struct, frozen=True):
+    """A colour on which or in which visitors could not read: the member's, the one that is used, and why.
+
+    `scheme` is light or dark, `field` is accent or background.
+    """
 
     scheme: str
     field: str

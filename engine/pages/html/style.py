@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Final
 
-from engine.pages.colour import is_colour
+from engine.common.colour import is_colour
 from engine.pages.page import ProfilePage
 from engine.pages.palette import Palettes
 from engine.pages.themes import THEMES, Colours, Theme

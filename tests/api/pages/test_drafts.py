@@ -74,3 +74,16 @@ async def test_strangers_are_answered_as_if_there_were_no_page() -> None:
     )  # fmt: skip
     for method, target, body in calls:
         (await console.call(method, f"{path}/{target}", body, key="two")).problem(404)
+
+
+async def test_a_draft_says_which_of_its_colours_visitors_get_in_another_shade() -> None:
+    console = Console()
+    path = await page_path(console)
+    draft = await console.call("PUT", f"{path}/draft", {"theme": "paper", "accent": "#ffee00"})
+    (correction,) = draft.json["corrections"]
+    assert (correction["scheme"], correction["field"]) == ("light", "accent")
+    assert correction["wanted"] == "#ffee00"
+    assert correction["used"] != "#ffee00"
+    assert "contrast" in correction["reason"]
+    again = await console.call("PUT", f"{path}/draft", draft.json)
+    assert again.json["version"] == draft.json["version"]

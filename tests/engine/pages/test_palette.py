@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.pages.colour import AA_TEXT, contrast, from_oklch, mixed, oklch, readable
+from engine.common.colour import AA_TEXT, contrast, from_oklch, mixed, oklch, readable
 from engine.pages.page import ProfilePage, ThemeName
 from engine.pages.palette import palettes_of, tint
 from engine.pages.themes import THEMES, Colours
