@@ -63,7 +63,7 @@ from storage.links.import_rows import PostgresLinkImporter
 from storage.links.imports import ImportSweep, PostgresImportSpool
 from storage.links.prober import HttpProber
 from storage.links.txt_records import DnsTxtRecords
-from storage.mail.smtp import SmtpMailer
+from storage.mail.smtp import NO_MAILS, SmtpMailer
 from storage.postgres.database import Database
 from storage.postgres.idempotency import IdempotencyPurge
 from storage.privacy.erasure import Eraser
@@ -264,7 +264,7 @@ class Workers:
             *self._automation.samples(),
             *self._copier.samples(),
             *self._assets.samples(),
-            *(self._mailer.samples() if self._mailer else ()),
+            *(self._mailer.samples() if self._mailer else NO_MAILS),
             *self._database.samples(),
         ]
 

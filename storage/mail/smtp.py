@@ -36,6 +36,8 @@ MAILS: Final = Metric(
     "Mails handed to the mail server, by result: sent, refused for good, or failed for now",
     ("result",),
 )
+_RESULTS: Final = ("sent", "refused", "failed")
+NO_MAILS: Final = MAILS.by_label(dict.fromkeys(_RESULTS, 0))  # samples of an engine that sends none
 
 
 class SmtpMailer:
@@ -48,7 +50,7 @@ class SmtpMailer:
         self._sender = sender
         self._context = context
         self._limiter = trio.CapacityLimiter(AT_ONCE)
-        self._results = {"sent": 0, "refused": 0, "failed": 0}
+        self._results = dict.fromkeys(_RESULTS, 0)
 
     def samples(self) -> list[Sample]:
         return MAILS.by_label(self._results)

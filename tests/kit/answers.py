@@ -53,11 +53,11 @@ def _decoded(cell: str) -> Any:
 def readable_paths(document: Mapping[str, Any], ids: Mapping[str, str]) -> Iterator[str]:
     """Yield the path of each GET of an OpenAPI document that `ids`, by the variable's name, can fill.
 
-    Streams are left out: they do not end.
+    Streams are left out, as they do not end, and redirects, which have no body.
     """
     for path, methods in document["paths"].items():
-        operation = methods.get("get")
-        if operation is None or "text/event-stream" in str(operation["responses"]["200"]):
+        success = methods.get("get", {"responses": {}})["responses"].get("200")
+        if success is None or "text/event-stream" in str(success):
             continue
         if set(re.findall(r"{(\w+)}", path)) <= ids.keys():
             yield path.format(**ids)

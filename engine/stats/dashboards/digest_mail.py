@@ -26,6 +26,7 @@ def digest_message(digest: Digest, to: str, console_url: str, message_id: str) -
         text=_text(digest, settings_url),
         html=_html(digest, settings_url),
         message_id=message_id,
+        unsubscribe_url=settings_url,
     )
 
 

@@ -127,6 +127,7 @@ def test_a_mail_says_what_changed_and_how_to_end_it() -> None:
         "https://console.example/p/ada/settings",
     ):
         assert text in message.text, message.text
+    assert message.unsubscribe_url == "https://console.example/p/ada/settings"
     monthly = digest_message(digest(cadence="monthly"), "ada@example.com", CONSOLE, "id")
     assert monthly.subject.endswith("in October 2026")
 
