@@ -202,6 +202,20 @@ def restore(file: Path, folder: Path) -> None:
     show(result, folder, datetime.now(UTC))
 
 
+@cli.command(name="reset-password")
+@click.argument("email")
+@DATA
+def reset_password(email: str, folder: Path) -> None:
+    """Print a page that sets the password of an account.
+
+    The page works once, for an hour. The account's sessions end when the password is set, not before.
+    """
+    from api.command.reset_password import reset_page
+
+    config = read()
+    click.echo(run(lambda: reset_page(config, folder, email), "stopped: no page was made"))
+
+
 @cli.command()
 @click.argument("handle")
 @DATA

@@ -112,6 +112,20 @@ async def issue_setup_code(database: Database) -> IssuedToken | None:
     return await database.transaction(work)
 
 
+async def issue_reset_token(database: Database, email: str) -> IssuedToken | None:
+    """Make a reset token for the account of an address; None: there is none. `database` is opened as
+    waypost_app."""
+
+    async def work(connection: Connection) -> IssuedToken | None:
+        row = await connection.fetchrow(SQL["user_at"], email)
+        if row is None:
+            return None
+        await connection.fetchrow(SQL["become"], *map(str, row), "")
+        return await issue(connection, (row["tenant_id"], row["user_id"]), "reset")
+
+    return await database.transaction(work)
+
+
 async def issue(
     connection: Connection, user: tuple[int, int], purpose: RecoveryPurpose
 ) -> IssuedToken | None:
