@@ -9,7 +9,7 @@ from engine.operations.metrics import Metric, Sample
 REDIRECTS: Final = Metric("waypost_redirects_total", "Visits answered with a redirect")
 PAGES: Final = Metric("waypost_pages_total", "Visits answered with a profile's page")
 HITS: Final = Metric(
-    "waypost_hits_total", "Views and clicks of pages elsewhere, answered with a pixel"
+    "waypost_hits_total", "Views, clicks and own events of pages elsewhere, answered with a pixel"
 )
 PREVIEWS: Final = Metric(
     "waypost_previews_total", "Visits of messengers answered with a link's preview card"

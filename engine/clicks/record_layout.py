@@ -1,4 +1,4 @@
-"""The layout of a record: the bytes of one click or view, for every writer and reader.
+"""The layout of a record: the bytes of one click, view or own event, for every writer and reader.
 
     fixed part  u16 size | u8 kind | u8 classification | i64 at_us
                 | i64 tenant_id | i64 profile_id | i64 link_id

@@ -40,6 +40,7 @@ DAYS_AT_ONCE: Final = 200
 STATEMENT_TIMEOUT_S: Final = 1_200.0
 PACKED_FROM: Final = 64  # clicks: columns of fewer take more space than a delta
 CLICKS_AT_ONCE: Final = 50_000  # in a transaction, and one delta more
+MAX_MERGED_EVENTS: Final = 300_000  # own events of a finished hot day that become one segment
 EVENT_PART: Final = 1_000_000  # the first part of a hot day's own events, beside those in tables
 MAX_PART_CLICKS: Final = 100_000  # of a large day's segments that are put together
 MAX_THIN_CLICKS: Final = (
@@ -168,9 +169,10 @@ async def _sort(
     packed: dict[ProfileDay, int] = {}
     in_segments = set[ProfileDay]()
     for *key, clicks, segments in await connection.fetch(_SQL["packed_clicks"], *columns):
-        packed[ProfileDay(*key)] = clicks
-        if segments > 1:
-            in_segments.add(ProfileDay(*key))
+        day = ProfileDay(*key)
+        packed[day] = clicks
+        if segments > 1 and not (locked[day] and clicks > MAX_MERGED_EVENTS):
+            in_segments.add(day)
     of_months = {
         ProfileDay(*key) for key in await connection.fetch(_SQL["days_of_packed_months"], *columns)
     }

@@ -237,6 +237,10 @@ async def test_many_deltas_are_settled_some_at_a_time(
     events = [part for _, in_tables, part in await _segments(counting) if not in_tables]
     assert events == [EVENT_PART, EVENT_PART + 1]
     # The day is over, so its own events become one segment: its visitors can be told apart for ever.
+    monkeypatch.setattr(settling, "MAX_MERGED_EVENTS", 1)
+    await settle(counting.aggregator, days)
+    assert len([part for _, in_tables, part in await _segments(counting) if not in_tables]) == 2
+    monkeypatch.undo()
     await settle(counting.aggregator, days)
     assert [part for _, in_tables, part in await _segments(counting) if not in_tables] == [
         EVENT_PART
