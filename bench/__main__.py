@@ -28,6 +28,7 @@ BENCHMARKS = (
     Benchmark(
         "redirects", "bench.redirects", "redirects per second and CPU per redirect, beside nginx"
     ),
+    Benchmark("page", "bench.page", "views per second and CPU per view of a page, beside nginx"),
     Benchmark("chaos", "bench.chaos", "exactly-once counting while processes are killed"),
     Benchmark("pipeline", "bench.pipeline", "clicks per second from socket to committed counts"),
     Benchmark("life", "bench.life", "what a click costs Postgres over its whole life"),

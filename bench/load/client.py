@@ -33,11 +33,25 @@ class Client:
 
     def post(self, path: str, body: Any, idempotency_key: str = "") -> Any:
         """Send a POST once. Returns the decoded JSON response."""
+        return self._send("POST", path, body, idempotency_key)
+
+    def put(self, path: str, body: Any) -> Any:
+        """Send a PUT once. Returns the decoded JSON response."""
+        return self._send("PUT", path, body)
+
+    def body(self, path: str, headers: dict[str, str]) -> bytes:
+        """Return the body of a visitor's request as it came. Raises BenchError for another status than 200."""
+        response, data = self._get(path, headers)
+        if response.status != 200:
+            raise BenchError(f"{self.url}{path} was answered {response.status}")
+        return data
+
+    def _send(self, method: str, path: str, body: Any, idempotency_key: str = "") -> Any:
         headers = self._headers | {"Content-Type": "application/json"}
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
         try:
-            self._connection.request("POST", path, json.dumps(body), headers)
+            self._connection.request(method, path, json.dumps(body), headers)
             response = self._connection.getresponse()
             data = response.read()
         except (OSError, http.client.HTTPException) as error:

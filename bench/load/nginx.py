@@ -1,7 +1,8 @@
 """nginx as a peer: the same paths and targets, with the least possible work.
 
 It has one worker, `return 302` from a `map` in a server without locations, a buffered access log, and
-connections without a limit of requests. It counts nothing, so its cost is the least cost of a redirect.
+connections without a limit of requests. It counts nothing, so its cost is the least cost of a redirect. With a
+page, it sends that for every path, from a file that it keeps open.
 """
 
 import os
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from bench.kit.errors import BenchError
 from bench.kit.link_set import SampleLink
@@ -44,17 +46,28 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
-        return 302 $target;
+        {answer}
     }}
 }}
 """
 
 
+_PAGE: Final = """\
+sendfile on;
+        tcp_nopush on;
+        open_file_cache max=10 inactive=60s;
+        add_header Content-Encoding br;
+        default_type text/html;
+        root {folder};
+        location / {{ rewrite ^ /page break; }}"""
+
+
 class Nginx:
     """A running nginx as a context manager. `worker` is the pid of the process that answers."""
 
-    def __init__(self, links: Sequence[SampleLink]) -> None:
+    def __init__(self, links: Sequence[SampleLink], page: bytes = b"") -> None:
         self.links = links
+        self.page = page
         self.folder = Path(tempfile.mkdtemp(prefix="waypost-bench-nginx-"))
         self.port = free_port()
         self.worker = 0
@@ -88,7 +101,13 @@ class Nginx:
 
     def _start(self) -> None:
         path = self.folder / "nginx.conf"
-        path.write_text(config(self.links, self.folder, self.port))
+        answer = "return 302 $target;"
+        if self.page:
+            # Its worker may run as another user.
+            self.folder.chmod(0o755)
+            (self.folder / "page").write_bytes(self.page)
+            answer = _PAGE.format(folder=self.folder)
+        path.write_text(config(self.links, self.folder, self.port, answer))
         command = [
             find(),
             "-e",
@@ -109,9 +128,12 @@ class Nginx:
         raise BenchError(f"nginx did not start: {child.last_lines()}")
 
 
-def config(links: Sequence[SampleLink], folder: Path, port: int) -> str:
+def config(
+    links: Sequence[SampleLink], folder: Path, port: int, answer: str = "return 302 $target;"
+) -> str:
     rows = "\n".join(f'        "{link.path}" "{link.target}";' for link in links)
-    return _CONFIG.format(folder=folder, port=port, rows=rows, hash_size=max(2048, 4 * len(links)))
+    size = max(2048, 4 * len(links))
+    return _CONFIG.format(folder=folder, port=port, rows=rows, hash_size=size, answer=answer)
 
 
 def find() -> str:
