@@ -22,5 +22,6 @@ export const SCREENS = [
   {name: 'setup', paths: ['/setup'], title: 'Set up', open: true, style: 'gate'},
   {name: 'profiles', paths: ['/', '/profiles'], title: 'Profiles'},
   {name: 'overview', paths: ['/p/:handle'], title: 'Overview', icon: 'layout-dashboard', group: 'profile', key: 'o', short: true},
+  {name: 'links', paths: ['/p/:handle/links', '/p/:handle/links/:id'], title: 'Links', icon: 'link', group: 'profile', key: 'l', short: true},
   {name: 'analytics', paths: ['/p/:handle/analytics'], title: 'Analytics', icon: 'chart-line', group: 'profile', key: 'a', short: true},
 ];
