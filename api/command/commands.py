@@ -387,7 +387,7 @@ def top(folder: Path, once: bool, interval: float, as_json: bool) -> None:
     Shows restarts, mailboxes, lag and last errors. On a terminal, arrows scroll and q quits.
     """
     from actors.operations import runtime
-    from api.command.top import print_states
+    from api.command.display.top import print_states
 
     runtime.run(
         lambda stop: print_states(folder, stop, once=once, as_json=as_json, interval_s=interval)

@@ -13,9 +13,9 @@ import trio
 from rich.console import Console
 from rich.text import Text
 
+from api.command.display.table import table_lines
+from api.command.display.top import one_line
 from api.command.servers import prepared_servers
-from api.command.table import table_lines
-from api.command.top import one_line
 from engine.common.json_forms import time_text, with_text_ids
 from engine.jobs.job import SYSTEM_TENANT, Job, JobFilter
 from engine.operations.settings import Settings

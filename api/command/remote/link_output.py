@@ -10,8 +10,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from api.command.table import table_lines
-from api.command.top import one_line
+from api.command.display.table import table_lines
+from api.command.display.top import one_line
 from waypost_client import Link
 
 _COLUMNS: Final = ("address", "state", "created", "title", "target")

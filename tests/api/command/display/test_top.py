@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.command.top import screen_lines
+from api.command.display.top import screen_lines
 from engine.operations.actor_tree import ActorNode
 from engine.operations.system import ProcessState
 

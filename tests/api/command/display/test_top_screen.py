@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from api.command.top_screen import TopScreen
+from api.command.display.top_screen import TopScreen
 
 
 def screen(lines: int, height: int) -> TopScreen:

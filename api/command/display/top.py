@@ -14,9 +14,9 @@ from rich.live import Live
 from rich.text import Text
 
 from actors.operations.runtime import Stop
+from api.command.display.table import table_lines
+from api.command.display.top_screen import TopScreen, keys_without_enter, read_keys
 from api.command.servers import finish
-from api.command.table import table_lines
-from api.command.top_screen import TopScreen, keys_without_enter, read_keys
 from engine.common.errors import StoppedError, WaypostError
 from engine.operations.actor_tree import CRASH_LOOP_COUNT, ActorNode
 from engine.operations.system import ProcessState, process_states

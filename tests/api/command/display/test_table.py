@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.command.table import table_lines
+from api.command.display.table import table_lines
 
 COLUMNS = ("id", "tenant", "kind", "state", "attempt", "run at", "last error")
 ID, TENANT = "7312345678901234567", "7312345678901234999"

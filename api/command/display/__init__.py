@@ -1,0 +1,1 @@
+"""Tables and screens that commands show."""
