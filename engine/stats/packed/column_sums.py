@@ -20,6 +20,7 @@ from engine.stats.plan import CountsStatement
 from engine.stats.query import Filter
 from engine.stats.sketch import sketches
 
+_COLUMN_OF: Final = np.array((0, 1, 2, 0))  # of counts, for a click, a view, a bot, an own event
 _QUARTER_S: Final = 900
 _EPOCH: Final = date(1970, 1, 1)
 _LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
@@ -136,8 +137,8 @@ def group_sums(
     group, firsts = number_groups(keys)
     groups = len(firsts)
     counted_as = clicks.counted_as[of]
-    column = counted_as % EVENT
-    counts = np.bincount(group * 3 + column, minlength=3 * groups).reshape(groups, 3)
+    column = group * 3 + _COLUMN_OF[counted_as]
+    counts = np.bincount(column, minlength=3 * groups).reshape(groups, 3)
     numbers = np.zeros(groups, np.int64)
     if visitors:
         known = np.flatnonzero((clicks.visitors[of] != 0) & (counted_as != BOT))
