@@ -4,6 +4,7 @@ from typing import Final
 
 import trio
 
+from actors.links.orphan_visits import OrphanVisits
 from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
 from engine.visits.domain_host import DomainHost, is_local
@@ -29,6 +30,7 @@ class Hosts:
         self.known = known
         self.domains: dict[bytes, DomainHost] = {}
         self.decides = strict or not known
+        self.orphans = OrphanVisits()
         self.counts = dict.fromkeys(("root", "path", "host"), 0)
         self._own = own
         self._version = ""
@@ -55,4 +57,8 @@ class Hosts:
             await trio.sleep(POLL_S)
 
     def samples(self) -> list[Sample]:
-        return [DOMAINS.sample(len(self.domains)), *DOMAIN_VISITS.by_label(self.counts)]
+        return [
+            DOMAINS.sample(len(self.domains)),
+            *DOMAIN_VISITS.by_label(self.counts),
+            *self.orphans.samples(),
+        ]

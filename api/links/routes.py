@@ -17,12 +17,14 @@ from api.links.link_drafts import HashPassword, LinkDrafts
 from api.links.link_list import LinkListRoutes
 from api.links.links import LinkRoutes
 from api.links.order import LinkOrderRoutes
+from api.links.orphan_visits import OrphanVisitRoutes
 from api.links.profiles import ProfileRoutes
 from api.links.qr import QrRoutes
 from engine.github.repository import web_host
 from engine.links.domain import host_of_url
 from engine.links.import_ports import ImportStore
 from engine.links.link import validate_draft
+from engine.links.orphan_visits import OrphanVisitLists
 from engine.links.ports import DomainStore, ProfileStore
 from engine.links.targets.blocklist import Blocklist
 from engine.visits.ports import Announcer
@@ -34,6 +36,7 @@ class LinkDeps:
     announcer: Announcer
     hash_password: HashPassword
     domains: DomainStore
+    orphan_visits: OrphanVisitLists
     blocklist: Callable[[], Blocklist]
     imports: ImportStore
 
@@ -58,5 +61,6 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *LinkImportRoutes(deps.profiles, deps.imports, shared.settings.max_import_bytes).routes(),
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
         *BulkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
+        *OrphanVisitRoutes(deps.orphan_visits).routes(),
         *DomainRoutes(deps.domains, (host_of_url(url),)).routes(),
     ]

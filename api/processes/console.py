@@ -66,6 +66,7 @@ from storage.limits.shared_secret import SharedRateLimiter
 from storage.links.blocklist_file import REFRESH_S, BlocklistFile
 from storage.links.domains import PostgresDomainStore
 from storage.links.imports import PostgresImportStore
+from storage.links.orphan_visits import PostgresOrphanVisitLists
 from storage.links.profiles import PostgresProfileStore
 from storage.pages.pages import PostgresPageStore
 from storage.pages.subscribers import PostgresSubscriberStore
@@ -243,6 +244,7 @@ class ConsoleParts:
             announcer=self.announcer,
             hash_password=self.passwords.hash,
             domains=PostgresDomainStore(self.database),
+            orphan_visits=PostgresOrphanVisitLists(self.database),
             blocklist=lambda: self.blocklist.current,
             imports=PostgresImportStore(self.database),
         )

@@ -52,6 +52,7 @@ from storage.clicks.journal import Journal
 from storage.clicks.ledger import PostgresClickLedger
 from storage.clicks.stream import RedisClickStream
 from storage.experiments.conversions import click_id_secret
+from storage.links.orphan_visits import PostgresOrphanVisits
 from storage.pages.subscribers import PostgresSubscriptions
 from storage.postgres.database import Database
 from storage.redis.client import RedisServer
@@ -181,6 +182,7 @@ class Edge:
         return server
 
     def _children(self) -> list[ChildSpec]:
+        orphans = PostgresOrphanVisits(self._database)
         return [
             *self._recording(),
             *self._profiles(),
@@ -190,6 +192,7 @@ class Edge:
             *self._remembering(),
             ChildSpec(name="geo", start=partial(watch_places, self._places, self._places_changed)),
             ChildSpec(name="domains", start=partial(self._server.hosts.follow, self._domains)),
+            ChildSpec(name="orphan-visits", start=partial(self._server.hosts.orphans.run, orphans)),
             ChildSpec(name="server", start=self._serve_visitors),
             ChildSpec(name="hits", start=self._serve_hits),
             status_child(self._spec, lambda: self.tree, self.components, self.samples),

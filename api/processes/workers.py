@@ -61,6 +61,7 @@ from storage.links.domain_looks import PostgresDomainLookStore
 from storage.links.health import PostgresLinkHealthStore
 from storage.links.import_rows import PostgresLinkImporter
 from storage.links.imports import ImportSweep, PostgresImportSpool
+from storage.links.orphan_visits import OrphanVisitPurge
 from storage.links.prober import HttpProber
 from storage.links.txt_records import DnsTxtRecords
 from storage.mail.smtp import NO_MAILS, SmtpMailer
@@ -290,6 +291,7 @@ def maintenance(settings: Settings, database: Database, redis: RedisServer) -> l
         *PostgresClickLedger(database).periodic_jobs(),
         *IdempotencyPurge(database).periodic_jobs(),
         *AccountsPurge(database).periodic_jobs(),
+        *OrphanVisitPurge(database).periodic_jobs(),
         *PostgresDeliveryQueue(database).periodic_jobs(),
         *Eraser(database, redis).periodic_jobs(),
         *ExperimentCountsPurge(database).periodic_jobs(),

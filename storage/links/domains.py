@@ -52,7 +52,7 @@ class PostgresDomainStore:
 
     async def domain(self, caller: Caller, domain_id: int) -> Domain:
         async def work(connection: Connection) -> Domain:
-            access = await _enter(connection, caller, domain_id, Action.READ)
+            access = await enter_domain(connection, caller, domain_id, Action.READ)
             return await _fetch(connection, access, domain_id)
 
         return await self._read(caller, work)
@@ -76,7 +76,7 @@ class PostgresDomainStore:
         if_version: int | None = None,
     ) -> Domain:
         async def work(connection: Connection) -> Domain:
-            access = await _enter(connection, caller, domain_id, Action.MANAGE_DOMAINS)
+            access = await enter_domain(connection, caller, domain_id, Action.MANAGE_DOMAINS)
             stored = await _lock(connection, access, domain_id, if_version)
             wanted = columns(draft_after(draft, stored))
             if wanted == (stored.root_target, stored.not_found_target):
@@ -90,7 +90,7 @@ class PostgresDomainStore:
         self, caller: Caller, domain_id: int, if_version: int | None = None
     ) -> None:
         async def work(connection: Connection) -> None:
-            access = await _enter(connection, caller, domain_id, Action.MANAGE_DOMAINS)
+            access = await enter_domain(connection, caller, domain_id, Action.MANAGE_DOMAINS)
             await _lock(connection, access, domain_id, if_version)
             await connection.execute(SQL["delete_domain"], access.tenant_id, domain_id)
 
@@ -98,7 +98,7 @@ class PostgresDomainStore:
 
     async def look_again(self, caller: Caller, domain_id: int) -> Domain:
         async def work(connection: Connection) -> Domain:
-            access = await _enter(connection, caller, domain_id, Action.MANAGE_DOMAINS)
+            access = await enter_domain(connection, caller, domain_id, Action.MANAGE_DOMAINS)
             await _lock(connection, access, domain_id, None)
             await connection.execute(SQL["look_again"], access.tenant_id, domain_id)
             return await _fetch(connection, access, domain_id)
@@ -133,7 +133,7 @@ def columns(draft: DomainDraft) -> tuple[str | None, str | None]:
     return draft.root_target, draft.not_found_target
 
 
-async def _enter(
+async def enter_domain(
     connection: Connection, caller: Caller, domain_id: int, action: Action
 ) -> ProfileAccess:
     row = await connection.fetchrow(SQL["enter_domain"], validate_id(domain_id, "domain"))

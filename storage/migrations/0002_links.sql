@@ -326,3 +326,55 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION is_verified_domain(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION is_verified_domain(text) TO waypost_app;
+
+-- Visits at domains that led to no link, by day (UTC) and path (engine/links/orphan_visits.py).
+CREATE TABLE orphan_visits (
+    tenant_id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    day date NOT NULL,
+    path text COLLATE "C" NOT NULL CHECK (length(path) <= 200),
+    visits bigint NOT NULL CHECK (visits > 0),
+    PRIMARY KEY (tenant_id, domain_id, day, path),
+    FOREIGN KEY (tenant_id, domain_id) REFERENCES domains ON DELETE CASCADE
+) WITH (fillfactor = 80);
+CREATE INDEX orphan_visits_day ON orphan_visits (day);
+
+ALTER TABLE orphan_visits ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON orphan_visits FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
+CREATE POLICY definer ON orphan_visits TO waypost_owner USING (true) WITH CHECK (true);
+GRANT SELECT ON orphan_visits TO waypost_app;
+GRANT SELECT, DELETE ON orphan_visits TO waypost_aggregator;
+
+-- Add visits to today's. A domain's day has at most 500 paths, those with the most visits first, and '(other)' for
+-- further ones. Edges take turns, so that two of them do not exceed the bound together.
+CREATE FUNCTION count_orphan_visits(of_hosts text[], of_paths text[], counts bigint[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, waypost, pg_temp
+SET timezone = 'UTC'
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('waypost.count_orphan_visits'));
+    WITH named AS (
+        SELECT d.tenant_id, d.id AS domain_id, u.path, sum(u.visits) AS visits,
+            EXISTS (
+                SELECT FROM orphan_visits AS o
+                WHERE (o.tenant_id, o.domain_id, o.day, o.path) = (d.tenant_id, d.id, current_date, u.path)
+            ) AS listed
+        FROM unnest(of_hosts, of_paths, counts) AS u (host, path, visits)
+        JOIN domains AS d ON d.host = u.host AND d.state = 'verified'
+        GROUP BY d.tenant_id, d.id, u.path
+    ), ranked AS (
+        SELECT n.*, row_number() OVER (PARTITION BY n.tenant_id, n.domain_id, n.listed ORDER BY n.visits DESC, n.path)
+            + (SELECT count(*) FROM orphan_visits AS o WHERE (o.tenant_id, o.domain_id, o.day)
+                = (n.tenant_id, n.domain_id, current_date) AND o.path <> '(other)') AS place
+        FROM named AS n
+    )
+    INSERT INTO orphan_visits AS o (tenant_id, domain_id, day, path, visits)
+    SELECT tenant_id, domain_id, current_date,
+        CASE WHEN listed OR place <= 500 THEN path ELSE '(other)' END AS name, sum(visits)
+    FROM ranked GROUP BY tenant_id, domain_id, name
+    ON CONFLICT (tenant_id, domain_id, day, path) DO UPDATE SET visits = o.visits + excluded.visits;
+END
+$$;
+REVOKE ALL ON FUNCTION count_orphan_visits(text[], text[], bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION count_orphan_visits(text[], text[], bigint[]) TO waypost_edge;

@@ -184,6 +184,36 @@ CREATE FUNCTION waypost.conversion_hook_of(sha256 bytea) RETURNS TABLE(tenant_id
         AND h.tenant_id = coalesce(waypost.current_tenant(), h.tenant_id)
 $$;
 
+CREATE FUNCTION waypost.count_orphan_visits(of_hosts text[], of_paths text[], counts bigint[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('waypost.count_orphan_visits'));
+    WITH named AS (
+        SELECT d.tenant_id, d.id AS domain_id, u.path, sum(u.visits) AS visits,
+            EXISTS (
+                SELECT FROM orphan_visits AS o
+                WHERE (o.tenant_id, o.domain_id, o.day, o.path) = (d.tenant_id, d.id, current_date, u.path)
+            ) AS listed
+        FROM unnest(of_hosts, of_paths, counts) AS u (host, path, visits)
+        JOIN domains AS d ON d.host = u.host AND d.state = 'verified'
+        GROUP BY d.tenant_id, d.id, u.path
+    ), ranked AS (
+        SELECT n.*, row_number() OVER (PARTITION BY n.tenant_id, n.domain_id, n.listed ORDER BY n.visits DESC, n.path)
+            + (SELECT count(*) FROM orphan_visits AS o WHERE (o.tenant_id, o.domain_id, o.day)
+                = (n.tenant_id, n.domain_id, current_date) AND o.path <> '(other)') AS place
+        FROM named AS n
+    )
+    INSERT INTO orphan_visits AS o (tenant_id, domain_id, day, path, visits)
+    SELECT tenant_id, domain_id, current_date,
+        CASE WHEN listed OR place <= 500 THEN path ELSE '(other)' END AS name, sum(visits)
+    FROM ranked GROUP BY tenant_id, domain_id, name
+    ON CONFLICT (tenant_id, domain_id, day, path) DO UPDATE SET visits = o.visits + excluded.visits;
+END
+$$;
+
 CREATE FUNCTION waypost.current_tenant() RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (NULLIF(current_setting('waypost.tenant'::text, true), ''::text))::bigint;
@@ -1744,6 +1774,19 @@ CREATE TABLE waypost.namespaces (
 
 ALTER TABLE ONLY waypost.namespaces FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.orphan_visits (
+    tenant_id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    day date NOT NULL,
+    path text NOT NULL COLLATE pg_catalog."C",
+    visits bigint NOT NULL,
+    CONSTRAINT orphan_visits_path_check CHECK ((length(path) <= 200)),
+    CONSTRAINT orphan_visits_visits_check CHECK ((visits > 0))
+)
+WITH (fillfactor='80');
+
+ALTER TABLE ONLY waypost.orphan_visits FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.page_assets (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -2241,6 +2284,9 @@ ALTER TABLE ONLY waypost.members
 ALTER TABLE ONLY waypost.namespaces
     ADD CONSTRAINT namespaces_pkey PRIMARY KEY (tenant_id, profile_id, name);
 
+ALTER TABLE ONLY waypost.orphan_visits
+    ADD CONSTRAINT orphan_visits_pkey PRIMARY KEY (tenant_id, domain_id, day, path);
+
 ALTER TABLE ONLY waypost.page_assets
     ADD CONSTRAINT page_assets_pkey PRIMARY KEY (tenant_id, profile_id, page_version, asset_id);
 
@@ -2427,6 +2473,8 @@ CREATE INDEX links_revision ON waypost.links USING btree (tenant_id, profile_id,
 CREATE UNIQUE INDEX links_slug ON waypost.links USING btree (profile_id, slug, tenant_id);
 
 CREATE INDEX members_user ON waypost.members USING btree (user_id, profile_id);
+
+CREATE INDEX orphan_visits_day ON waypost.orphan_visits USING btree (day);
 
 CREATE INDEX page_assets_asset ON waypost.page_assets USING btree (tenant_id, profile_id, asset_id);
 
@@ -2695,6 +2743,9 @@ ALTER TABLE ONLY waypost.members
 ALTER TABLE ONLY waypost.namespaces
     ADD CONSTRAINT namespaces_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY waypost.orphan_visits
+    ADD CONSTRAINT orphan_visits_tenant_id_domain_id_fkey FOREIGN KEY (tenant_id, domain_id) REFERENCES waypost.domains(tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY waypost.page_assets
     ADD CONSTRAINT page_assets_tenant_id_profile_id_asset_id_fkey FOREIGN KEY (tenant_id, profile_id, asset_id) REFERENCES waypost.assets(tenant_id, profile_id, id);
 
@@ -2816,6 +2867,8 @@ CREATE POLICY definer ON waypost.links FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.members TO waypost_owner USING (true) WITH CHECK (true);
 
+CREATE POLICY definer ON waypost.orphan_visits TO waypost_owner USING (true) WITH CHECK (true);
+
 CREATE POLICY definer ON waypost.page_subscribers TO waypost_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY definer ON waypost.profile_days FOR SELECT TO waypost_owner USING (true);
@@ -2917,6 +2970,8 @@ ALTER TABLE waypost.links ENABLE ROW LEVEL SECURITY;
 ALTER TABLE waypost.members ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.namespaces ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.orphan_visits ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_profiles ON waypost.profile_changes AS RESTRICTIVE FOR INSERT TO waypost_app WITH CHECK (waypost.owns_profile(tenant_id, profile_id));
 
@@ -3042,6 +3097,8 @@ CREATE POLICY tenant ON waypost.members TO waypost_app USING ((tenant_id = waypo
 
 CREATE POLICY tenant ON waypost.namespaces TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
+CREATE POLICY tenant ON waypost.orphan_visits FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
+
 CREATE POLICY tenant ON waypost.page_assets TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.page_drafts TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
@@ -3158,6 +3215,9 @@ GRANT ALL ON FUNCTION waypost.click_partition_days() TO waypost_aggregator;
 
 REVOKE ALL ON FUNCTION waypost.conversion_hook_of(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.conversion_hook_of(sha256 bytea) TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.count_orphan_visits(of_hosts text[], of_paths text[], counts bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.count_orphan_visits(of_hosts text[], of_paths text[], counts bigint[]) TO waypost_edge;
 
 REVOKE ALL ON FUNCTION waypost.delete_stored_responses(of_profile bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.delete_stored_responses(of_profile bigint) TO waypost_aggregator;
@@ -3820,6 +3880,9 @@ GRANT INSERT(tenant_id) ON TABLE waypost.namespaces TO waypost_app;
 GRANT INSERT(profile_id) ON TABLE waypost.namespaces TO waypost_app;
 
 GRANT INSERT(name) ON TABLE waypost.namespaces TO waypost_app;
+
+GRANT SELECT ON TABLE waypost.orphan_visits TO waypost_app;
+GRANT SELECT,DELETE ON TABLE waypost.orphan_visits TO waypost_aggregator;
 
 GRANT SELECT,INSERT,DELETE ON TABLE waypost.page_assets TO waypost_app;
 

@@ -72,6 +72,7 @@ from storage.limits.memory_limiter import MemoryRateLimiter, MemoryRateLimitServ
 from storage.links.memory_domains import MemoryDomains
 from storage.links.memory_health import MemoryLinkHealthStore
 from storage.links.memory_imports import MemoryImports
+from storage.links.memory_orphan_visits import MemoryOrphanVisits
 from storage.links.memory_profiles import MemoryProfiles
 from storage.pages.memory_pages import MemoryPages
 from storage.pages.memory_subscribers import MemorySubscribers
@@ -209,6 +210,7 @@ class Console:
         self.link_health = MemoryLinkHealthStore(self.profiles, lambda: NOW)
         self.imports = MemoryImports(self.profiles, self.jobs, lambda: NOW)
         self.domains = MemoryDomains(self.profiles, lambda: NOW)
+        self.orphan_visits = MemoryOrphanVisits(self.domains, lambda: NOW)
         self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
         self.assets = MemoryAssets(self.profiles, lambda: NOW)
         self.asset_files = MemoryAssetFiles()
@@ -242,6 +244,7 @@ class Console:
                     announcer=self.announcer,
                     hash_password=PasswordHasher(FAST).hash,
                     domains=self.domains,
+                    orphan_visits=self.orphan_visits,
                     blocklist=lambda: self.blocklist,
                     imports=self.imports,
                 ),

@@ -111,6 +111,13 @@ TABLES = {
         # Verifies them.
         aggregator="SU",
     ),
+    "orphan_visits": Table(
+        "INSERT INTO orphan_visits (tenant_id, domain_id, day, path, visits) "
+        "VALUES ({t}, {d}, '2026-01-01', '/t{t}', 1)",
+        app="S",
+        # Deletes old ones.
+        aggregator="SD",
+    ),
     "domain_looks": Table(
         "INSERT INTO domain_looks (tenant_id, domain_id) VALUES ({t}, {d})",
         app="SIU",

@@ -91,6 +91,9 @@ FUNCTIONS = {
         (("SELECT id FROM my_profiles(0, 1000) WHERE tenant_id = {t}", []),),
     ),
     "lease_clicks(bigint[],bigint[])": Function("waypost_edge", "clicks of links of any tenant, to edges"),
+    "count_orphan_visits(text[],text[],bigint[])": Function(
+        "waypost_edge", "nothing: edges count visits at any tenant's domain"
+    ),
     "subscribe(bigint,bigint,text,text)": Function(
         "waypost_edge", "nothing: edges note visitors' addresses of any tenant"
     ),

@@ -37,12 +37,14 @@ class HostAnswers(AssetAnswers):
             status, close = 404 if hosts.known else 503, not request.keep_alive
             self._refuse(connection, status, request.head_only, close=close)
             return True
+        request.path_at_domain = request.path
         if request.path.startswith(PREFIX):
             return False
         if self._files.response(request.path, self._now_us) is not None:
             return False
         if request.path == b"/" and domain.root_target:
             hosts.counts["root"] += 1
+            hosts.orphans.note(host, request.path)
             self._lead(connection, request, domain.root_target)
             return True
         path = path_on_domain(domain.handle, request.path)
@@ -57,6 +59,7 @@ class HostAnswers(AssetAnswers):
         domain = self.hosts.domains.get(request.host)
         if domain is not None:
             self.hosts.counts["path"] += 1
+            self.hosts.orphans.note(request.host, request.path_at_domain)
             if domain.not_found_target:
                 self._lead(connection, request, domain.not_found_target)
                 return

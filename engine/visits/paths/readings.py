@@ -2,13 +2,13 @@
 
 1. `/gh/foo/bar` is the link `/gh/foo` of a profile, or the short `/gh`, with an extra path
    (engine/links/targets/extra_path.py).
-2. It is what is left without the punctuation that programs add (engine/links/near_path.py).
+2. It is what is left without the punctuation that programs add (engine/visits/paths/near_path.py).
 """
 
 from typing import Final, NamedTuple
 
 from engine.links.name import MAX_PATH_BYTES, canonical_path
-from engine.links.near_path import near_path
+from engine.visits.paths.near_path import near_path
 from engine.visits.paths.side_path import side_path
 
 MAX_NAMES: Final = 64

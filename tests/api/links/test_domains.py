@@ -4,9 +4,10 @@ import re
 
 from api.links.domains import DomainRoutes
 from engine.links.domain import TxtAnswer, look_result, record_value
+from engine.links.orphan_visits import OrphanCount
 from engine.operations.settings import Settings
 from tests.architecture.sources import ROOT
-from tests.kit.consoles import VISITORS, Console
+from tests.kit.consoles import NOW, VISITORS, Console
 
 HOST = {"host": "Links.Example.com", "root_target": "https://example.com/"}
 
@@ -62,11 +63,29 @@ async def test_strangers_are_answered_as_if_there_were_no_domain() -> None:
     url = f"/v1/domains/{(await console.call('POST', path, HOST)).json['id']}"
     calls: tuple[tuple[str, str, dict[str, str] | None], ...] = (
         ("GET", url, None), ("PATCH", url, {}), ("DELETE", url, None), ("POST", f"{url}/verify", None),
-        ("GET", path, None), ("POST", path, HOST),
+        ("GET", path, None), ("POST", path, HOST), ("GET", f"{url}/orphans", None),
     )  # fmt: skip
     for method, target, body in calls:
         (await console.call(method, target, body, key="two")).problem(404)
     (await console.call("GET", "/v1/domains/x")).problem(404)
+
+
+async def test_visits_that_led_to_no_link_are_listed_by_path() -> None:
+    console = Console()
+    path = f"/v1/profiles/{(await console.profile())['id']}/domains"
+    domain = (await console.call("POST", path, HOST)).json
+    url = f"/v1/domains/{domain['id']}/orphans"
+    expected = {"domain_id": domain["id"], "period": "7d", "items": []}
+    assert (await console.call("GET", url)).json == expected
+    due = await console.domains.claim(10)
+    looks = [look_result(each, TxtAnswer((record_value(each.token),))) for each in due]
+    await console.domains.record(looks)
+    await console.orphan_visits.add([OrphanCount(domain["host"], "/sprng", 3)])
+    listed = await console.call("GET", f"{url}?period=30d")
+    day = f"{NOW:%Y-%m-%d}"
+    assert listed.json["items"] == [{"path": "/sprng", "visits": 3, "last_day": day}]
+    for bad in ("0d", "31d", "7", "d", "7d&colour=red"):
+        assert (await console.call("GET", f"{url}?period={bad}")).problem(422)
 
 
 async def test_a_proxy_learns_for_which_hosts_it_may_get_certificates() -> None:

@@ -69,6 +69,7 @@ async def test_the_root_and_unknown_paths_of_a_domain_lead_to_their_targets() ->
         assert (headed.status, headed.body) == (302, b"")
         assert len(edge.journal.clicks) == clicks
         assert edge.hosts.counts == {"root": 2, "path": 3, "host": 0}
+        assert edge.hosts.orphans._counts == {DOMAIN: {"/": 2, "/no": 2, "/a/b/c": 1}}
 
 
 async def test_the_default_domain_stays_as_it_is_beside_domains() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.links.near_path import near_path
+from engine.visits.paths.near_path import near_path
 
 
 @pytest.mark.parametrize(
