@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from api.processes.demo_page import demo_page
 from api.processes.process import notice
 from engine.common.errors import ConflictError
 from engine.links.link import LinkDraft
@@ -10,6 +11,7 @@ from engine.links.profile import ProfileDraft
 from engine.operations.settings import Settings
 from storage.accounts.keys import first_owner
 from storage.links.profiles import PostgresProfileStore
+from storage.pages.pages import PostgresPageStore
 from storage.postgres.database import Database
 
 HANDLE: Final = "demo"
@@ -24,7 +26,7 @@ LINKS: Final = (
 
 
 async def ensure(database: Database) -> None:
-    """Create the demo profile, unless its handle is taken."""
+    """Create the demo profile with its page, unless its handle is taken."""
     caller = await first_owner(database)
     if caller is None:
         return
@@ -33,9 +35,11 @@ async def ensure(database: Database) -> None:
         profile = await store.create_profile(caller, PROFILE)
     except ConflictError:
         return
-    for link in LINKS:
-        await store.create_link(caller, profile.id, link)
-    notice(f"demo profile created with {len(LINKS)} links")
+    links = [(await store.create_link(caller, profile.id, link))[0] for link in LINKS]
+    pages = PostgresPageStore(database)
+    await pages.put_draft(caller, profile.id, demo_page([link.id for link in links]))
+    await pages.publish(caller, profile.id)
+    notice(f"demo profile created with {len(LINKS)} links and a page")
 
 
 def hints(settings: Settings, credentials: Path) -> list[str]:
