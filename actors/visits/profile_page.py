@@ -60,13 +60,15 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
     links: tuple[PageLink, ...] = ()
     published: SnapshotPage | None = None
     languages: ProfilePage | None = None
+    variant_pictures: bytes = b"{}"
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "PageSource":
         page = snapshot.published
         names = None if page is None else _LANGUAGES.decode(page.page)
         languages = names.page() if names is not None and names.translations else None
-        return cls(snapshot.handle, snapshot.title, snapshot.page, page, languages)
+        names_and_links = snapshot.handle, snapshot.title, snapshot.page
+        return cls(*names_and_links, page, languages, snapshot.pictures)
 
     @property
     def size(self) -> int:
@@ -118,6 +120,7 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
     def sources(self, visitors_url: str) -> PageSources:
         """Return what a rendering needs beyond the page."""
         links, published = self.shown_links(), self.published
+        pictures = {} if published is None else decode_pictures(published.pictures)
         return PageSources(
             url=visitors_url + self.path,
             path=self.path,
@@ -125,7 +128,7 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
             title=self.title,
             links=link_cards(self.handle, links),
             repositories=repository_cards(links),
-            pictures={} if published is None else decode_pictures(published.pictures),
+            pictures=decode_pictures(self.variant_pictures) | pictures,
         )
 
 

@@ -1,6 +1,7 @@
 """Pictures of a page: which assets it names, and what the renderer needs of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -9,7 +10,8 @@ from engine.common.errors import FieldError
 from engine.pages.html.sources import PagePicture
 from engine.pages.page import ProfilePage
 
-_PICTURES = msgspec.json.Decoder(dict[str, PagePicture])
+_RENDITIONS: Final = msgspec.json.Decoder(list[Rendition])
+_PICTURES: Final = msgspec.json.Decoder(dict[str, PagePicture])
 
 
 def asset_fields(page: ProfilePage) -> Iterator[tuple[str, str]]:
@@ -53,6 +55,16 @@ def page_picture_of(
     return PagePicture(
         hash=hash_, width=width, height=height, widths=widths, formats=tuple(formats)
     )
+
+
+def pictures_of(rows: Iterable[Any]) -> dict[str, PagePicture]:
+    """Return pictures by id of rows with id, hash, width, height and, as JSON, renditions."""
+    return {
+        str(row["id"]): page_picture_of(
+            row["hash"], row["width"], row["height"], _RENDITIONS.decode(row["renditions"])
+        )
+        for row in rows
+    }
 
 
 def encode_pictures(pictures: Mapping[str, PagePicture]) -> bytes:

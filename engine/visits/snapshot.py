@@ -35,7 +35,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     whole, and `links` has only the requested ones. With `since` set, it is a difference: `links` changed and
     `removed` (ids) went away after that version, and `complete` says that a complete snapshot stays complete
     with it. `experiments` are all that are not archived. `page` has the profile's links for a page in their
-    order, `published` the page that was published, if any.
+    order, `published` the page that was published, if any; `pictures` has those of variants of experiments.
     """
 
     tenant_id: int
@@ -50,3 +50,4 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[int, ...] = ()
     experiments: tuple[EdgeExperiment, ...] = ()
     published: SnapshotPage | None = None
+    pictures: bytes = b"{}"

@@ -49,6 +49,7 @@ class MemoryAssets:
         self._files: dict[UnusedFiles, _Files] = {}
         self._assets: dict[int, tuple[int, Asset]] = {}
         self.on_pages: set[int] = set()
+        profiles.assets_of = self.assets_of
 
     async def enter(self, caller: Caller, profile_id: int) -> int:
         tenant_id = await self._enter(caller, profile_id, Action.EDIT)

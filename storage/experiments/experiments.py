@@ -4,7 +4,7 @@ Every change locks the profile first and makes its next version, as changes of l
 profile's other experiments hold when the transaction ends, and edges learn of the change in the same way.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -307,10 +307,34 @@ async def _require_references(
         page = access.tenant_id, access.profile_id
         if not await connection.fetchval(_SQL["has_block"], *page, draft.block_id):
             raise no_such_block()
+    if ids := picture_ids(draft):
+        rows = await connection.fetch(
+            _SQL["known_assets"], access.tenant_id, access.profile_id, list(ids)
+        )
+        require_pictures(draft, {row["id"] for row in rows})
     if draft.namespace is not None:
         await connection.execute(
             _SQL["create_namespace"], access.tenant_id, access.profile_id, draft.namespace.id
         )
+
+
+def picture_ids(draft: ExperimentDraft) -> set[int]:
+    """Return the ids of the assets that variants show."""
+    pictures = (variant.picture for variant in draft.variants)
+    return {min(int(id_), MAX_ID) if id_.isdecimal() else MAX_ID for id_ in pictures if id_}
+
+
+def require_pictures(draft: ExperimentDraft, known: Collection[int]) -> None:
+    """Raise InvalidError, with each variant whose picture is none of the known assets."""
+    ids = {str(id_) for id_ in known}
+    reason = "must be the id of an asset of this profile"
+    errors = [
+        FieldError(f"variants.{number}.picture", reason)
+        for number, variant in enumerate(draft.variants)
+        if variant.picture is not None and variant.picture not in ids
+    ]
+    if errors:
+        raise InvalidError(errors)
 
 
 def no_such_link() -> InvalidError:

@@ -49,6 +49,10 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 -- Delete an experiment. Its counts, maybe millions of rows, are deleted by a job (counts.sql, `gone`).
 DELETE FROM experiments WHERE tenant_id = $1 AND id = $2;
 
+-- name: known_assets
+-- List those of the ids $3 that are assets of a profile.
+SELECT id FROM assets WHERE tenant_id = $1 AND profile_id = $2 AND id = ANY($3::bigint[]);
+
 -- name: has_block
 -- Return whether the published page of a profile has a block with the id $3.
 SELECT jsonb_path_exists(v.page, '$.blocks[*] ? (@.id == $id)', jsonb_build_object('id', $3::text))

@@ -36,7 +36,7 @@ from engine.experiments.experiment import (
 )
 from engine.links.profile import ProfileChange
 from engine.pages.publication import block_ids
-from storage.experiments.experiments import no_such_block, no_such_link
+from storage.experiments.experiments import no_such_block, no_such_link, require_pictures
 from storage.experiments.memory_counts import MemoryExperimentCounts
 from storage.links.memory_profiles import MemoryProfiles
 from storage.postgres.memory_idempotency import MemoryIdempotency
@@ -259,6 +259,7 @@ class MemoryExperimentStore:
             page = self._profiles.page_of(profile_id)
             if page is None or draft.block_id not in block_ids(page.page):
                 raise no_such_block()
+        require_pictures(draft, self._profiles.assets_of(profile_id))
 
     def _begin_phase(self, revised: Experiment, reason: str) -> None:
         phases = self._phases[revised.id]

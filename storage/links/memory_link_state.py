@@ -3,12 +3,13 @@
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from engine.accounts.access import Action, Caller, MemberRole, require
+from engine.assets.asset import Asset
 from engine.common.errors import ConflictError, NotFoundError
 from engine.experiments.experiment import EdgeExperiment
 from engine.github.repository import LinkSync
@@ -23,6 +24,7 @@ from engine.links.profile import (
     ProfileDraft,
 )
 from engine.pages.page_link import SnapshotPage
+from engine.pages.pictures import encode_pictures, page_picture_of
 from engine.visits.snapshot import Snapshot
 from storage.links.link_rows import apply_draft
 from storage.links.memory_profile import MemoryProfile, is_whole, snapshot
@@ -52,6 +54,7 @@ class MemoryLinkState:
         self._idempotency = MemoryIdempotency(now)
         # The twins of experiments, pages, GitHub and health set these: their part of a snapshot or link.
         self.experiments_of: Callable[[int], tuple[EdgeExperiment, ...]] = lambda _: ()
+        self.assets_of: Callable[[int], Mapping[int, Asset]] = lambda _: {}
         self.published_page: Callable[[MemoryProfile], SnapshotPage | None] = lambda _: None
         self.with_github: Callable[[Link], LinkSync | None] = lambda _: None
         self.with_health: Callable[[Link], LinkHealth | None] = lambda _: None
@@ -277,4 +280,16 @@ class MemoryLinkState:
     def _with_experiments(self, snapshot: Snapshot) -> Snapshot:
         experiments = self.experiments_of(snapshot.profile_id)
         page = self.published_page(self._profiles[snapshot.profile_id])
-        return msgspec.structs.replace(snapshot, experiments=experiments, published=page)
+        shown = {v.picture for edge in experiments for v in edge.experiment.variants}
+        assets = self.assets_of(snapshot.profile_id).values()
+        pictures = {
+            str(each.id): page_picture_of(each.hash, each.width, each.height, each.renditions)
+            for each in assets
+            if str(each.id) in shown
+        }
+        return msgspec.structs.replace(
+            snapshot,
+            experiments=experiments,
+            published=page,
+            pictures=encode_pictures(pictures),
+        )

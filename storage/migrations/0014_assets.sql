@@ -25,6 +25,9 @@ CREATE POLICY definer ON asset_files TO waypost_owner USING (true) WITH CHECK (t
 GRANT SELECT, INSERT (tenant_id, hash, source, width, height, renditions, writable_until),
     UPDATE (written, writable_until, unused_since) ON asset_files TO waypost_app;
 GRANT SELECT, DELETE, UPDATE (claimed_until) ON asset_files TO waypost_aggregator;
+-- Edges show pictures of experiments' variants.
+CREATE POLICY visitors ON asset_files FOR SELECT TO waypost_edge USING (true);
+GRANT SELECT (tenant_id, hash, width, height, renditions) ON asset_files TO waypost_edge;
 
 -- `address` is the hash of its files, and part of their URLs.
 CREATE TABLE assets (
@@ -50,6 +53,8 @@ CREATE POLICY tenant ON assets TO waypost_app
 CREATE POLICY definer ON assets FOR SELECT TO waypost_owner USING (true);
 GRANT SELECT, DELETE, INSERT (tenant_id, profile_id, address, name, content_type, bytes) ON assets TO waypost_app;
 GRANT SELECT (tenant_id, address) ON assets TO waypost_aggregator;
+CREATE POLICY visitors ON assets FOR SELECT TO waypost_edge USING (true);
+GRANT SELECT (tenant_id, profile_id, id, address) ON assets TO waypost_edge;
 SELECT audit_changes_of('assets', 'asset', 'id', 'profile_id');
 
 -- Assets of the draft of a profile's page (version 0) and of the versions that are kept. An asset that stands here

@@ -3149,6 +3149,10 @@ ALTER TABLE waypost.user_agents ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.users ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY visitors ON waypost.asset_files FOR SELECT TO waypost_edge USING (true);
+
+CREATE POLICY visitors ON waypost.assets FOR SELECT TO waypost_edge USING (true);
+
 CREATE POLICY visitors ON waypost.domains FOR SELECT TO waypost_edge USING ((state = 'verified'::text));
 
 CREATE POLICY visitors ON waypost.experiments FOR SELECT TO waypost_edge USING (true);
@@ -3374,16 +3378,21 @@ GRANT SELECT ON TABLE waypost.asset_files TO waypost_app;
 GRANT SELECT,DELETE ON TABLE waypost.asset_files TO waypost_aggregator;
 
 GRANT INSERT(tenant_id) ON TABLE waypost.asset_files TO waypost_app;
+GRANT SELECT(tenant_id) ON TABLE waypost.asset_files TO waypost_edge;
 
 GRANT INSERT(hash) ON TABLE waypost.asset_files TO waypost_app;
+GRANT SELECT(hash) ON TABLE waypost.asset_files TO waypost_edge;
 
 GRANT INSERT(source) ON TABLE waypost.asset_files TO waypost_app;
 
 GRANT INSERT(width) ON TABLE waypost.asset_files TO waypost_app;
+GRANT SELECT(width) ON TABLE waypost.asset_files TO waypost_edge;
 
 GRANT INSERT(height) ON TABLE waypost.asset_files TO waypost_app;
+GRANT SELECT(height) ON TABLE waypost.asset_files TO waypost_edge;
 
 GRANT INSERT(renditions) ON TABLE waypost.asset_files TO waypost_app;
+GRANT SELECT(renditions) ON TABLE waypost.asset_files TO waypost_edge;
 
 GRANT UPDATE(written) ON TABLE waypost.asset_files TO waypost_app;
 
@@ -3397,11 +3406,16 @@ GRANT SELECT,DELETE ON TABLE waypost.assets TO waypost_app;
 
 GRANT INSERT(tenant_id) ON TABLE waypost.assets TO waypost_app;
 GRANT SELECT(tenant_id) ON TABLE waypost.assets TO waypost_aggregator;
+GRANT SELECT(tenant_id) ON TABLE waypost.assets TO waypost_edge;
 
 GRANT INSERT(profile_id) ON TABLE waypost.assets TO waypost_app;
+GRANT SELECT(profile_id) ON TABLE waypost.assets TO waypost_edge;
+
+GRANT SELECT(id) ON TABLE waypost.assets TO waypost_edge;
 
 GRANT INSERT(address) ON TABLE waypost.assets TO waypost_app;
 GRANT SELECT(address) ON TABLE waypost.assets TO waypost_aggregator;
+GRANT SELECT(address) ON TABLE waypost.assets TO waypost_edge;
 
 GRANT INSERT(name) ON TABLE waypost.assets TO waypost_app;
 

@@ -11,7 +11,6 @@ import asyncpg
 import msgspec
 
 from engine.accounts.access import Action, Caller
-from engine.assets.asset import Rendition
 from engine.common.errors import InvalidError, NotFoundError, UnavailableError
 from engine.common.list_page import ListPage
 from engine.common.versions import require_version
@@ -20,7 +19,7 @@ from engine.pages.default_page import default_page
 from engine.pages.html.sources import PagePicture
 from engine.pages.page import MAX_BLOCKS, ProfilePage
 from engine.pages.page_link import PageLink
-from engine.pages.pictures import asset_ids, encode_pictures, page_picture_of, unknown_assets
+from engine.pages.pictures import asset_ids, encode_pictures, pictures_of, unknown_assets
 from engine.pages.ports import PagePreview
 from engine.pages.publication import (
     MAX_VERSIONS,
@@ -41,7 +40,6 @@ from storage.postgres.database import Connection, Database
 from storage.webhooks.outbox import append_to_outbox
 
 SQL: Final = queries.load("pages/pages")
-_RENDITIONS: Final = msgspec.json.Decoder(list[Rendition])
 _LINKS: Final = msgspec.json.Decoder(tuple[PageLink, ...])
 T = TypeVar("T")
 
@@ -201,12 +199,7 @@ async def read_pictures(
     if not ids:
         return {}
     rows = await connection.fetch(SQL["pictures"], access.tenant_id, access.profile_id, ids)
-    return {
-        str(row["id"]): page_picture_of(
-            row["hash"], row["width"], row["height"], _RENDITIONS.decode(row["renditions"])
-        )
-        for row in rows
-    }
+    return pictures_of(rows)
 
 
 async def _put(

@@ -13,7 +13,7 @@ before, with other links. So the cursor names the history too, and in another on
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -31,6 +31,7 @@ from engine.links.profile import (
 )
 from engine.links.target import MAX_URL_CHARS
 from engine.pages.page_link import PageLink, SnapshotPage
+from engine.pages.pictures import encode_pictures, pictures_of
 from engine.visits.snapshot import EdgeLink, LinkBatch, Snapshot
 from storage.experiments.rows import experiment_of_row
 from storage.postgres import queries
@@ -70,12 +71,16 @@ class PostgresSnapshotSource:
             (row,) = await connection.fetch(SQL["profile"], *key, *_WHOLE)
             page = (await _pages(connection, [key])).get(profile_id, ())
             published = (await _published(connection, [key])).get(profile_id)
-            experiments = (await _experiments(connection, [key])).get(profile_id, ())
+            by_profile = await _experiments(connection, [key])
+            experiments = by_profile.get(profile_id, ())
+            pictures = (await _variant_pictures(connection, by_profile)).get(profile_id, b"{}")
             changed = await connection.fetch(SQL["changed_links"], *key, since, limit + 1)
             removed = await connection.fetch(SQL["removed_links"], *key, since, limit + 1)
             too_far = not 0 <= row["version"] - since <= MAX_HISTORY
             if too_far or len(changed) + len(removed) > limit:
-                return _snapshot(row, (), page, experiments, published, complete=False)
+                return _snapshot(
+                    row, (), page, experiments, published, complete=False, pictures=pictures
+                )
             return _snapshot(
                 row,
                 changed,
@@ -83,6 +88,7 @@ class PostgresSnapshotSource:
                 experiments,
                 published,
                 complete=row["whole"],
+                pictures=pictures,
                 since=since,
                 removed=tuple(sorted(gone["link_id"] for gone in removed)),
             )
@@ -166,6 +172,7 @@ async def _load(
             if page.published is not None
         }
     experiments = await _experiments(connection, keys)
+    pictures = await _variant_pictures(connection, experiments)
     snapshots = {}
     built = 0
     for profile_id, row in profiles.items():
@@ -177,6 +184,7 @@ async def _load(
             experiments.get(profile_id, ()),
             published.get(profile_id),
             complete=profile_id not in large,
+            pictures=pictures.get(profile_id, b"{}"),
         )
         built += len(profile_links)
         if built > _ROWS_PER_SLICE:
@@ -272,6 +280,25 @@ class LargePages:
         return pages
 
 
+async def _variant_pictures(
+    connection: Connection, experiments: Mapping[int, Sequence[EdgeExperiment]]
+) -> dict[int, bytes]:
+    """Return the pictures that variants show, as JSON by profile id."""
+    keys = {
+        (profile_id, int(variant.picture))
+        for profile_id, edges in experiments.items()
+        for edge in edges
+        for variant in edge.experiment.variants
+        if variant.picture is not None and variant.picture.isdecimal()
+    }
+    if not keys:
+        return {}
+    by_profile: dict[int, list[asyncpg.Record]] = {}
+    for row in await connection.fetch(SQL["pictures"], *_columns(sorted(keys))):
+        by_profile.setdefault(row["profile_id"], []).append(row)
+    return {id_: encode_pictures(pictures_of(rows)) for id_, rows in by_profile.items()}
+
+
 async def _experiments(
     connection: Connection, keys: Sequence[tuple[int, int]]
 ) -> dict[int, tuple[EdgeExperiment, ...]]:
@@ -301,6 +328,7 @@ def _snapshot(
     published: SnapshotPage | None,
     *,
     complete: bool,
+    pictures: bytes,
     since: int | None = None,
     removed: tuple[int, ...] = (),
 ) -> Snapshot:
@@ -317,6 +345,7 @@ def _snapshot(
         removed=removed,
         experiments=experiments,
         published=published,
+        pictures=pictures,
     )
 
 

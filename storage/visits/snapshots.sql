@@ -103,6 +103,13 @@ CROSS JOIN LATERAL (
     ORDER BY v.number DESC LIMIT 1
 ) AS v;
 
+-- name: pictures
+-- Read assets of profiles by profile ($1) and id ($2), with their renditions.
+SELECT a.profile_id, a.id, f.hash, f.width, f.height, f.renditions::text
+FROM unnest($1::bigint[], $2::bigint[]) AS asked (profile_id, id)
+JOIN assets AS a USING (profile_id, id)
+JOIN asset_files AS f ON f.tenant_id = a.tenant_id AND f.hash = a.address;
+
 -- name: experiments
 -- Read experiments that are not archived, with their secrets, of profiles by tenant ($1) and id ($2).
 SELECT e.profile_id, e.id, e.state, e.link_id, e.block_id, e.definition, e.phase, e.winner, e.seed, e.secret,

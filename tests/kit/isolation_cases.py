@@ -127,6 +127,7 @@ TABLES = {
         "INSERT INTO asset_files (tenant_id, hash, source, width, height, renditions, writable_until) "
         "VALUES ({t}, md5('{t}'), 'png', 1, 1, '[]', now())",
         app="SIU",
+        edge="S",
         # Deletes those that no asset has.
         aggregator="SUD",
     ),
@@ -134,6 +135,8 @@ TABLES = {
         "INSERT INTO assets (tenant_id, profile_id, id, address, content_type, bytes) "
         "VALUES ({t}, {p}, {a}, md5('{t}'), 'image/png', 1)",
         app="SID",
+        # Pictures of experiments' variants.
+        edge="S",
         aggregator="S",
     ),
     "page_assets": Table("INSERT INTO page_assets VALUES ({t}, {p}, 0, {a})", app="SID"),

@@ -117,6 +117,7 @@ async def test_a_key_that_stands_twice_is_refused_by_every_route_with_a_body() -
     ("field", "value"),
     [
         ("picture", "https://i.example/x.png"), ("picture", ""), ("picture", "/a/0f.png"),
+        ("picture", "365072220160000061"),
         ("style", "loud"), ("style", ""), ("thumbnail", "https://i.example/x.png"),
     ],
 )  # fmt: skip
@@ -126,18 +127,11 @@ async def test_a_variant_shows_pictures_of_the_profile_and_known_styles(
     console = Console()
     profile = (await console.profile())["id"]
     link = (await console.link(profile))["id"]
-    for bad, given in (
-        (True, value),
-        (False, {"picture": "365072220160000061"}.get(field, "filled")),
-    ):
-        variants = [A, {"name": "b", "weight": 1, field: given}]
-        answered = await console.call(
-            "POST",
-            f"/v1/profiles/{profile}/experiments",
-            TEST | {"link_id": link, "variants": variants},
-        )
-        if bad or field == "thumbnail":
-            (name,) = answered.problem(422)
-            assert name.startswith("variants")
-        else:
-            assert answered.json["variants"][1][field] == given
+    variants = [A, {"name": "b", "weight": 1, field: value}]
+    answered = await console.call(
+        "POST",
+        f"/v1/profiles/{profile}/experiments",
+        TEST | {"link_id": link, "variants": variants},
+    )
+    (name,) = answered.problem(422)
+    assert name.startswith("variants")

@@ -15,6 +15,8 @@ from engine.common.errors import (
     LostUpdateError,
     NotFoundError,
 )
+from engine.experiments.experiment import ExperimentDraft, Variant
+from engine.experiments.ports import ExperimentStore
 from engine.links.link import LinkDraft
 from engine.links.profile import ProfileDraft
 from engine.pages.blocks import (
@@ -33,6 +35,9 @@ from engine.pages.publication import MAX_PAGE_BYTES, MAX_VERSIONS
 from storage.assets.assets import PostgresAssetStore
 from storage.assets.memory_assets import MemoryAssets
 from storage.bridge import in_asyncio
+from storage.experiments.experiments import PostgresExperimentStore
+from storage.experiments.memory_counts import MemoryExperimentCounts
+from storage.experiments.memory_experiments import MemoryExperimentStore
 from storage.links.memory_profiles import MemoryProfiles
 from storage.pages.memory_pages import MemoryPages
 from storage.pages.pages import PostgresPageStore
@@ -263,3 +268,32 @@ async def test_changes_are_logged_without_the_page_and_published_ones_are_events
     assert [tuple(event) for event in events] == [("page.published", "1")]
     await world.stores.profiles.delete_profile(me, id_)
     assert await fetch(place, "SELECT FROM waypost.audit_log WHERE action = 'page.deleted'") == []
+
+
+async def test_edges_get_the_pictures_of_variants(world: World, place: str) -> None:
+    me, id_ = world.stores.caller, world.profile_id
+    link_id, picture = await link(world, "spring"), await asset(world, 1)
+    async with opened(place) as open_database:
+        experiments: ExperimentStore
+        if place:
+            experiments = PostgresExperimentStore(await open_database("waypost_app"))
+        else:
+            assert isinstance(world.stores.profiles, MemoryProfiles)
+            experiments = MemoryExperimentStore(world.stores.profiles, MemoryExperimentCounts())
+        plain = Variant(name="a", weight=1)
+        for shown, is_known in (("9" * 30, False), (picture, True)):
+            variants = plain, Variant(name="b", weight=1, picture=shown)
+            draft = ExperimentDraft(name="x", kind="page", variants=variants, link_id=link_id)
+            if is_known:
+                await experiments.create_experiment(me, id_, draft)
+                continue
+            with pytest.raises(InvalidError) as refused:
+                await experiments.create_experiment(me, id_, draft)
+            assert [error.field for error in refused.value.errors] == ["variants.1.picture"]
+    (snapshot,) = await world.stores.snapshots.find([b"/@ada"])
+    assert snapshot is not None
+    pictures = decode_pictures(snapshot.pictures)
+    assert {key: value.hash for key, value in pictures.items()} == {picture: f"{1:032x}"}
+    difference = await world.stores.snapshots.refresh(id_, 1, 100)
+    assert difference is not None
+    assert difference.pictures == snapshot.pictures
