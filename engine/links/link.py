@@ -33,7 +33,7 @@ MAX_OPENING_CLICKS: Final = 1_000_000_000_000
 Slug = Annotated[
     str,
     msgspec.Meta(
-        description="1-64 letters of any script, digits, `-`, `_`; case is ignored",
+        description="1-200 letters of any script, digits, `-`, `_`; case is ignored",
         extra_json_schema={"pattern": name.SLUG_PATTERN, "examples": ["spring"]},
     ),
 ]

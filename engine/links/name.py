@@ -13,14 +13,14 @@ from urllib.parse import quote, unquote_to_bytes
 from engine.common.errors import FieldError
 from engine.common.text_rules import hidden_character, hidden_reason
 
-MAX_NAME_CHARS: Final = 64
+MAX_NAME_CHARS: Final = 200
 MAX_HANDLE_CHARS: Final = 32
 # A visitor may spell a name decomposed and percent-encoded: 12 bytes for each code point of a letter.
 MAX_PATH_BYTES: Final = 4096
 # The rules as JSON Schema, for the API's reference. handle_errors() and slug_errors() decide.
 HANDLE_PATTERN: Final = "^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9_])?$"
 # Any character beyond ASCII passes: many programs that read JSON Schema do not know `\p{L}`.
-SLUG_PATTERN: Final = r"^(?:[A-Za-z0-9_-]|[^\x00-\x7f]){1,64}$"
+SLUG_PATTERN: Final = r"^(?:[A-Za-z0-9_-]|[^\x00-\x7f]){1,200}$"
 _HANDLE: Final = re.compile(r"[a-z0-9](?:[a-z0-9_.\-]{0,30}[a-z0-9_])?")
 
 # Names that a path has as they are.
@@ -48,7 +48,7 @@ def canonical_name(name: str) -> str:
 
 
 def slug_errors(slug: str, field: str = "slug") -> list[FieldError]:
-    """Return the errors of a link's slug: 1-64 letters of any script, marks, digits, `-`, `_`."""
+    """Return the errors of a link's slug: 1-200 letters of any script, marks, digits, `-`, `_`."""
     if not slug:
         return [FieldError(field, "must not be empty")]
     if len(canonical_name(slug)) > MAX_NAME_CHARS or len(slug) > MAX_NAME_CHARS:

@@ -55,7 +55,7 @@ CREATE TABLE links (
     click_id boolean NOT NULL DEFAULT false,
     kind text NOT NULL DEFAULT 'url' 
         CHECK (kind IN ('url', 'mailto', 'tel', 'sms', 'magnet', 'app', 'github')),
-    slug text COLLATE "C" NOT NULL CHECK (slug ~ '^[^/[:cntrl:]]+$' AND length(slug) <= 64),
+    slug text COLLATE "C" NOT NULL CHECK (slug ~ '^[^/[:cntrl:]]+$' AND length(slug) <= 200),
     target text COLLATE "C" NOT NULL CHECK (target ~ '^[\x21-\x7e]+$' AND length(target) <= 32768),
     title text NOT NULL DEFAULT '' CHECK (length(title) <= 200),
     hidden boolean NOT NULL DEFAULT false,

@@ -1732,7 +1732,7 @@ CREATE TABLE waypost.links (
     CONSTRAINT links_opening_clicks_check CHECK ((opening_clicks >= 0)),
     CONSTRAINT links_options_check CHECK ((pg_column_size(options) <= 196608)),
     CONSTRAINT links_password_hash_check CHECK ((length(password_hash) <= 200)),
-    CONSTRAINT links_slug_check CHECK (((slug ~ '^[^/[:cntrl:]]+$'::text) AND (length(slug) <= 64))),
+    CONSTRAINT links_slug_check CHECK (((slug ~ '^[^/[:cntrl:]]+$'::text) AND (length(slug) <= 200))),
     CONSTRAINT links_status_check CHECK ((status = ANY (ARRAY[301, 302, 307, 308]))),
     CONSTRAINT links_tags_check CHECK ((cardinality(tags) <= 20)),
     CONSTRAINT links_target_check CHECK (((target ~ '^[\x21-\x7e]+$'::text) AND (length(target) <= 32768))),
