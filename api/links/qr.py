@@ -9,10 +9,11 @@ from quart import Response
 from api.http.auth import current_caller
 from api.http.query import parameters, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
-from engine.common.errors import InvalidError
+from engine.common.errors import FieldError, InvalidError
 from engine.links import qr
+from engine.links.domain import MAX_DOMAINS, canonical_host
 from engine.links.name import encode_path
-from engine.links.ports import ProfileStore
+from engine.links.ports import DomainStore, ProfileStore
 
 _DRAWN_AT_ONCE: Final = 2  # of a console; further ones wait, within their client's rate
 
@@ -20,8 +21,9 @@ _DRAWN_AT_ONCE: Final = 2  # of a console; further ones wait, within their clien
 class QrRoutes:
     """Routes of QR codes. `visitors_url` has no slash at its end."""
 
-    def __init__(self, store: ProfileStore, visitors_url: str) -> None:
+    def __init__(self, store: ProfileStore, domains: DomainStore, visitors_url: str) -> None:
         self._store = store
+        self._domains = domains
         self._visitors_url = visitors_url
         self._limiter = trio.CapacityLimiter(_DRAWN_AT_ONCE)
 
@@ -32,31 +34,42 @@ class QrRoutes:
         ]
 
     async def of_link(self, link_id: str) -> Response:
-        look = _look()
+        look, host = _wishes()
         link = await self._store.link(current_caller(), path_id(link_id))
+        if host is not None:
+            return await self._drawn(look, await self._own(link.profile_id, host), link.slug)
         if link.short:
-            return await self._drawn(look, link.slug)
+            return await self._drawn(look, self._visitors_url, link.slug)
         profile = await self._store.profile(current_caller(), link.profile_id)
-        return await self._drawn(look, profile.handle, link.slug)
+        return await self._drawn(look, self._visitors_url, profile.handle, link.slug)
 
     async def of_page(self, profile_id: str) -> Response:
-        look = _look()
+        look, host = _wishes()
         profile = await self._store.profile(current_caller(), path_id(profile_id))
-        return await self._drawn(look, f"@{profile.handle}")
+        url = self._visitors_url if host is None else await self._own(profile.id, host)
+        return await self._drawn(look, url, f"@{profile.handle}")
 
-    async def _drawn(self, look: qr.QrLook, *names: str) -> Response:
-        address = self._visitors_url + encode_path(*names).decode("ascii")
+    async def _own(self, profile_id: int, host: str) -> str:
+        """Return the URL of the profile's verified domain. Raises InvalidError for another host."""
+        page = await self._domains.list_domains(current_caller(), profile_id, 0, MAX_DOMAINS)
+        if not any(d.host == host and d.state == "verified" for d in page.items):
+            raise InvalidError([FieldError("domain", "must be a verified domain of the profile")])
+        return f"{self._visitors_url.partition(':')[0]}://{host}"
+
+    async def _drawn(self, look: qr.QrLook, url: str, *names: str) -> Response:
+        address = url + encode_path(*names).decode("ascii")
         image = await trio.to_thread.run_sync(qr.qr_image, address, look, limiter=self._limiter)
         return Response(image, content_type=qr.FORMATS[look.format])
 
 
-def _look() -> qr.QrLook:
-    """Return the look that the request's parameters choose. Raises InvalidError."""
-    given, errors = parameters(*qr.PARAMETERS)
+def _wishes() -> tuple[qr.QrLook, str | None]:
+    """Return the look and the domain that the request's parameters choose. Raises InvalidError."""
+    given, errors = parameters(*qr.PARAMETERS, "domain")
+    domain = given.pop("domain", None)
     look, look_errors = qr.qr_look(given)
     if errors or look_errors:
         raise InvalidError([*errors, *look_errors])
-    return look
+    return look, None if domain is None else canonical_host(domain) or ""
 
 
 def _choice(*values: str) -> Any:
@@ -85,6 +98,12 @@ _QUERY: Final = (
         "How much of the code may be covered or lost: l 7 %, m 15 % (if left out), q 25 %, h 30 %.",
         _choice(*qr.ERROR_LEVELS),
         "q",
+    ),
+    Parameter(
+        "domain",
+        "A verified domain of the profile, at which the code leads; the default domain, if left out.",
+        str,
+        "go.example.com",
     ),
 )
 _IMAGE: Final = '<svg xmlns="http://www.w3.org/2000/svg" width="512" height="512">…</svg>'

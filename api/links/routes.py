@@ -56,7 +56,7 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *LinkListRoutes(deps.profiles, url, shared.now).routes(),
         *LinkAddressRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
         *LinkExplainRoutes(deps.profiles, shared.now).routes(),
-        *QrRoutes(deps.profiles, url).routes(),
+        *QrRoutes(deps.profiles, deps.domains, url).routes(),
         *LinkExportRoutes(deps.profiles).routes(),
         *LinkImportRoutes(deps.profiles, deps.imports, shared.settings.max_import_bytes).routes(),
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
