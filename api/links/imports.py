@@ -52,7 +52,7 @@ class RejectResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 class ImportResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An import. `created` to `rejected` count the rows that are done, of `total`, which is null until they are
-    counted. `unread` are the columns that mean nothing; `error` says why the file could not be read."""
+    counted. `unread` are the columns that mean nothing; `error` says why the import failed."""
 
     id: Id
     profile_id: Id

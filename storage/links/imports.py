@@ -29,6 +29,7 @@ from engine.links.imports.link_import import (
     LinkImport,
     RowCounts,
     caller_of,
+    import_error,
     import_payload,
     import_state,
 )
@@ -312,7 +313,7 @@ def _import_of(row: asyncpg.Record) -> LinkImport:
         line=row["line"],
         total=row["total"],
         unread=tuple(row["unread"]),
-        error=row["error"],
+        error=import_error(row["state"], row["error"], row["last_error"]),
         created_at=row["created_at"],
         finished_at=row["finished_at"],
     )

@@ -28,13 +28,13 @@ DELETE FROM link_imports WHERE tenant_id = $1 AND id = $2 AND job_id IS NULL;
 
 -- name: import
 -- Read an import with its job's state.
-SELECT i.*, i.wishes::text AS wishes_text, j.state, j.finished_at
+SELECT i.*, i.wishes::text AS wishes_text, j.state, j.last_error, j.finished_at
 FROM link_imports AS i JOIN jobs AS j ON (j.tenant_id, j.id) = (i.tenant_id, i.job_id)
 WHERE i.tenant_id = $1 AND i.profile_id = $2 AND i.id = $3;
 
 -- name: list
 -- List a profile's imports, newest first.
-SELECT i.*, i.wishes::text AS wishes_text, j.state, j.finished_at
+SELECT i.*, i.wishes::text AS wishes_text, j.state, j.last_error, j.finished_at
 FROM link_imports AS i JOIN jobs AS j ON (j.tenant_id, j.id) = (i.tenant_id, i.job_id)
 WHERE i.tenant_id = $1 AND i.profile_id = $2 AND i.id < $3 ORDER BY i.id DESC LIMIT $4;
 
@@ -72,7 +72,7 @@ WHERE tenant_id = $1 AND id = $2 AND attempt <= $3;
 
 -- name: of_job
 -- Read the import of a job, and its profile's handle.
-SELECT i.*, i.wishes::text AS wishes_text, 'running' AS state, NULL::timestamptz AS finished_at, p.handle
+SELECT i.*, i.wishes::text AS wishes_text, 'running' AS state, '' AS last_error, NULL::timestamptz AS finished_at, p.handle
 FROM link_imports AS i JOIN profiles AS p ON (p.tenant_id, p.id) = (i.tenant_id, i.profile_id)
 WHERE i.tenant_id = $1 AND i.id = $2;
 

@@ -22,6 +22,7 @@ from engine.links.imports.link_import import (
     LinkImport,
     RowCounts,
     caller_of,
+    import_error,
     import_state,
 )
 from engine.links.imports.row_error import RowReject
@@ -198,5 +199,6 @@ class MemoryImports:
         return msgspec.structs.replace(
             entry.link_import,
             state=import_state(job.state, entry.link_import.error),
+            error=import_error(job.state, entry.link_import.error, job.last_error),
             finished_at=job.finished_at,
         )

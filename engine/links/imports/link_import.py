@@ -59,7 +59,7 @@ class ImportStep(NamedTuple):
 
 class LinkImport(msgspec.Struct, frozen=True, kw_only=True):
     """An import. `line` is the last one that is done, `total` the file's rows once they are counted, `unread`
-    the columns that mean nothing, `error` why the file could not be read, `size` its bytes."""
+    the columns that mean nothing, `error` why the file could not be read or imported, `size` its bytes."""
 
     tenant_id: int
     id: int
@@ -100,6 +100,11 @@ def import_state(job_state: JobState, error: str) -> ImportState:
     if job_state == "dead":
         return "failed"
     return "failed" if error and job_state == "succeeded" else job_state
+
+
+def import_error(job_state: JobState, error: str, last_error: str) -> str:
+    """Return why an import failed: its own error, or that of a job that was given up."""
+    return error or (last_error if job_state == "dead" else "")
 
 
 def import_payload(link_import: LinkImport, caller: Caller) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from engine.common.errors import (
     StaleLeaseError,
     TooSoonError,
 )
-from engine.jobs.job import SnoozeError
+from engine.jobs.job import AttemptEnd, SnoozeError
 from engine.links.imports.link_import import (
     MAX_KEPT_REJECTS,
     MAX_OPEN_IMPORTS,
@@ -242,6 +242,17 @@ async def test_a_cancelled_import_loses_its_file_and_one_that_ended_stays(
     assert await stores.spool.chunk(task, 0) == FILE
     await stores.queue.finish_with(job.lease, stores.spool.end_writer(job, ImportEnd()))
     assert await stores.spool.chunk(task, 0) is None
+
+
+async def test_an_import_that_is_given_up_says_why(stores: ImportStores, ada: Profile) -> None:
+    sent = await stores.sent(ada.id, FILE)
+    (job,) = await claimed(stores.queue)
+    await stores.queue.end([AttemptEnd(job.lease, "failed", 0, "the disk is full")])
+    assert (await stores.read(sent)).error == ""
+    (job,) = await claimed(stores.queue)
+    await stores.queue.end([AttemptEnd(job.lease, "dead", 0, "the disk is full")])
+    failed = await stores.read(sent)
+    assert (failed.state, failed.error) == ("failed", "the disk is full")
 
 
 async def test_the_import_of_a_deleted_profile_is_gone(stores: ImportStores, ada: Profile) -> None:
