@@ -85,6 +85,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     ),
     "utm": (Utm(source="bio"), Utm(source="=s", medium="m,", campaign="ç", term="t", content="@c")),
     "noindex": (True,),
+    "extra_path": (True,),
     "preview": (PreviewCard(title="T", text='a "quoted", text'),),
 }  # fmt: skip
 
@@ -103,15 +104,17 @@ def drafts(seed: int, count: int) -> list[LinkDraft]:
             slug=f"grün-{n}" if n % 7 == 0 else f"s{n}",
             target=f"{TARGET}{n}?x=%20&y=a,b#é" if n % 3 else f"mailto:a{n}@example.com",
             kind="url" if n % 3 else "mailto",
-            **_fields(dice, n, dice.random()),
+            **_fields(dice, n, dice.random(), "url" if n % 3 else "mailto"),
         )
         for n in range(7, count)
     ]
     return made
 
 
-def _fields(dice: random.Random, number: int, share: float) -> dict[str, Any]:
+def _fields(dice: random.Random, number: int, share: float, kind: str = "url") -> dict[str, Any]:
     fields = {name: dice.choice(of) for name, of in CHOICES.items() if dice.random() <= share}
+    if kind != "url":
+        fields.pop("extra_path", None)
     if "external_id" in fields:
         fields["external_id"] = fields["external_id"].replace("{n}", str(number))
     return fields
