@@ -38,7 +38,6 @@ def test_the_page_of_an_account_works_once_and_a_stranger_has_none(database_url:
                 await store.reset(token, "another sentence", "")
 
     hosted_run(use_twice)
-    for stranger in ("nobody@example.com", "", "\x1b[31m"):
-        refused = waypost("reset-password", stranger, **settings)
-        assert (refused.returncode, refused.stdout) == (2, "")
-        assert refused.stderr == "waypost: there is no account with this address\n"
+    refused = waypost("reset-password", "nobody\x1b[31m@example.com", **settings)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "waypost: there is no account with this address\n"
