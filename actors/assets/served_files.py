@@ -48,7 +48,7 @@ class _Remembered(NamedTuple):
     fresh_until: float
 
 
-class ServedFiles:
+class EdgeAssetFiles:
     """The files of one edge. Run `run` as a task; `monotonic` is the clock of freshness and of the limit."""
 
     def __init__(self, files: AssetFiles, monotonic: Callable[[], float] = time.monotonic) -> None:

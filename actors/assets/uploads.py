@@ -17,7 +17,7 @@ from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
 
 DECODERS: Final = 2  # at once in a process: each may take a whole core, and 1.5 GiB of memory
-WAIT_LIMIT_S: Final = 30.0
+WAIT_LIMIT_S: Final = 60.0
 WAITING: Final = Metric("waypost_uploads_waiting", "Uploads that wait for their turn to be decoded")
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from actors.assets.served_files import ServedFiles
+from actors.assets.served_files import EdgeAssetFiles
 from actors.clicks.journal_watch import JournalWatch
 from actors.clicks.journals import ActiveJournalShipper
 from actors.clicks.orphans import OrphanShipper
@@ -178,7 +178,9 @@ class Edge:
             QrCodes(self._settings.visitors_url.rstrip("/")),
         )
         server.hosts = hosts_of(self._settings)
-        server.asset_files = ServedFiles(asset_files(self._settings.storage_url, self._spec.folder))
+        server.asset_files = EdgeAssetFiles(
+            asset_files(self._settings.storage_url, self._spec.folder)
+        )
         return server
 
     def _children(self) -> list[ChildSpec]:

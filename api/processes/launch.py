@@ -22,6 +22,7 @@ from engine.common.errors import WaypostError
 from engine.links.imports.link_import import IMPORT_CONNECTIONS
 from engine.operations.settings import Settings
 from storage.accounts.recovery import issue_setup_code
+from storage.assets.stores import asset_files
 from storage.embedded import EmbeddedServers, lock_folder
 from storage.embedded.folder import layout, make_run_folder
 from storage.migrations import migrate
@@ -59,6 +60,9 @@ class Launch:
 
     def __enter__(self) -> "Launch":
         """Lock the folder, bind the ports, start the embedded servers. Raises WaypostError."""
+        asset_files(
+            self.settings.storage_url, self.folder
+        )  # refuses a store that no process could open
         try:
             self._stack.enter_context(lock_folder(self.folder))
             make_run_folder(layout(self.folder).run)

@@ -12,6 +12,9 @@ from api.visits.connection import IN, VisitorConnection
 from api.visits.connection_shares import ConnectionShares
 
 MAX_CLOSED_AT_ONCE: Final = 128  # closing a connection takes about 5 µs
+MAX_ALL_UNSENT_BYTES: Final = (
+    256 * 1024 * 1024
+)  # a picture has up to 2 MiB, and 10,000 visitors may take none of it
 MAX_DISCARDED_BYTES: Final = 1024 * 1024
 LINGER_S: Final = 2.0
 SEARCH_AGAIN_S: Final = 0.1
@@ -29,6 +32,8 @@ class ConnectionSet:
         self.shares = shares
         self.max_connections = max_connections
         self.evicted = 0
+        self.unsent_bytes = 0  # of all connections
+        self.responses_shed = 0  # connections closed, as too many bytes of responses were kept
         self._no_search_before: dict[str | None, float] = {}
         self.by_descriptor: dict[int, VisitorConnection] = {}
         self._monotonic = monotonic
@@ -98,8 +103,10 @@ class ConnectionSet:
 
     def send(self, connection: VisitorConnection, response: bytes) -> None:
         """Send a response, or keep what does not fit until the visitor takes it."""
-        if connection.unsent or connection.fd < 0:
-            connection.unsent += response
+        if connection.fd < 0:
+            return
+        if connection.unsent:
+            self._keep(connection, connection.unsent + response)
             return
         try:
             sent = write(connection.fd, response)
@@ -109,8 +116,8 @@ class ConnectionSet:
             self.close(connection)
             return
         if sent != len(response):
-            connection.unsent = response[sent:]
             self.watch(connection, select.EPOLLOUT)
+            self._keep(connection, response[sent:])
         elif connection.closing or connection.ended:
             self._after_response(connection)
 
@@ -124,11 +131,25 @@ class ConnectionSet:
             except OSError:
                 self.close(connection)
                 return False
-            connection.unsent = connection.unsent[sent:]
+            self._keep(connection, connection.unsent[sent:])
             if connection.unsent:
                 return False
         self._after_response(connection)
         return connection.fd >= 0 and not connection.discard
+
+    def _keep(self, connection: VisitorConnection, unsent: bytes) -> None:
+        """Keep what a visitor has not taken. Beyond the bound of all, close those that wait longest."""
+        self.unsent_bytes += len(unsent) - len(connection.unsent)
+        connection.unsent = unsent
+        if self.unsent_bytes <= MAX_ALL_UNSENT_BYTES:
+            return
+        enough_bytes = MAX_ALL_UNSENT_BYTES * 15 // 16
+        waiting = [each for each in self.by_descriptor.values() if each.unsent]
+        for each in sorted(waiting, key=attrgetter("deadline")):
+            if self.unsent_bytes <= enough_bytes:
+                return
+            self.responses_shed += 1
+            self.close(each)
 
     def _after_response(self, connection: VisitorConnection) -> None:
         if connection.closing:
@@ -160,6 +181,8 @@ class ConnectionSet:
         self.shares.give_back(connection.networks)
         os.close(connection.fd)  # leaves the epoll set with its last descriptor
         connection.fd = -1
+        self.unsent_bytes -= len(connection.unsent)
+        connection.unsent = b""
         connection.parser.clear()
 
     def close_all(self) -> None:

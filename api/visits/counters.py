@@ -38,6 +38,16 @@ class VisitCounters:
         """Connections closed while idle, to make room for others."""
         return self._connections.evicted
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of responses that visitors have not taken."""
+        return self._connections.unsent_bytes
+
+    @property
+    def responses_shed(self) -> int:
+        """Connections closed, as visitors took too few bytes of all responses."""
+        return self._connections.responses_shed
+
     def _contain_error(self, connection: VisitorConnection) -> None:
         """Close the connection: an error of ours with one visitor must not cost the others their responses."""
         self.errors += 1

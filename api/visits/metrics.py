@@ -53,6 +53,13 @@ SHED_HEADS: Final = Metric(
     "waypost_heads_shed_total",
     "Unfinished or waiting requests answered 503, as too many bytes of request heads were kept",
 )
+UNSENT_BYTES: Final = Metric(
+    "waypost_unsent_bytes", "Bytes of responses that visitors have not taken yet"
+)
+SHED_RESPONSES: Final = Metric(
+    "waypost_responses_shed_total",
+    "Connections of visitors closed, as too many bytes of responses were not taken",
+)
 VISITOR_ERRORS: Final = Metric(
     "waypost_visitor_errors_total", "Connections of visitors that ended by an unexpected error"
 )
@@ -80,6 +87,8 @@ def samples(server: VisitorServer) -> list[Sample]:
         TIMED_OUT_CONNECTIONS.sample(server.timed_out),
         KEPT_HEAD_BYTES.sample(server.heads.kept_bytes),
         SHED_HEADS.sample(server.heads_shed),
+        UNSENT_BYTES.sample(server.unsent_bytes),
+        SHED_RESPONSES.sample(server.responses_shed),
         VISITOR_ERRORS.sample(server.errors),
         UNIDENTIFIED_VISITORS.sample(server.unidentified),
         *server.visits.samples(),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import trio
 
-from actors.assets.served_files import ServedFiles
+from actors.assets.served_files import EdgeAssetFiles
 from actors.visits.hosts import Hosts
 from actors.visits.qr_codes import QrCodes
 from actors.visits.registry import Registry
@@ -169,7 +169,7 @@ class ServedEdge:
             clock_us=lambda: self.wall_us, monotonic=lambda: self.seconds,
         )  # fmt: skip
         self.server.hosts = self.hosts
-        self.server.asset_files = ServedFiles(self.asset_files, lambda: self.seconds)
+        self.server.asset_files = EdgeAssetFiles(self.asset_files, lambda: self.seconds)
         self._streams: list[trio.SocketStream] = []
 
     def advance(self, seconds: float) -> None:

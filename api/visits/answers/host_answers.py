@@ -3,8 +3,8 @@
 from typing import Final
 
 from actors.visits.hosts import Hosts
-from api.assets.file_answers import AssetAnswers
 from api.visits.connection import VisitorConnection
+from api.visits.pages.asset_answers import AssetAnswers
 from api.visits.pages.fixed_files import FixedFiles
 from api.visits.responses import redirect_tail
 from engine.assets.address import PREFIX

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 import actors.assets.served_files as served_files
-from actors.assets.served_files import ServedFiles
+from actors.assets.served_files import EdgeAssetFiles
 from engine.assets.address import AssetFile
 from engine.visits.request import UNKNOWN_CLIENT
 from storage.assets.memory_files import MemoryAssetFiles
@@ -16,7 +16,7 @@ from storage.assets.memory_files import MemoryAssetFiles
 class World:
     def __init__(self) -> None:
         self.files = MemoryAssetFiles()
-        self.served = ServedFiles(self.files, lambda: 0.0)
+        self.served = EdgeAssetFiles(self.files, lambda: 0.0)
         self.delivered: list[tuple[list[Any], bool]] = []
 
     def deliver(self, results: list[tuple[list[Any], Any]], available: bool) -> None:
@@ -85,7 +85,7 @@ async def test_a_store_that_does_not_answer_is_left(autojump_clock: object) -> N
             await trio.sleep_forever()
 
     world = World()
-    world.served = ServedFiles(Stuck(), lambda: 0.0)
+    world.served = EdgeAssetFiles(Stuck(), lambda: 0.0)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(world.served.run, world.deliver)
         world.served.wait(1, file(0), UNKNOWN_CLIENT)

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Final
 
-from actors.assets.served_files import ServedFiles
+from actors.assets.served_files import EdgeAssetFiles
 from api.visits.connection import VisitorConnection
 from api.visits.pages.elsewhere import ANYWHERE
 from api.visits.responses import response_tail
@@ -23,7 +23,7 @@ class AssetAnswers(SideAnswers):
     """The part of a visitor server that answers for files of assets. `asset_files` must be set before it
     serves."""
 
-    asset_files: ServedFiles
+    asset_files: EdgeAssetFiles
 
     @abstractmethod
     def _answer_nowhere(self, connection: VisitorConnection, request: VisitRequest) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+import api.visits.connection_set as connection_set
 from engine.assets.address import rendition_path
 from engine.visits.domain_host import DomainHost
 from tests.kit.hosted import hosted_run
@@ -98,6 +99,25 @@ async def test_a_deleted_file_is_remembered_for_a_while_and_one_whose_store_is_a
     edge.asset_files.files.clear()
     edge.seconds += 11
     assert (await visitor.request(get(FILE))).status == 404
+
+
+async def test_visitors_who_take_no_files_use_a_bounded_amount_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection_set, "MAX_ALL_UNSENT_BYTES", 3_000_000)
+    async with served_edge(send_buffer_bytes=4096) as edge:
+        edge.asset_files.files[HASH] = {"640.avif": bytes(1_000_000)}
+        visitors = []
+        for _ in range(6):
+            edge.seconds += 1
+            visitor = await edge.visitor(receive_buffer_bytes=4096)
+            await visitor.send(get(FILE))
+            visitors.append(visitor)
+            await edge.until(lambda: edge.server.unsent_bytes > 0)
+        await edge.until(lambda: edge.server.responses_shed >= 3)
+        assert edge.server.unsent_bytes <= 3_000_000
+        assert (await visitors[-1].response()).status == 200
+        assert not edge.server.errors
 
 
 async def test_files_answer_on_a_profiles_own_domain(edge: ServedEdge) -> None:
