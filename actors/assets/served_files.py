@@ -26,6 +26,7 @@ MAX_WAITING: Final = 1_024
 READERS: Final = 4
 FRESH_S: Final = 600.0
 RETRY_S: Final = 10.0
+MISSING_S: Final = 5.0  # the card of a page may be drawn any moment
 READ_LIMIT_S: Final = 5.0
 # Each client's files that have to be read from the store.
 READ_FOR_CLIENT: Final = Rate("assets-client", units=600, period_s=60)
@@ -135,7 +136,8 @@ class EdgeAssetFiles:
 
     def _remember(self, file: AssetFile, content: bytes | None) -> None:
         self._forget(file)
-        self._remembered[file] = _Remembered(content, self._monotonic() + FRESH_S)
+        fresh_s = MISSING_S if content is None else FRESH_S
+        self._remembered[file] = _Remembered(content, self._monotonic() + fresh_s)
         self._missing += content is None
         self._bytes += len(content or b"")
         while len(self._remembered) > 1 and (

@@ -11,6 +11,7 @@ from actors.visits.responses import VisitResponses
 from engine.clicks.language import preferred_language
 from engine.experiments.experiment import Variant
 from engine.pages.blocks import Block, EmailFormBlock, HeadingBlock
+from engine.pages.card import card_path
 from engine.pages.default_page import default_page
 from engine.pages.files import PageFile, page_file
 from engine.pages.html.block_view import STALE_AFTER
@@ -61,6 +62,7 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
     published: SnapshotPage | None = None
     languages: ProfilePage | None = None
     variant_pictures: bytes = b"{}"
+    card: str = ""  # the path of its sharing picture
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "PageSource":
@@ -68,7 +70,9 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
         names = None if page is None else _LANGUAGES.decode(page.page)
         languages = names.page() if names is not None and names.translations else None
         names_and_links = snapshot.handle, snapshot.title, snapshot.page
-        return cls(*names_and_links, page, languages, snapshot.pictures)
+        key = snapshot.tenant_id, snapshot.profile_id
+        card = "" if page is None else card_path(*key, page.number)
+        return cls(*names_and_links, page, languages, snapshot.pictures, card)
 
     @property
     def size(self) -> int:
@@ -129,6 +133,7 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
             links=link_cards(self.handle, links),
             repositories=repository_cards(links),
             pictures=decode_pictures(self.variant_pictures) | pictures,
+            sharing_picture=self.card,
         )
 
 

@@ -24,6 +24,7 @@ from actors.links.health_checks import LinkChecks
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec
+from actors.pages.card_drawing import CardDrawing
 from actors.stats.delta_settler import DeltaSettler
 from actors.stats.digests import Digests
 from actors.stats.live_feed import LiveFeed
@@ -65,6 +66,7 @@ from storage.links.orphan_visits import OrphanVisitPurge
 from storage.links.prober import HttpProber
 from storage.links.txt_records import DnsTxtRecords
 from storage.mail.smtp import NO_MAILS, SmtpMailer
+from storage.pages.cards import PostgresCardStore
 from storage.postgres.database import Database
 from storage.postgres.idempotency import IdempotencyPurge
 from storage.privacy.erasure import Eraser
@@ -128,9 +130,7 @@ class Workers:
         )
         self._domains = DomainChecks(PostgresDomainLookStore(database), DnsTxtRecords())
         self._automation = ExperimentAutomation(PostgresRunningExperiments(database))
-        self._assets = AssetCollector(
-            PostgresUnusedFilesStore(database), asset_files(settings.storage_url, spec.folder)
-        )
+        self._assets, self._cards = self._picture_work()
         self._copier = DimensionCopier(PostgresConversionDimensions(database))
         self._mailer = mailer(settings)
         self._digests = self._new_digests(app_database)
@@ -142,9 +142,17 @@ class Workers:
         self._scheduler = Scheduler(self._queue, self._worker.wake, self.periodic_jobs)
         self.tree = supervisor("workers", self._children())
 
+    def _picture_work(self) -> tuple[AssetCollector, CardDrawing]:
+        files = asset_files(self._settings.storage_url, self._spec.folder)
+        cards = PostgresCardStore(self._database)
+        return (
+            AssetCollector(PostgresUnusedFilesStore(self._database), files),
+            CardDrawing(cards, files, self._settings.visitors_url),
+        )
+
     def _periodic_jobs(self, redis: RedisServer) -> list[PeriodicJob]:
         checks = self._checks, self._domains, self._github
-        actors = (*checks, self._automation, self._assets, self._digests)
+        actors = (*checks, self._automation, self._assets, self._cards, self._digests)
         return [
             *(job for actor in actors for job in actor.periodic_jobs()),
             *maintenance(self._settings, self._database, redis),
@@ -265,6 +273,7 @@ class Workers:
             *self._automation.samples(),
             *self._copier.samples(),
             *self._assets.samples(),
+            *self._cards.samples(),
             *(self._mailer.samples() if self._mailer else NO_MAILS),
             *self._database.samples(),
         ]

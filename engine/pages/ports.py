@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from engine.accounts.access import Caller
 from engine.common.list_page import ListPage
 from engine.links.profile import ProfileChange
+from engine.pages.card import DueCard
 from engine.pages.html.sources import PagePicture
 from engine.pages.page import ProfilePage
 from engine.pages.page_link import PageLink
@@ -63,3 +64,14 @@ class PageStore(Protocol):
 
     async def preview(self, caller: Caller, profile_id: int) -> PagePreview:
         """Return the draft with what it shows."""
+
+
+class CardStore(Protocol):
+    """Published versions whose cards are to be drawn. Of each profile only the newest is."""
+
+    async def due(self, limit: int) -> list[DueCard]:
+        """Return up to `limit` versions whose card is not drawn, and note that their files are about to be
+        written."""
+
+    async def drawn(self, card: DueCard, *, has_file: bool) -> None:
+        """Note that a card is drawn, in the place of the profile's older ones; or that it cannot be drawn."""

@@ -32,9 +32,11 @@ CREATE TABLE page_versions (
     link_ids bigint[] NOT NULL DEFAULT '{}' CHECK (cardinality(link_ids) <= 200),
     published_by bigint,
     published_at timestamptz NOT NULL DEFAULT now(),
+    card_due boolean NOT NULL DEFAULT true,
     PRIMARY KEY (tenant_id, profile_id, number),
     FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
 );
+CREATE INDEX page_versions_card_due ON page_versions (published_at) WHERE card_due;
 
 ALTER TABLE page_versions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON page_versions TO waypost_app
@@ -44,6 +46,8 @@ GRANT SELECT, INSERT, DELETE ON page_versions TO waypost_app;
 GRANT SELECT ON page_versions TO waypost_edge;
 -- Workers announce a page anew when GitHub's facts of one of its links have changed.
 GRANT SELECT (tenant_id, profile_id, number, link_ids) ON page_versions TO waypost_aggregator;
+-- And they draw its card (engine/pages/card.py), which `card_due` is until then.
+GRANT SELECT (page, pictures, published_at, card_due), UPDATE (card_due) ON page_versions TO waypost_aggregator;
 -- Edges show them.
 CREATE POLICY visitors ON github_syncs FOR SELECT TO waypost_edge USING (true);
 GRANT SELECT (tenant_id, link_id, target, facts, synced_at) ON github_syncs TO waypost_edge;

@@ -74,7 +74,23 @@ CREATE POLICY tenant ON page_assets TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
 GRANT SELECT, INSERT, DELETE ON page_assets TO waypost_app;
 
--- Note the files that no asset has any more.
+-- Cards of published pages (engine/pages/card.py): `address` is the hash of the card's file.
+CREATE TABLE page_cards (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    address text COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant_id, profile_id, address),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, address) REFERENCES asset_files
+);
+CREATE INDEX page_cards_address ON page_cards (tenant_id, address);
+ALTER TABLE page_cards ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY definer ON page_cards FOR SELECT TO waypost_owner USING (true);
+GRANT SELECT, INSERT, DELETE ON page_cards TO waypost_aggregator;
+GRANT INSERT (tenant_id, hash, source, width, height, renditions, writable_until),
+    UPDATE (written, writable_until, unused_since) ON asset_files TO waypost_aggregator;
+
+-- Note the files that no asset and no page has any more.
 CREATE FUNCTION note_unused_files() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -82,10 +98,13 @@ AS $$
 BEGIN
     UPDATE waypost.asset_files AS f SET unused_since = clock_timestamp()
     FROM old_rows AS o WHERE f.tenant_id = o.tenant_id AND f.hash = o.address
-        AND NOT EXISTS (SELECT FROM waypost.assets AS a WHERE a.tenant_id = f.tenant_id AND a.address = f.hash);
+        AND NOT EXISTS (SELECT FROM waypost.assets AS a WHERE a.tenant_id = f.tenant_id AND a.address = f.hash)
+        AND NOT EXISTS (SELECT FROM waypost.page_cards AS c WHERE c.tenant_id = f.tenant_id AND c.address = f.hash);
     RETURN NULL;
 END
 $$;
 REVOKE ALL ON FUNCTION note_unused_files() FROM PUBLIC;
 CREATE TRIGGER note_unused AFTER DELETE ON assets
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_unused_files();
+CREATE TRIGGER note_unused AFTER DELETE ON page_cards
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_unused_files();

@@ -649,7 +649,8 @@ CREATE FUNCTION waypost.note_unused_files() RETURNS trigger
 BEGIN
     UPDATE waypost.asset_files AS f SET unused_since = clock_timestamp()
     FROM old_rows AS o WHERE f.tenant_id = o.tenant_id AND f.hash = o.address
-        AND NOT EXISTS (SELECT FROM waypost.assets AS a WHERE a.tenant_id = f.tenant_id AND a.address = f.hash);
+        AND NOT EXISTS (SELECT FROM waypost.assets AS a WHERE a.tenant_id = f.tenant_id AND a.address = f.hash)
+        AND NOT EXISTS (SELECT FROM waypost.page_cards AS c WHERE c.tenant_id = f.tenant_id AND c.address = f.hash);
     RETURN NULL;
 END
 $$;
@@ -1797,6 +1798,14 @@ CREATE TABLE waypost.page_assets (
 
 ALTER TABLE ONLY waypost.page_assets FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.page_cards (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    address text NOT NULL COLLATE pg_catalog."C"
+);
+
+ALTER TABLE ONLY waypost.page_cards FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.page_drafts (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -1835,6 +1844,7 @@ CREATE TABLE waypost.page_versions (
     link_ids bigint[] DEFAULT '{}'::bigint[] NOT NULL,
     published_by bigint,
     published_at timestamp with time zone DEFAULT now() NOT NULL,
+    card_due boolean DEFAULT true NOT NULL,
     CONSTRAINT page_versions_digest_check CHECK ((digest ~ '^[0-9a-f]{32}$'::text)),
     CONSTRAINT page_versions_link_ids_check CHECK ((cardinality(link_ids) <= 200)),
     CONSTRAINT page_versions_number_check CHECK ((number > 0)),
@@ -2290,6 +2300,9 @@ ALTER TABLE ONLY waypost.orphan_visits
 ALTER TABLE ONLY waypost.page_assets
     ADD CONSTRAINT page_assets_pkey PRIMARY KEY (tenant_id, profile_id, page_version, asset_id);
 
+ALTER TABLE ONLY waypost.page_cards
+    ADD CONSTRAINT page_cards_pkey PRIMARY KEY (tenant_id, profile_id, address);
+
 ALTER TABLE ONLY waypost.page_drafts
     ADD CONSTRAINT page_drafts_pkey PRIMARY KEY (tenant_id, profile_id);
 
@@ -2478,7 +2491,11 @@ CREATE INDEX orphan_visits_day ON waypost.orphan_visits USING btree (day);
 
 CREATE INDEX page_assets_asset ON waypost.page_assets USING btree (tenant_id, profile_id, asset_id);
 
+CREATE INDEX page_cards_address ON waypost.page_cards USING btree (tenant_id, address);
+
 CREATE UNIQUE INDEX page_subscribers_listing ON waypost.page_subscribers USING btree (tenant_id, profile_id, id);
+
+CREATE INDEX page_versions_card_due ON waypost.page_versions USING btree (published_at) WHERE card_due;
 
 CREATE INDEX profile_changes_xid ON waypost.profile_changes USING btree (xid);
 
@@ -2638,6 +2655,8 @@ CREATE TRIGGER log_update AFTER UPDATE ON waypost.webhooks REFERENCING OLD TABLE
 
 CREATE TRIGGER note_unused AFTER DELETE ON waypost.assets REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.note_unused_files();
 
+CREATE TRIGGER note_unused AFTER DELETE ON waypost.page_cards REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.note_unused_files();
+
 CREATE TRIGGER only_erased BEFORE DELETE ON waypost.audit_log FOR EACH ROW EXECUTE FUNCTION waypost.refuse_unless_erased();
 
 CREATE TRIGGER only_erased BEFORE DELETE ON waypost.audit_log_heads FOR EACH ROW EXECUTE FUNCTION waypost.refuse_unless_erased();
@@ -2751,6 +2770,12 @@ ALTER TABLE ONLY waypost.page_assets
 
 ALTER TABLE ONLY waypost.page_assets
     ADD CONSTRAINT page_assets_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.page_cards
+    ADD CONSTRAINT page_cards_tenant_id_address_fkey FOREIGN KEY (tenant_id, address) REFERENCES waypost.asset_files(tenant_id, hash);
+
+ALTER TABLE ONLY waypost.page_cards
+    ADD CONSTRAINT page_cards_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY waypost.page_drafts
     ADD CONSTRAINT page_drafts_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
@@ -2869,6 +2894,8 @@ CREATE POLICY definer ON waypost.members TO waypost_owner USING (true) WITH CHEC
 
 CREATE POLICY definer ON waypost.orphan_visits TO waypost_owner USING (true) WITH CHECK (true);
 
+CREATE POLICY definer ON waypost.page_cards FOR SELECT TO waypost_owner USING (true);
+
 CREATE POLICY definer ON waypost.page_subscribers TO waypost_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY definer ON waypost.profile_days FOR SELECT TO waypost_owner USING (true);
@@ -2980,6 +3007,8 @@ CREATE POLICY own_profiles ON waypost.webhooks AS RESTRICTIVE FOR INSERT TO wayp
 CREATE POLICY owner ON waypost.waypost_migrations TO waypost_owner USING (true) WITH CHECK (true);
 
 ALTER TABLE waypost.page_assets ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.page_cards ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.page_drafts ENABLE ROW LEVEL SECURITY;
 
@@ -3379,26 +3408,35 @@ GRANT SELECT,DELETE ON TABLE waypost.asset_files TO waypost_aggregator;
 
 GRANT INSERT(tenant_id) ON TABLE waypost.asset_files TO waypost_app;
 GRANT SELECT(tenant_id) ON TABLE waypost.asset_files TO waypost_edge;
+GRANT INSERT(tenant_id) ON TABLE waypost.asset_files TO waypost_aggregator;
 
 GRANT INSERT(hash) ON TABLE waypost.asset_files TO waypost_app;
 GRANT SELECT(hash) ON TABLE waypost.asset_files TO waypost_edge;
+GRANT INSERT(hash) ON TABLE waypost.asset_files TO waypost_aggregator;
 
 GRANT INSERT(source) ON TABLE waypost.asset_files TO waypost_app;
+GRANT INSERT(source) ON TABLE waypost.asset_files TO waypost_aggregator;
 
 GRANT INSERT(width) ON TABLE waypost.asset_files TO waypost_app;
 GRANT SELECT(width) ON TABLE waypost.asset_files TO waypost_edge;
+GRANT INSERT(width) ON TABLE waypost.asset_files TO waypost_aggregator;
 
 GRANT INSERT(height) ON TABLE waypost.asset_files TO waypost_app;
 GRANT SELECT(height) ON TABLE waypost.asset_files TO waypost_edge;
+GRANT INSERT(height) ON TABLE waypost.asset_files TO waypost_aggregator;
 
 GRANT INSERT(renditions) ON TABLE waypost.asset_files TO waypost_app;
 GRANT SELECT(renditions) ON TABLE waypost.asset_files TO waypost_edge;
+GRANT INSERT(renditions) ON TABLE waypost.asset_files TO waypost_aggregator;
 
 GRANT UPDATE(written) ON TABLE waypost.asset_files TO waypost_app;
+GRANT UPDATE(written) ON TABLE waypost.asset_files TO waypost_aggregator;
 
 GRANT INSERT(writable_until),UPDATE(writable_until) ON TABLE waypost.asset_files TO waypost_app;
+GRANT INSERT(writable_until),UPDATE(writable_until) ON TABLE waypost.asset_files TO waypost_aggregator;
 
 GRANT UPDATE(unused_since) ON TABLE waypost.asset_files TO waypost_app;
+GRANT UPDATE(unused_since) ON TABLE waypost.asset_files TO waypost_aggregator;
 
 GRANT UPDATE(claimed_until) ON TABLE waypost.asset_files TO waypost_aggregator;
 
@@ -3900,6 +3938,8 @@ GRANT SELECT,DELETE ON TABLE waypost.orphan_visits TO waypost_aggregator;
 
 GRANT SELECT,INSERT,DELETE ON TABLE waypost.page_assets TO waypost_app;
 
+GRANT SELECT,INSERT,DELETE ON TABLE waypost.page_cards TO waypost_aggregator;
+
 GRANT SELECT ON TABLE waypost.page_drafts TO waypost_app;
 
 GRANT INSERT(tenant_id) ON TABLE waypost.page_drafts TO waypost_app;
@@ -3925,7 +3965,15 @@ GRANT SELECT(profile_id) ON TABLE waypost.page_versions TO waypost_aggregator;
 
 GRANT SELECT(number) ON TABLE waypost.page_versions TO waypost_aggregator;
 
+GRANT SELECT(page) ON TABLE waypost.page_versions TO waypost_aggregator;
+
+GRANT SELECT(pictures) ON TABLE waypost.page_versions TO waypost_aggregator;
+
 GRANT SELECT(link_ids) ON TABLE waypost.page_versions TO waypost_aggregator;
+
+GRANT SELECT(published_at) ON TABLE waypost.page_versions TO waypost_aggregator;
+
+GRANT SELECT(card_due),UPDATE(card_due) ON TABLE waypost.page_versions TO waypost_aggregator;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE waypost.periodic_jobs TO waypost_aggregator;
 

@@ -95,8 +95,8 @@ TABLES = {
         "VALUES ({t}, {p}, 1, '{{}}', md5('{t}'))",
         app="SID",
         edge="S",
-        # The links that a page shows, whose facts change.
-        aggregator="S",
+        # The links that a page shows, whose facts change; and the card that is to be drawn.
+        aggregator="SU",
     ),
     "page_subscribers": Table(
         "INSERT INTO page_subscribers (tenant_id, profile_id, block, email) "
@@ -128,8 +128,8 @@ TABLES = {
         "VALUES ({t}, md5('{t}'), 'png', 1, 1, '[]', now())",
         app="SIU",
         edge="S",
-        # Deletes those that no asset has.
-        aggregator="SUD",
+        # Deletes those that no asset has, and writes pages' cards.
+        aggregator="SIUD",
     ),
     "assets": Table(
         "INSERT INTO assets (tenant_id, profile_id, id, address, content_type, bytes) "
@@ -139,6 +139,7 @@ TABLES = {
         edge="S",
         aggregator="S",
     ),
+    "page_cards": Table("INSERT INTO page_cards VALUES ({t}, {p}, md5('{t}'))", aggregator="SID"),
     "page_assets": Table("INSERT INTO page_assets VALUES ({t}, {p}, 0, {a})", app="SID"),
     "click_quotas": Table("INSERT INTO click_quotas VALUES ({t}, {l}, 1)", app="S"),
     "removed_links": Table(

@@ -1,0 +1,62 @@
+"""Cards of published pages in Postgres, for workers."""
+
+from typing import Any, Final
+
+import asyncpg
+
+from engine.assets.asset import KEPT_S
+from engine.pages.card import DueCard
+from engine.pages.pictures import decode_pictures
+from engine.pages.publication import decode_page
+from engine.pages.sharing_picture import HEIGHT, WIDTH
+from storage.postgres import queries
+from storage.postgres.database import Connection, Database
+
+_SQL: Final = queries.load("pages/cards")
+
+
+class PostgresCardStore:
+    """`CardStore`, over a database that was opened as waypost_aggregator."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def due(self, limit: int) -> list[DueCard]:
+        async def work(connection: Connection) -> list[DueCard]:
+            cards = [_due_card(row) for row in await connection.fetch(_SQL["due"], limit)]
+            for card in cards:
+                key = card.tenant_id, card.hash
+                await connection.execute(_SQL["begin"], *key, KEPT_S, WIDTH, HEIGHT)
+            return cards
+
+        return await self._database.transaction(work)
+
+    async def drawn(self, card: DueCard, *, has_file: bool) -> None:
+        profile = card.tenant_id, card.profile_id
+
+        async def work(connection: Connection) -> None:
+            if has_file:
+                if await connection.fetchval(_SQL["used"], card.tenant_id, card.hash) is None:
+                    return  # the collector deletes it, and it is drawn again
+                await connection.execute(_SQL["keep"], *profile, card.hash)
+                await connection.execute(_SQL["forget_others"], *profile, card.hash)
+            await connection.execute(_SQL["done"], *profile, card.number)
+
+        try:
+            await self._database.transaction(work)
+        except asyncpg.ForeignKeyViolationError:
+            pass  # the profile is deleted, and the collector deletes the file
+
+
+def _due_card(row: Any) -> DueCard:
+    page = decode_page(row["page"])
+    face = decode_pictures(row["pictures"].encode()).get(page.picture)
+    return DueCard(
+        row["tenant_id"],
+        row["profile_id"],
+        row["number"],
+        row["handle"],
+        row["title"],
+        page,
+        "" if face is None else face.hash,
+    )
