@@ -1,6 +1,8 @@
 """`/v1/profiles/{id}/domains` and `/v1/domains/{id}`: hosts of a profile's own, and `/internal/tls-ask`."""
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -43,6 +45,7 @@ from engine.links.domain import (
     validate_domain,
 )
 from engine.links.ports import DomainStore
+from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist
 
 
 class TxtRecordResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,11 +76,18 @@ class DomainResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DomainRoutes:
-    """Routes of domains. `own_hosts` are the deployment's, which no profile can have."""
+    """Routes of domains. `own_hosts` are the deployment's, which no profile can have; `blocklist` returns the
+    operator's list."""
 
-    def __init__(self, store: DomainStore, own_hosts: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        store: DomainStore,
+        own_hosts: tuple[str, ...],
+        blocklist: Callable[[], Blocklist] = lambda: NO_BLOCKLIST,
+    ) -> None:
         self._store = store
         self._own_hosts = own_hosts
+        self._blocklist = blocklist
 
     def routes(self) -> list[Route]:
         return [
@@ -90,8 +100,16 @@ class DomainRoutes:
             Route("GET", "/internal/tls-ask", self.tls_ask, _TLS_ASK, access="public"),
         ]
 
-    def _validate(self, draft: Draft) -> tuple[Draft | None, list[FieldError]]:
-        return validate_domain(draft, self._own_hosts)
+    def _validate(
+        self, draft: Draft, stored: Domain | None = None
+    ) -> tuple[Draft | None, list[FieldError]]:
+        blocklist = self._blocklist()
+        if stored is None:
+            return validate_domain(draft, self._own_hosts, blocklist=blocklist)
+        targets = frozenset(filter(None, (stored.root_target, stored.not_found_target)))
+        return validate_domain(
+            draft, self._own_hosts, host=stored.host, blocklist=blocklist, stored=targets
+        )
 
     async def create(self, profile_id: str) -> Response:
         refuse_parameters()
@@ -123,7 +141,8 @@ class DomainRoutes:
 
         def merged(stored: Domain) -> DomainDraft:
             base = {field: getattr(stored, field) for field in DomainDraft.__struct_fields__}
-            return draft_of(DomainDraft, body, self._validate, base)
+            validate = partial(self._validate, stored=stored)
+            return draft_of(DomainDraft, body, validate, base)
 
         async def write(if_version: int | None) -> Domain:
             return await self._store.update_domain(current_caller(), id_, merged, if_version)

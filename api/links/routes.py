@@ -62,5 +62,5 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
         *BulkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
         *OrphanVisitRoutes(deps.orphan_visits).routes(),
-        *DomainRoutes(deps.domains, (host_of_url(url),)).routes(),
+        *DomainRoutes(deps.domains, (host_of_url(url),), deps.blocklist).routes(),
     ]

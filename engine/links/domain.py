@@ -9,7 +9,8 @@ import msgspec
 
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
-from engine.links.target import MAX_URL_CHARS, TargetError, check, is_private_host
+from engine.links.target import MAX_URL_CHARS, TargetError, check, is_private_host, leads_back
+from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist
 
 MAX_DOMAINS: Final = 20  # of one profile
 MAX_HOST_CHARS: Final = 253
@@ -140,15 +141,20 @@ def record_value(token: str) -> str:
 
 
 def validate_domain(
-    draft: Draft, own_hosts: tuple[str, ...] = ()
+    draft: Draft,
+    own_hosts: tuple[str, ...] = (),
+    *,
+    host: str = "",
+    blocklist: Blocklist = NO_BLOCKLIST,
+    stored: frozenset[str] = frozenset(),
 ) -> tuple[Draft | None, list[FieldError]]:
     """Return the draft normalised and no errors, or None and every error.
 
-    `own_hosts` are the deployment's own, which no profile can have.
+    `own_hosts` are the deployment's own, which no profile can have; `host` is that of a stored domain, and
+    `stored` its targets, which may be on the blocklist by now.
     """
     errors: list[FieldError] = []
     changed: dict[str, Any] = {}
-    host = ""
     if isinstance(draft, NewDomainDraft):
         host = changed["host"] = canonical_host(draft.host) or ""
         if not host:
@@ -160,10 +166,23 @@ def validate_domain(
         if target is None:
             continue
         try:
-            changed[field] = check(target, max_chars=MAX_URL_CHARS)
+            changed[field] = url = check(target, max_chars=MAX_URL_CHARS)
         except TargetError as error:
             errors.append(FieldError(field, str(error)))
+            continue
+        reason = None if url in stored else blocklist.reason(url)
+        if _goes_in_circles(field, url, host):
+            reason = "must not be an address of the domain that leads there itself"
+        if reason is not None:
+            errors.append(FieldError(field, reason))
     return (None, errors) if errors else (msgspec.structs.replace(draft, **changed), [])
+
+
+def _goes_in_circles(field: str, target: str, host: str) -> bool:
+    """Return whether a domain's target is its own root, or where an unknown path may lead again."""
+    if not host or not leads_back(target, f"https://{host}/"):
+        return False
+    return field == "not_found_target" or ada_url.URL(target).pathname == "/"
 
 
 def look_result(domain: DueDomain, answer: TxtAnswer) -> DomainLook:

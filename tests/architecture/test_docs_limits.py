@@ -31,7 +31,7 @@ API: Rows = [
     ("change 3,000 times per minute", "engine.operations.settings:Settings().api_writes_per_minute", 3_000),
     ("(1-100, 50 if left out)", "api.http.query:MAX_LIMIT", 100),
     ("(1-100, 50 if left out)", "api.http.query:DEFAULT_LIMIT", 50),
-    ("1-64 letters of any script", "engine.links.name:MAX_NAME_CHARS", 64),
+    ("1-200 letters of any script", "engine.links.name:MAX_NAME_CHARS", 200),
     ("up to 100 changes of links in one transaction", "api.links.bulk:MAX_OPERATIONS", 100),
     ("stores the response for 24 hours", "engine.common.idempotency:RETENTION", timedelta(hours=24)),
     ("may let nine requests more pass", "engine.limits.credit:MAX_UNCHARGED_UNITS", 9),

@@ -18,6 +18,7 @@ from engine.links.domain import (
     record_value,
     validate_domain,
 )
+from engine.links.targets.blocklist import Blocklist
 
 DUE = DueDomain(1, 2, "links.example.com", "abc", "pending", 0)
 RIGHT = TxtAnswer(("v=spf1", record_value("abc")))
@@ -57,6 +58,25 @@ def test_every_error_of_a_draft_is_named() -> None:
     for host in ("go.example", "printer.local", "a.internal"):
         _, errors = validate_domain(NewDomainDraft(host=host), ("go.example",))
         assert [error.field for error in errors] == ["host"], host
+
+
+def test_no_target_of_a_domain_goes_in_circles_or_to_the_blocklist() -> None:
+    own = "https://links.example"
+    blocklist = Blocklist(frozenset({"bad.example"}))
+    for root, not_found, fields in (
+        (f"{own}/", f"{own}/lost", ["root_target", "not_found_target"]),
+        (f"{own}/start", f"{own}/@ada", []),
+        ("https://www.bad.example/", "https://bad.example/", ["root_target", "not_found_target"]),
+    ):
+        new = NewDomainDraft(host="links.example", root_target=root, not_found_target=not_found)
+        _, errors = validate_domain(new, blocklist=blocklist)
+        assert [error.field for error in errors] == fields
+        change = DomainDraft(root_target=root, not_found_target=not_found)
+        _, errors = validate_domain(change, host="links.example", blocklist=blocklist)
+        assert [error.field for error in errors] == fields
+    stored = frozenset({"https://bad.example/"})
+    kept = DomainDraft(root_target="https://bad.example/")
+    assert validate_domain(kept, blocklist=blocklist, stored=stored) == (kept, [])
 
 
 def test_a_draft_is_normalised() -> None:
