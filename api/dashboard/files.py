@@ -31,7 +31,7 @@ _TYPES: Final = {
 }
 
 
-class ServedFile:
+class DashboardFile:
     """A file as it is served. It is compressed once, when a client first takes it so."""
 
     def __init__(self, name: str, content: bytes) -> None:
@@ -48,19 +48,19 @@ class ServedFile:
         return compressed
 
 
-class ServedFiles:
+class DashboardFiles:
     """All assets by their path below `/assets/{hash}/`, and the sprite of icons, which is part of the shell."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         modules = [content.decode() for name, content in files.items() if name.endswith(".js")]
         self.sprite = sprite(icon_names(modules))
-        self._assets = {name: ServedFile(name, content) for name, content in files.items()}
+        self._assets = {name: DashboardFile(name, content) for name, content in files.items()}
         digest = hashlib.blake2b(self.sprite.encode(), digest_size=8)
         for name, content in sorted(files.items()):
             digest.update(b"%b\0%d\0%b" % (name.encode(), len(content), content))
         self.hash = digest.hexdigest()
 
-    def get(self, name: str) -> ServedFile | None:
+    def get(self, name: str) -> DashboardFile | None:
         return self._assets.get(name)
 
     def names(self) -> list[str]:
@@ -74,7 +74,7 @@ class ServedFiles:
 
 
 @cache
-def served_files() -> ServedFiles:
+def dashboard_files() -> DashboardFiles:
     """Return the assets of this installation, read once a process."""
     folder = resources.files(__package__)
     files = dict(_files(folder.joinpath("js"), "js/"))
@@ -89,7 +89,7 @@ def served_files() -> ServedFiles:
     for name, source in linked(modules, "app.js", "screens").items():
         files[name] = source.encode()
     icon = folder.joinpath("icon.svg").read_bytes()
-    return ServedFiles(files | styles | {"icon.svg": icon})
+    return DashboardFiles(files | styles | {"icon.svg": icon})
 
 
 def _files(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:

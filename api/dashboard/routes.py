@@ -6,7 +6,7 @@ from typing import Final
 from quart import Response, request
 from werkzeug.exceptions import NotFound
 
-from api.dashboard.files import ServedFile, ServedFiles, served_files
+from api.dashboard.files import DashboardFile, DashboardFiles, dashboard_files
 from api.dashboard.shell import POLICY, shell
 from api.http.auth import COOKIE
 from api.http.bodies import empty_response
@@ -33,13 +33,13 @@ class DashboardRoutes:
         ]
 
     @cached_property
-    def _assets(self) -> ServedFiles:
-        return served_files()
+    def _assets(self) -> DashboardFiles:
+        return dashboard_files()
 
     @cached_property
-    def _shells(self) -> dict[bool, ServedFile]:
+    def _shells(self) -> dict[bool, DashboardFile]:
         return {
-            session: ServedFile("shell.html", shell(self._assets, session=session).encode())
+            session: DashboardFile("shell.html", shell(self._assets, session=session).encode())
             for session in (False, True)
         }
 
@@ -69,7 +69,7 @@ class DashboardRoutes:
         return _encoded(asset, {"Cache-Control": "public, max-age=86400"})
 
 
-def _encoded(asset: ServedFile, headers: dict[str, str]) -> Response:
+def _encoded(asset: DashboardFile, headers: dict[str, str]) -> Response:
     """Return the asset in the smallest form that the client takes."""
     accepted = request.accept_encodings
     body = asset.plain

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from api.dashboard.files import ServedFiles
+from api.dashboard.files import DashboardFiles
 
 # No script or style but our own files, and no text that becomes markup: `trusted-types 'none'` lets no
 # innerHTML and its kin work. The page editor frames the preview of a page.
@@ -13,7 +13,7 @@ POLICY: Final = (
 )
 
 
-def shell(assets: ServedFiles, *, session: bool) -> str:
+def shell(assets: DashboardFiles, *, session: bool) -> str:
     """Return the document. It names its assets by their hash, and carries the sprite of icons.
 
     `session`: whether it is for a browser with a session's cookie, which scripts do not see. It may have ended.

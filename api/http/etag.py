@@ -1,6 +1,7 @@
 """Entity tags: the version of an object, in quotes.
 
-`If-None-Match` saves a read, `If-Match` guards a write. A response may also show values that change without
+`If-None-Match` saves a read, `If-Match` guards a write. Reads without a version, such as lists, get a weak tag
+of their body: it saves no query, but the answer. A response may also show values that change without
 the object's version, such as GitHub's facts of a link: then its tag has a suffix after a point, and
 `If-Match` ignores the suffix.
 
@@ -8,13 +9,15 @@ A write without `If-Match` names fields, not a whole object: the store merges it
 so any number of them at once all remain. With `If-Match`, the caller gets a collision as 412.
 """
 
+import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Protocol, TypeVar
 
 from quart import Response, request
 
 from api.http.bodies import empty_response, json_response
+from api.http.routes import Route, is_tagged_by_body
 from engine.common.errors import LostUpdateError
 
 _TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
@@ -40,6 +43,27 @@ def read_response(value: Any, version: int, suffix: str = "") -> Response:
     if header is not None and names_tag(header, headers["ETag"].strip('"')):
         return empty_response(304, headers)
     return json_response(value, headers=headers)
+
+
+def tag_bodies(routes: Iterable[Route]) -> Callable[[Response], Awaitable[Response]]:
+    """Return an after_request function that tags bodies of JSON, and answers 304 for those that are known."""
+    tagged = {route.rule for route in routes if is_tagged_by_body(route)}
+
+    async def tag(response: Response) -> Response:
+        rule = request.url_rule
+        if response.status_code != 200 or rule is None or rule.rule not in tagged:
+            return response
+        if request.method not in ("GET", "HEAD") or "ETag" in response.headers:
+            return response
+        body = await response.get_data(as_text=False)
+        opaque = hashlib.blake2b(body, digest_size=12).hexdigest()
+        response.headers["ETag"] = f'W/"{opaque}"'
+        if not tag_matches(opaque):
+            return response
+        kept = {n: v for n, v in response.headers.items() if not n.lower().startswith("content-")}
+        return empty_response(304, kept)
+
+    return tag
 
 
 def tag_matches(tag: str) -> bool:

@@ -61,7 +61,9 @@ class Doc:
     body_example: Any = None
     query: tuple[Parameter, ...] = ()
     errors: tuple[int, ...] = ()
-    tagged: bool = False  # a read that sends an ETag and honours If-None-Match
+    tagged: bool = (
+        False  # a read that makes its ETag itself; any other of JSON gets one of its body
+    )
     guarded: bool = False  # a change that honours If-Match
     body_types: tuple[str, ...] = ()  # of a body of any bytes, instead of `body`
     idempotent: bool = False  # a create that honours Idempotency-Key
@@ -89,6 +91,20 @@ class Route(NamedTuple):
 def is_api_path(path: str) -> bool:
     """Return whether a path is of the API: it takes credentials, also if it is unknown, unless it is public."""
     return path == "/v1" or path.startswith("/v1/")
+
+
+def is_tagged_by_body(route: Route) -> bool:
+    """Return whether a route's answer gets a tag of its body: JSON under `/v1`, without a tag of its own."""
+    answer = None if route.doc is None else route.doc.responses.get(200)
+    return (
+        route.method == "GET"
+        and is_api_path(route.rule)
+        and route.doc is not None
+        and not route.doc.tagged
+        and answer is not None
+        and answer.content_type == "application/json"
+        and not answer.binary_types
+    )
 
 
 def changes_of(

@@ -14,7 +14,7 @@ import msgspec
 from api.http.auth import COOKIE, CSRF_HEADER
 from api.http.idempotency import REPLAYED
 from api.http.problems import CONTENT_TYPE, Problem
-from api.http.routes import Access, Doc, ResponseDoc, Route, is_api_path
+from api.http.routes import Access, Doc, ResponseDoc, Route, is_api_path, is_tagged_by_body
 from api.reference.tags import TAGS
 from engine.common.errors import LostUpdateError, NotFoundError
 from engine.common.idempotency import HEADER as IDEMPOTENCY_KEY
@@ -277,7 +277,7 @@ def _parameters(route: Route, doc: Doc, schemas: _Schemas) -> list[dict[str, Any
             described["example"] = parameter.example
         parameters.append(described)
     honoured = {
-        "If-None-Match": doc.tagged,
+        "If-None-Match": doc.tagged or is_tagged_by_body(route),
         "If-Match": doc.guarded,
         "Idempotency-Key": doc.idempotent,
         "X-Request-Id": True,
@@ -294,12 +294,12 @@ def _responses(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, response_doc in doc.responses.items():
         names = {*response_doc.headers, "X-Request-Id", "RateLimit", "RateLimit-Policy"}
-        names |= {"ETag"} if doc.tagged else set()
+        names |= {"ETag"} if doc.tagged or (status == 200 and is_tagged_by_body(route)) else set()
         names |= {REPLAYED} if doc.idempotent else set()
         responses[str(status)] = _success(response_doc, names, schemas)
-    if doc.tagged:
+    if doc.tagged or is_tagged_by_body(route):
         responses["304"] = {
-            "description": "The object still has the version that `If-None-Match` names.",
+            "description": "Nothing has changed since the answer whose tag `If-None-Match` names.",
             "headers": _headers(("ETag", "X-Request-Id")),
         }
     for status in sorted(statuses(route, doc) - doc.responses.keys()):

@@ -39,8 +39,9 @@ export function onSignedOut(ask) {
   signInAgain = ask;
 }
 
-/** Return GET /v1/session, asked once. Raises Problem 401 without a session. @returns {Promise<any>} */
-export async function session() {
+/** Return GET /v1/session, asked once, or again if `fresh`. Raises Problem 401 without a session. @param {boolean} [fresh] @returns {Promise<any>} */
+export async function session(fresh = false) {
+  if (fresh) current = null;
   if (!current && !mayBe) throw new Problem(401, {title: 'Not signed in'});
   current ??= await get('/v1/session', {open: true});
   return current;

@@ -33,15 +33,15 @@ function show(fresh = false) {
     // At once, so that what is pressed next adds to the URL of now.
     return enter({...before, params, query: new URLSearchParams(location.search), path: location.pathname}, shown.module).catch(error => failed(error, screen));
   }
-  return showOther(mine, screen, params);
+  return showOther(mine, screen, params, fresh);
 }
 
-/** @param {number} mine @param {any} screen @param {Record<string, string>} params @returns {Promise<any>} */
-async function showOther(mine, screen, params) {
+/** @param {number} mine @param {any} screen @param {Record<string, string>} params @param {boolean} fresh @returns {Promise<any>} */
+async function showOther(mine, screen, params, fresh) {
   try {
     const loading = Promise.all([import(`./screens/${screen.name}.js`), styled(screen.style ?? screen.name)]);
     loading.catch(() => {}); // the reader's session comes first
-    const me = screen.open ? null : await session();
+    const me = screen.open ? null : await session(fresh);
     const profile = me && params.handle ? await profileOf(params.handle) : null;
     if (me && params.handle && !profile) return missing('There is no such profile here', `@${params.handle} does not exist, or you are not in its team.`);
     const role = profile ? await roleIn(profile) : '';

@@ -21,7 +21,9 @@ export const SCREENS = [
   {name: 'reset', paths: ['/reset'], title: 'Forgotten password', open: true, style: 'gate'},
   {name: 'setup', paths: ['/setup'], title: 'Set up', open: true, style: 'gate'},
   {name: 'profiles', paths: ['/', '/profiles'], title: 'Profiles'},
+  {name: 'account', paths: ['/account'], title: 'Account'},
   {name: 'overview', paths: ['/p/:handle'], title: 'Overview', icon: 'layout-dashboard', group: 'profile', key: 'o', short: true},
   {name: 'links', paths: ['/p/:handle/links', '/p/:handle/links/:id'], title: 'Links', icon: 'link', group: 'profile', key: 'l', short: true},
   {name: 'analytics', paths: ['/p/:handle/analytics'], title: 'Analytics', icon: 'chart-line', group: 'profile', key: 'a', short: true},
+  {name: 'settings', paths: ['/p/:handle/settings'], title: 'Settings', icon: 'settings', group: 'manage', key: 's'},
 ];

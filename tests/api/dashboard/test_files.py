@@ -6,22 +6,22 @@ import re
 import brotli
 import pytest
 
-from api.dashboard.files import ServedFiles, served_files
+from api.dashboard.files import DashboardFiles, dashboard_files
 
 FILES = {"app.css": b"a {}", "js/app.js": b"icon('house');" * 50, "icon.svg": b"<svg/>"}
 
 
 def test_any_change_changes_the_hash_and_so_every_url() -> None:
-    first = ServedFiles(FILES)
+    first = DashboardFiles(FILES)
     assert first.path("app.css") == f"/assets/{first.hash}/app.css"
     for name in FILES:
-        assert ServedFiles(FILES | {name: FILES[name] + b" "}).hash != first.hash
-    assert ServedFiles(FILES | {"js/more.js": b""}).hash != first.hash
-    assert ServedFiles(dict(reversed(FILES.items()))).hash == first.hash
+        assert DashboardFiles(FILES | {name: FILES[name] + b" "}).hash != first.hash
+    assert DashboardFiles(FILES | {"js/more.js": b""}).hash != first.hash
+    assert DashboardFiles(dict(reversed(FILES.items()))).hash == first.hash
 
 
 def test_each_form_gives_the_same_bytes() -> None:
-    asset = ServedFiles(FILES).get("js/app.js")
+    asset = DashboardFiles(FILES).get("js/app.js")
     assert asset is not None
     assert gzip.decompress(asset.gzip) == brotli.decompress(asset.brotli) == asset.plain
     assert len(asset.brotli) < len(asset.plain)
@@ -29,12 +29,12 @@ def test_each_form_gives_the_same_bytes() -> None:
 
 def test_an_asset_that_is_not_there_has_no_path() -> None:
     with pytest.raises(KeyError):
-        ServedFiles(FILES).path("js/no.js")
+        DashboardFiles(FILES).path("js/no.js")
 
 
 def test_the_installed_assets_are_whole() -> None:
     """Every module that is imported is there, and a screen has its stylesheet."""
-    installed = served_files()
+    installed = dashboard_files()
     table = installed.get("js/screens.js")
     assert table is not None
     rows = re.findall(

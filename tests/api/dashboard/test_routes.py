@@ -5,7 +5,7 @@ import re
 import brotli
 import pytest
 
-from api.dashboard.files import served_files
+from api.dashboard.files import dashboard_files
 from api.dashboard.shell import POLICY
 from api.http.auth import COOKIE
 from tests.kit.consoles import Console
@@ -82,7 +82,7 @@ async def test_every_asset_that_the_shell_names_is_there_for_ever() -> None:
     ],
 )
 async def test_an_asset_comes_as_the_client_takes_it(accepted: str, encoding: str | None) -> None:
-    path = served_files().path("js/dom.js")
+    path = dashboard_files().path("js/dom.js")
     answered = await Console().call("GET", path, key="", Accept_Encoding=accepted)
     assert answered.headers.get("Content-Encoding") == encoding
     assert answered.headers["Vary"] == "Accept-Encoding"
@@ -92,7 +92,7 @@ async def test_an_asset_comes_as_the_client_takes_it(accepted: str, encoding: st
 
 @pytest.mark.parametrize("name", ["js/no.js", "../icons.py", "js/%2e%2e/routes.py", "icons.py", ""])
 async def test_no_other_file_is_an_asset(name: str) -> None:
-    answered = await Console().call("GET", f"/assets/{served_files().hash}/{name}", key="")
+    answered = await Console().call("GET", f"/assets/{dashboard_files().hash}/{name}", key="")
     assert answered.status == 404
 
 

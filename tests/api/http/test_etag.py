@@ -86,3 +86,36 @@ async def test_changes_of_one_object_at_once_are_all_kept(database_url: str) -> 
         titles = [{"title": f"guarded {i}"} for i in range(4)]
         guarded = await at_once(console, link_path, titles, If_Match=tag)
         assert sorted(answer.status for answer in guarded) == [200, 412, 412, 412]
+
+
+async def test_a_list_is_not_sent_again_while_it_is_the_same() -> None:
+    console = Console()
+    await console.profile("anna")
+    first = await console.call("GET", "/v1/profiles")
+    assert first.headers["ETag"].startswith('W/"')
+    again = await console.call("GET", "/v1/profiles", If_None_Match=first.headers["ETag"])
+    assert (again.status, again.body) == (304, b"")
+    assert again.headers["ETag"] == first.headers["ETag"]
+    assert again.headers["X-Request-Id"]
+    assert again.headers["RateLimit"]
+    await console.profile("bert")
+    changed = await console.call("GET", "/v1/profiles", If_None_Match=first.headers["ETag"])
+    assert changed.status == 200
+    assert len(changed.json["items"]) == 2
+
+
+async def test_another_caller_s_list_has_another_tag() -> None:
+    console = Console()
+    await console.profile("anna")
+    mine = await console.call("GET", "/v1/profiles")
+    theirs = await console.call(
+        "GET", "/v1/profiles", key="two", If_None_Match=mine.headers["ETag"]
+    )
+    assert theirs.status == 200
+    assert theirs.json["items"] == []
+
+
+async def test_a_refusal_has_no_tag() -> None:
+    console = Console()
+    assert "ETag" not in (await console.call("GET", "/v1/profiles", key="")).headers
+    assert "ETag" not in (await console.call("GET", "/v1/profiles?x=1")).headers

@@ -66,7 +66,7 @@ function stepPeriod(step) {
 
 /** @param {URLSearchParams} query */
 function questions(query) {
-  const base = questionOf(query), metric = metricOf(query).name, source = query.get('tab') ?? 'source';
+  const base = questionOf(query), metric = metricOf(query).name, source = tabOf(query);
   const group = (/** @type {string} */ dimension, /** @type {number} */ limit) => ({...base, group: dimension, metrics: metric === 'clicks' ? 'clicks' : `clicks,${metric}`, order: `-${metric}`, limit});
   return {
     questions: [{...base, interval: intervalOf(query), compare: 'previous'}, group('link', BARS), group(source, BARS), group('country', COUNTRIES)],
@@ -74,6 +74,8 @@ function questions(query) {
   };
 }
 
+/** @param {URLSearchParams} query */
+const tabOf = query => SOURCES.find(([name]) => name === query.get('tab'))?.[0] ?? 'source';
 /** @param {URLSearchParams} query */
 const metricOf = query => METRICS.find(each => each.name === query.get('metric')) ?? METRICS[0];
 
@@ -85,7 +87,7 @@ function build(root, state) {
   const links = h('div', {class: 'fillin'}, skeleton('w9', 'w8', 'w7', 'w6', 'w5')), sources = h('div', {class: 'fillin'}, skeleton('w9', 'w8', 'w6'));
   const countries = h('div', {class: 'fillin'}, skeleton('big', 'w9', 'w9', 'w8'));
   const live = liveCard(profile), experiment = experimentCard(profile), needs = needsCard(state);
-  const strip = tabs('Where from', SOURCES, state.query.get('tab') ?? 'source', () => sources, name => change({tab: name === 'source' ? null : name}, {replace: true}));
+  const strip = tabs('Where from', SOURCES, tabOf(state.query), () => sources, name => change({tab: name === 'source' ? null : name}, {replace: true}));
   root.append(
     top('Overview', badgePlace, period, choice, toLinks(profile) && linkButton('New link', {icon: 'plus', class: 'main', href: `${pathOf(profile, 'links')}?new=1`})),
     chips,
@@ -116,7 +118,7 @@ function draw(data) {
   drawFigures(total, data, metric, profile);
   const bars = (/** @type {any} */ answer, /** @type {(row: any) => any} */ bar) => (answer.rows.length ? barList(answer.rows.map(bar), answer.totals[metric.name], metric.unit) : h('p', {class: 'prob'}, 'Nothing in this period.'));
   fill(view.links, bars(byLink, row => ({text: row.link === '0' ? 'The page itself' : row.title || row.slug || 'A deleted link', sub: row.slug && `/${row.handle}/${row.slug}`, value: row[metric.name], href: () => toggled('link', row.link), state: isChosen(query, 'link', row.link) ? 'chosen' : ''})));
-  const dimension = query.get('tab') ?? 'source';
+  const dimension = tabOf(query);
   fill(view.sources, bars(bySource, row => ({text: value(dimension, row[dimension]), value: row[metric.name], href: () => toggled(dimension, row[dimension]), state: isChosen(query, dimension, row[dimension]) ? 'chosen' : ''})));
   fill(view.countries, h('div', {class: 'body'}, tileMap(byCountry.rows.map((/** @type {any} */ row) => ({country: row.country, value: row[metric.name]})), code => toggled('country', code), metric.unit)),
     bars({...byCountry, rows: byCountry.rows.slice(0, 4)}, row => ({text: value('country', row.country), sub: row.country, value: row[metric.name], href: () => toggled('country', row.country), state: isChosen(query, 'country', row.country) ? 'chosen' : ''})));
