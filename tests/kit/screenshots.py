@@ -1,71 +1,105 @@
-"""Write docs/screenshots/: the sample page in every theme, on a phone and a desktop, light and dark.
+"""Screenshots of the dashboard: `python -m tests.kit.screenshots [FOLDER]`.
 
-python -m tests.kit.screenshots [THEME ...]
+Starts an engine with the demo, sends some clicks, and takes each screen of js/screens.js, light and dark, of a
+desktop and of a phone.
 """
 
-import io
+import re
 import sys
+import tempfile
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from PIL import Image
+import httpx
 
-from engine.pages.html.document import render_page
-from engine.pages.page import THEME_NAMES
 from tests.kit.browser import BrowserThread, program
-from tests.kit.sample_page import BLOCKS, MORE_BLOCKS, NOW, SOURCES, sample_page
-from tests.kit.shown_page import show
+from tests.kit.engines import Engine
 
-FOLDER: Final = Path(__file__).parents[2] / "docs" / "screenshots"
-DEVICES: Final[dict[str, dict[str, Any]]] = {
-    "phone": {"viewport": {"width": 360, "height": 780}, "device_scale_factor": 1.25},
-    "desktop": {"viewport": {"width": 1_280, "height": 900}},
-}
-SCHEMES: Final = ("light", "dark")
-
-
-def picture(theme: str, device: str, scheme: str, blocks: list[Any], browser: Any) -> bytes:
-    """Return a PNG of the whole page."""
-    page = sample_page(blocks, theme=theme)
-    shown = show(browser, render_page(page, SOURCES, NOW), color_scheme=scheme, **DEVICES[device])
-    # Pictures that are loaded lazily come once they are in sight.
-    height = shown.number("document.documentElement.scrollHeight")
-    shown.page.set_viewport_size(
-        {"width": DEVICES[device]["viewport"]["width"], "height": int(height)}
-    )
-    shown.page.wait_for_load_state("networkidle")
-    shown.page.evaluate("Promise.all([...document.images].map(image => image.decode()))")
-    png: bytes = shown.page.screenshot()
-    shown.page.context.close()
-    return png
+LOOKS: Final = [
+    (f"{scheme}-{width}", {"color_scheme": scheme, "viewport": {"width": width, "height": height}})
+    for scheme in ("light", "dark")
+    for width, height in ((1280, 800), (360, 740))
+]
+SETTLED_MS: Final = 2_500
+_ROW: Final = re.compile(r"\{name: '(\w+)', paths: \[([^\]]*)\]")
+_REFERRERS: Final = (
+    "https://l.instagram.com/",
+    "https://www.tiktok.com/",
+    "https://www.google.com/",
+    "",
+)
+_AGENTS: Final = (
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/141.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+    "Googlebot/2.1 (+http://www.google.com/bot.html)",
+)
 
 
-def write(path: Path, png: bytes) -> None:
-    """Write a picture as WebP, a tenth of the size."""
-    Image.open(io.BytesIO(png)).convert("RGB").save(path, "WEBP", quality=72, method=6)
-    print(path, f"{path.stat().st_size:,}")  # noqa: T201
+def screens() -> list[tuple[str, str]]:
+    """Return name and path of each screen that needs no id, of the demo's profile."""
+    table = resources.files("api.dashboard").joinpath("js/screens.js").read_text()
+    rows = []
+    for name, paths in _ROW.findall(table):
+        path = re.findall(r"'([^']+)'", paths)[-1].replace(":handle", "demo")
+        if ":" not in path:
+            rows.append((name, path))
+    return rows
 
 
-def main(themes: list[str]) -> None:
+def send_clicks(engine: Engine) -> None:
+    """Send some clicks and views, of several kinds of clients."""
+    with httpx.Client(base_url=engine.visitors, timeout=10) as client:
+        for i in range(160):
+            path = ("/demo/spring", "/demo/video", "/@demo", "/demo/spring", "/demo/shop")[i % 5]
+            headers = {"User-Agent": _AGENTS[(i % 7) % 3], "Referer": _REFERRERS[(i % 11) % 4]}
+            client.get(path, headers=headers)
+    engine.wait_committed()
+
+
+class Camera:
+    """Takes all screens of an engine, one look after another, with one session."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._cookies: list[Any] = []
+
+    def take(self, browser: Any, look: str, options: dict[str, Any]) -> None:
+        context = browser.new_context(timezone_id="Europe/Rome", locale="en-GB", **options)
+        if not self._cookies:
+            owner = self._engine.owner
+            login = {"email": owner["email"], "password": owner["password"]}
+            assert context.request.post(f"{self._engine.console}/v1/session", data=login).ok
+            self._cookies = context.cookies()
+        context.add_cookies(self._cookies)
+        page = context.new_page()
+        for name, path in screens():
+            page.goto(self._engine.console + path)
+            page.wait_for_selector("h1")
+            page.wait_for_timeout(SETTLED_MS)
+            page.screenshot(path=self._folder / f"{name}-{look}.png")
+
+
+def main(folder: Path) -> None:
     path = program()
     if path is None:
         sys.exit("needs chromium: apt-get install chromium")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    browser = BrowserThread(path)
-    try:
-        for theme in themes or THEME_NAMES:
-            for device in DEVICES:
-                for scheme in SCHEMES:
-                    work = partial(picture, theme, device, scheme, BLOCKS)
-                    png = browser.run(work)
-                    write(FOLDER / f"{theme}-{device}-{scheme}.webp", png)
-        for scheme in SCHEMES:
-            png = browser.run(partial(picture, "garden", "desktop", scheme, MORE_BLOCKS))
-            write(FOLDER / f"more-blocks-desktop-{scheme}.webp", png)
-    finally:
-        browser.close()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as data:
+        engine = Engine(Path(data) / "data", "--demo", "--edges", "1")
+        try:
+            send_clicks(engine)
+            browser = BrowserThread(path)
+            camera = Camera(engine, folder)
+            for look, options in LOOKS:
+                browser.run(partial(camera.take, look=look, options=options))
+            browser.close()
+        finally:
+            engine.stop()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/screenshots"))

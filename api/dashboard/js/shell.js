@@ -45,9 +45,10 @@ function side(state) {
 /** @param {State} state */
 function bar(state) {
   const screens = seen(state).filter(screen => screen.short);
-  const rest = !screens.some(screen => screen.name === state.screen.name);
+  const rest = !screens.some(screen => screen.name === state.screen.name) && state.screen.name !== 'profiles';
   return h('nav', {class: 'tabbar', 'aria-label': 'Screens, short'},
     screens.map(screen => item(screen, state)),
+    !state.profile && h('a', {href: '/profiles', 'aria-current': state.screen.name === 'profiles' ? 'page' : null}, icon('layout-grid'), h('span', {}, 'Profiles')),
     h('button', {type: 'button', 'aria-current': rest ? 'page' : null, onclick: openPalette}, icon('ellipsis'), h('span', {}, 'More')));
 }
 

@@ -1,5 +1,8 @@
 """The overview: its figures, a click that arrives, what each control leaves in the URL."""
 
+import time
+from typing import Any
+
 import httpx
 import pytest
 
@@ -100,3 +103,66 @@ def test_axe_finds_nothing(dashboard: Dashboard) -> None:
         return found
 
     assert dashboard.run(work) == {"light": [], "dark": []}
+
+
+def test_figures_stay_while_the_server_is_not_reached(dashboard: Dashboard) -> None:
+    def work(screen: Screen) -> None:
+        page = screen.page
+        screen.open("/p/demo")
+        page.wait_for_selector("a.kpi strong")
+        before = page.inner_text("a.kpi strong")
+        page.context.set_offline(True)
+        page.keyboard.press("r")
+        page.wait_for_selector(".asof.warn:has-text('Not reached since')")
+        assert page.inner_text("a.kpi strong") == before
+        assert screen.foreign_words() == []
+        page.context.set_offline(False)
+        page.keyboard.press("r")
+        page.wait_for_selector(".asof:not(.warn):has-text('Counted')")
+        screen.faults.clear()  # Chromium reports what it could not load
+
+    click(dashboard)
+    dashboard.engine.wait_committed()
+    dashboard.run(work)
+
+
+def test_a_reader_s_wrong_clock_changes_nothing(dashboard: Dashboard) -> None:
+    """Their day may be another one: what is over and how long ago it was is by the server's clock."""
+    click(dashboard)
+    dashboard.engine.wait_committed()
+
+    def work(screen: Screen) -> None:
+        page = screen.page
+        page.clock.set_system_time(time.time() + 86_400)
+        screen.open("/p/demo")
+        page.wait_for_selector(".chart .part")
+        page.clock.set_system_time(time.time() + 86_400)
+        screen.open("/account")
+        page.wait_for_selector(".rows li:has-text('just now')")
+
+    dashboard.run(work)
+
+
+def test_the_overview_is_light(dashboard: Dashboard) -> None:
+    """At most 150 KB, 48 KB as they are sent; an unchanged answer is not sent again."""
+    click(dashboard)
+    dashboard.engine.wait_committed()
+
+    def work(screen: Screen) -> None:
+        page = screen.page
+        answers: list[Any] = []
+        page.on("response", lambda response: answers.append(response))
+        screen.open("/p/demo")
+        page.wait_for_selector(".feed[data-state=open]")
+        page.wait_for_selector(".todo li:not(:has(.sk))")
+        done = [each for each in answers if not each.url.endswith("/live")]
+        raw = sum(len(each.body()) for each in done)
+        sent = sum(each.request.sizes()["responseBodySize"] for each in done)
+        assert raw < 150_000
+        assert sent < 48_000
+        assert len(done) <= 16
+        with page.expect_response("**/stats/batch") as polled:
+            page.keyboard.press("r")
+        assert polled.value.status == 304
+
+    dashboard.run(work)

@@ -23,14 +23,16 @@ export async function show(root, state) {
       toast('Saved');
       await again();
     }}))),
-    card('Password', {}, h('div', {class: 'body'}, passwordForm())),
+    card('Password', {}, h('div', {class: 'body'}, passwordForm(user.email))),
     card('Look', {}, h('div', {class: 'body rowset'}, look())),
     card('Sessions', {sub: h('span', {class: 'note'}, 'Browsers in which you are signed in')}, sessions)));
   await listSessions(sessions, state.me);
 }
 
-function passwordForm() {
+/** @param {string} email for password managers */
+function passwordForm(email) {
   const element = form([
+    h('input', {type: 'text', autocomplete: 'username', value: email, hidden: true, readonly: true}),
     field('Current password', password({name: 'current', autocomplete: 'current-password', required: true})),
     field('New password', password({name: 'new', autocomplete: 'new-password', minlength: 10, required: true}), {help: 'At least 10 characters. Every other session ends; API keys still work.'}),
   ], {action: 'Change it', sayProblem: problem => (problem.status === 401 ? {title: 'The current password is wrong.', detail: ''} : null), async send(values) {
