@@ -113,3 +113,49 @@ def test_what_is_drawn_anew_keeps_the_focus_and_waits_for_a_pressed_pointer(
         return said
 
     assert dashboard.run(work, signed_in=False) == ["a"]
+
+
+def test_a_reader_goes_everywhere_by_keyboard_alone(dashboard: Dashboard) -> None:
+    owner = dashboard.engine.owner
+
+    def work(screen: Screen) -> None:
+        page, keyboard = screen.page, screen.page.keyboard
+        screen.open("/login?next=/p/demo")
+        keyboard.type(owner["email"])
+        keyboard.press("Tab")
+        keyboard.type(owner["password"])
+        keyboard.press("Enter")
+        page.wait_for_selector(".nav [aria-current=page]")
+        keyboard.press("g")
+        keyboard.press("s")
+        page.wait_for_url("**/p/demo/settings")
+        page.wait_for_selector("input[name=handle]")
+        keyboard.press("Control+k")
+        page.wait_for_selector("dialog [role=option]")
+        keyboard.type("accou")
+        page.wait_for_selector("[role=option][aria-selected=true]:has-text('Account')")
+        keyboard.press("Enter")
+        page.wait_for_selector("h1:has-text('Account')")
+        keyboard.press("?")
+        page.wait_for_selector("dialog.keys")
+        keyboard.press("Escape")
+        page.wait_for_selector("dialog.keys", state="detached")
+        keyboard.press("Tab")
+        assert page.evaluate("document.activeElement !== document.body")
+        screen.assert_sound()
+
+    dashboard.run(work, signed_in=False)
+
+
+def test_axe_finds_nothing_on_the_screens_of_the_frame(dashboard: Dashboard) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    def work(screen: Screen) -> dict[str, list[str]]:
+        found = {}
+        for path in ("/profiles", "/account", "/p/demo/settings", "/login"):
+            screen.open(path)
+            violations = Axe().run(screen.page).response["violations"]
+            found[path] = [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in violations]
+        return {path: violations for path, violations in found.items() if violations}
+
+    assert dashboard.run(work) == {}

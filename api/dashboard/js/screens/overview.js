@@ -9,7 +9,7 @@ import {barList} from '../figures.js';
 import {clock, shortDay, value} from '../format.js';
 import {onKey} from '../keys.js';
 import {filterChips, intervalOf, isChosen, periodChoice, periodWords, questionOf, toggled, PERIODS} from '../period.js';
-import {change, href, match, pathOf} from '../url.js';
+import {change, go, href, match, pathOf} from '../url.js';
 import {tileMap} from '../tiles.js';
 import {now} from '../clock.js';
 import {firstSteps, figures, lineOf, METRICS} from './overview_figures.js';
@@ -35,6 +35,7 @@ export function show(root, state) {
     () => view.polling.stop(), () => view.live.end(), () => view.experiment.end(), () => view.needs.end(),
     ...METRICS.map(({name, title}, i) => onKey(String(i + 1), title, () => change({metric: i ? name : null}))),
     onKey('[', 'Longer period', () => stepPeriod(1)), onKey(']', 'Shorter period', () => stepPeriod(-1)),
+    toLinks(profile) ? onKey('n', 'New link', () => { go(`${pathOf(profile, 'links')}?new=1`); }) : () => {},
     onKey('r', 'Count again', () => view.polling.now()),
     onKey('x', 'Clear filters', () => change(Object.fromEntries([...view.state.query.keys()].filter(name => name.startsWith('filter[')).map(name => [name, null])))),
   ];

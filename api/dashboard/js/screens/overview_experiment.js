@@ -9,7 +9,7 @@ import {number, percent, shortDay, signed} from '../format.js';
 import {match, pathOf} from '../url.js';
 import {now} from '../clock.js';
 
-const EVERY_MS = 20_000, POINTS = 60;
+const EVERY_MS = 120_000, POINTS = 60;
 const ORDER = ['running', 'paused', 'decided'];
 
 /** @param {any} profile */

@@ -4,6 +4,7 @@ import {h, icon, typed} from '../dom.js';
 import {button, linkButton} from '../controls.js';
 import {number, signed} from '../format.js';
 import {copy} from '../toast.js';
+import {match, pathOf} from '../url.js';
 
 export const METRICS = [
   {name: 'clicks', title: 'Clicks', unit: 'clicks', show: (/** @type {any} */ value) => number(value)},
@@ -47,13 +48,15 @@ export function lineOf(answer, metric, now, choose) {
   return {points, label: `${metric.title} by ${answer.interval}${bounds}`, unit: metric.unit, interval: answer.interval, tz: answer.tz, format: metric.show, choose};
 }
 
+const STEPS = [['links', 'Make a link'], ['page', 'Build the page'], ['team', 'Invite somebody']];
 /** What to do before anybody has clicked. @param {any} profile */
 export function firstSteps(profile) {
   return h('div', {class: 'empty'}, h('div', {class: 'emptyin'},
     h('h2', {}, 'No clicks yet'),
     h('p', {}, 'The first click shows here within a second. Keep this open and try it.'),
     h('p', {class: 'share2'}, h('span', {class: 'url'}, typed(profile.url)), button('Copy', {icon: 'copy', class: 'main', onclick: () => copy(profile.url, 'Address copied')}), linkButton('Open', {href: profile.url, icon: 'external-link', target: '_blank', rel: 'noopener'})),
-    h('p', {class: 'note'}, icon('info'), ' Your own clicks count, too.')),
+    h('p', {class: 'note'}, icon('info'), ' Your own clicks count, too.'),
+    h('ul', {class: 'todo2'}, STEPS.filter(([place]) => match(pathOf(profile, place))).map(([place, text]) => h('li', {}, h('i', {class: 'ring', 'aria-hidden': 'true'}), h('a', {href: pathOf(profile, place)}, text), null)))),
   h('figure', {class: 'qrfig'}, h('img', {src: `/v1/profiles/${profile.id}/qr`, width: 168, height: 168, alt: 'QR code of your page'}), h('figcaption', {}, 'On a phone: point and tap')));
 }
 

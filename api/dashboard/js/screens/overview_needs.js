@@ -9,7 +9,7 @@ import {dateTime, plural, relative, words} from '../format.js';
 import {badge} from '../shell.js';
 import {match, pathOf} from '../url.js';
 
-const EVERY_MS = 60_000, SHOWN = 6, SOON_MS = 3 * 86_400_000;
+const EVERY_MS = 120_000, SHOWN = 6, SOON_MS = 3 * 86_400_000;
 
 /**
  * @typedef {object} Need
