@@ -13,7 +13,7 @@ export async function show(root) {
   if (location.hash) history.replaceState(null, '', location.pathname);
   if (token) return fill(root, chosen(token));
   const {mail} = await get('/v1/setup', {open: true});
-  fill(root, mail ? asked() : gate('Forgotten password', 'This server sends no mail. Whoever runs it sets a new password for you.', back()));
+  fill(root, mail ? asked() : gate('Forgotten password', 'This server sends no mail. Whoever runs it makes a page for you, on which you choose another password:', h('p', {}, h('code', {}, 'waypost reset-password YOUR-ADDRESS')), back()));
 }
 
 const back = () => h('p', {class: 'note'}, h('a', {class: 'link', href: '/login'}, 'Back to sign in'));
