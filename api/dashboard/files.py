@@ -22,7 +22,9 @@ from api.dashboard.linking import linked
 STYLES: Final = (
     "tokens", "base", "shell", "cards", "charts", "forms", "tables", "overlays",
 )  # fmt: skip
-_INDENTATION: Final = re.compile(rb"^[ \t]+", re.MULTILINE)
+# Blanks that a stylesheet does without: around its signs, and behind a colon.
+_AROUND: Final = re.compile(rb"\s*([{};,])\s*|(?<=:) ")
+_COMMENT: Final = re.compile(rb"/\*.*?\*/", re.DOTALL)
 _TYPES: Final = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -80,7 +82,7 @@ def dashboard_files() -> DashboardFiles:
     files = dict(_files(folder.joinpath("js"), "js/"))
     styles = dict(_files(folder.joinpath("css"), "css/"))
     files["app.css"] = b"".join(styles.pop(f"css/{name}.css") for name in STYLES)
-    files["app.css"] = _INDENTATION.sub(b"", files["app.css"])
+    files["app.css"] = _AROUND.sub(rb"\1", _COMMENT.sub(b"", files["app.css"]))
     modules = {
         name.removeprefix("js/"): content.decode()
         for name, content in files.items()
