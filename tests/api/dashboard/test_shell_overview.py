@@ -164,7 +164,7 @@ def test_the_overview_is_light(dashboard: Dashboard) -> None:
         assert raw < 150_000
         assert sent < 48_000
         assert len(done) <= 16
-        statuses = []
+        statuses: list[int] = []
         while (
             304 not in statuses and len(statuses) < 5
         ):  # a click of another test may just be counted
