@@ -93,6 +93,13 @@ class PageRenders:
         self._kept.move_to_end(profile_id)
         return page.tails
 
+    def last(self, profile_id: int, look: Look) -> PageTails | None:
+        """Return the page with this look that was rendered last, of whatever version: for a visitor who has
+        waited for it, as it was rendered since."""
+        kept = self._kept.get(profile_id)
+        page = None if kept is None else kept.pages.get(look)
+        return None if page is None else page.tails
+
     def forget(self, profile_id: int) -> None:
         """Drop the pages of a profile."""
         kept = self._kept.pop(profile_id, None)

@@ -70,8 +70,6 @@ _UNSAFE: Final = re.compile(rb"[^\x21-\x7e]")
 # Looked up once, as each visit compares with them.
 _LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, ClickKind.VIEW
 _TRIGGER_ITEMS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
-# A visitor waits for a page this often; then it is rendered at once, as the profile may change all the time.
-MAX_PAGE_WAITS: Final = 2
 _NO_PAGE_CHOSEN: Final = b"", b"", b""
 _NO_LINK_EXPERIMENTS: Final[dict[int, list[VariantAssigner]]] = {}  # shared by all profiles without
 # Visitor classes whose exposures and outcomes are recorded.
@@ -131,7 +129,6 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         self.title = snapshot.title
         self.version = snapshot.version
         self.page = PageSource.of(snapshot)
-        self._page_renders.forget(self.profile_id)
         self.page_paths = (name.encode_path("@" + snapshot.handle),)
         self._link_experiments = _NO_LINK_EXPERIMENTS
         self._page_experiments = NO_PAGE_EXPERIMENTS
@@ -279,14 +276,13 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         language = self.page.language_of(request.language)
         look = (language, *look)
         tails = renders.page(self.profile_id, self.version, look, visit.at_us)
+        if tails is None and request.has_waited:  # the profile may change all the time
+            tails = renders.last(self.profile_id, look)
         if tails is None:
             make = partial(make_page, self.page, shown, language, visit.at_us, self._responses)
-            wanted = WantedPage(self.profile_id, self.version, look, make)
-            if request.page_waits < MAX_PAGE_WAITS:
-                request.page_waits += 1
-                visit.wanted_page = wanted
-                return b""
-            tails = renders.make(wanted)
+            visit.wanted_page = WantedPage(self.profile_id, self.version, look, make)
+            request.has_waited = True
+            return b""
         if request.known_tags and names_tag(request.known_tags, tails.tag):
             visit.not_modified = True
             return tails.not_modified

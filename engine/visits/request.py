@@ -33,7 +33,7 @@ class VisitRequest(msgspec.Struct, gc=False):
     # engine/visits/paths/readings.py; None: not needed so far
     readings: list[tuple[bytes, bytes]] | None = None
     path_at_domain: bytes = b""  # the path as it came; empty at the default domain
-    page_waits: int = 0  # times that it has waited for a page to be rendered
+    has_waited: bool = False  # for a page to be rendered
 
 
 class ClientInfo(msgspec.Struct, gc=False, frozen=True):

@@ -72,6 +72,20 @@ async def test_pages_go_with_their_profile() -> None:
     assert sys.getrefcount(actor) == 3  # `actor`, `route` and the argument
 
 
+async def test_a_visitor_who_has_waited_gets_a_page_however_often_it_changes() -> None:
+    renders = PageRenders()
+    actor = _actor_with_a_page_experiment(renders)
+    route, visit = actor.page_route(), plain_visit()
+    assert actor.visit(route, visit) == (b"", b"")
+    renders.make(visit.wanted_page)  # in a thread of the edge
+    actor.version += 1  # before the visitor is answered
+    tail, record = actor.visit(route, visit)
+    assert b"<!doctype html>" in tail
+    assert record
+    assert actor.visit(route, plain_visit()) == (b"", b"")  # another one waits for the new version
+    actor.close()
+
+
 def _actor_with_a_page_experiment(renders: PageRenders) -> ProfileActor:
     variants = (Variant(name="a", weight=1), Variant(name="b", weight=1, title="B"))
     experiment = Experiment(
