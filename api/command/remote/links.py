@@ -11,6 +11,7 @@ from api.command.paths import FolderPath
 from engine.common.errors import WaypostError
 from engine.links.link import STATUSES
 from engine.links.link_query import SORTS, STATES
+from engine.links.target import TARGET_KINDS
 
 DATA = click.option(
     "--data", "folder", type=FolderPath(), default=Path("waypost-data"), show_default=True,
@@ -36,6 +37,11 @@ def fields(command: Callable[..., Any]) -> Callable[..., Any]:
     option = click.option
     options = (
         option("--slug", help="end of the address"),
+        option("--kind", type=click.Choice(TARGET_KINDS), help="kind of the target; of a new link url"),
+        option("--web-target", metavar="URL",
+               help="target of visitors on no phone or tablet, with the kind app"),
+        option("--extra-path/--exact-path", default=None,
+               help="whether names behind the address go on behind the target"),
         option("--title", help="text on the profile's page"),
         option("--tag", "tags", multiple=True, help="tag; several with several --tag"),
         option("--folder", "link_folder", metavar="NAME", help="folder of the link"),

@@ -90,6 +90,16 @@ def test_options_are_set_and_cleared(links: LinkCommands) -> None:
     assert (link["active_from"], link["active_until"]) == (None, None)
 
 
+def test_targets_of_apps_and_extra_paths(links: LinkCommands) -> None:
+    app = ("--kind", "app", "--web-target", TARGET, "--extra-path")
+    assert "extra_path" in links.refusal("add", "tg://x", "--slug", "app", *app)
+    link = json.loads(links.lines("add", "tg://x", "--slug", "app", *app[:-1], "--json")[0])
+    assert (link["kind"], link["target"], link["web_target"]) == ("app", "tg://x", TARGET)
+    [line] = links.lines("add", TARGET + "{1}", "--slug", "further", "--extra-path", "--json")
+    assert json.loads(line)["target"] == TARGET + "{1}"
+    assert "kind 'tel'" in links.refusal("add", "tel:+39")
+
+
 def test_a_slug_of_several_profiles_is_told_apart(links: LinkCommands) -> None:
     with links.engine.api() as client:
         for handle in ("ada", "bob"):
