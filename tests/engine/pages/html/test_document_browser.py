@@ -19,8 +19,6 @@ pytestmark = pytest.mark.slow
 WIDTHS = (320, 360, 768, 1_280)
 EVERYTHING = [*BLOCKS, *MORE_BLOCKS]
 ALL_LOOKS = list(product(THEME_NAMES, ("light", "dark")))
-# Those that differ most in their forms.
-SOME_LOOKS = [("garden", "light"), ("press", "dark")]
 
 
 def rendered(**changes: Any) -> PageDocument:
@@ -49,17 +47,16 @@ def shift(browser: Any, page: PageDocument, **options: Any) -> float:
     return shown.number("window.shift")
 
 
-@pytest.mark.parametrize(("theme", "scheme"), SOME_LOOKS)
-def test_a_page_fits_every_width_and_loads_nothing_from_elsewhere(
-    chromium: BrowserThread, theme: str, scheme: str
+def test_a_page_fits_every_width_loads_nothing_from_elsewhere_and_shuts_nobody_out(
+    chromium: BrowserThread,
 ) -> None:
-    page = rendered(theme=theme)
-    assert chromium.run(lambda browser: faults(show(browser, page, color_scheme=scheme))) == []
-
-
-def test_nobody_is_shut_out(chromium: BrowserThread) -> None:
     page = rendered()
-    assert chromium.run(lambda browser: violations(show(browser, page))) == []
+
+    def check(browser: Any) -> list[str]:
+        shown = show(browser, page)
+        return faults(shown) + violations(shown)
+
+    assert chromium.run(check) == []
 
 
 @pytest.mark.large
@@ -102,6 +99,7 @@ def test_long_words_large_texts_and_other_directions_fit(chromium: BrowserThread
     assert chromium.run(check) == []
 
 
+@pytest.mark.large
 def test_a_page_can_be_printed(chromium: BrowserThread) -> None:
     page = rendered(theme="night", scheme="dark")
 
@@ -114,6 +112,7 @@ def test_a_page_can_be_printed(chromium: BrowserThread) -> None:
     assert chromium.run(check) == ("rgb(0, 0, 0)", "rgb(0, 0, 0)")
 
 
+@pytest.mark.large
 def test_nothing_is_transformed_where_less_motion_is_wanted(chromium: BrowserThread) -> None:
     page = rendered()
 
@@ -128,6 +127,7 @@ def test_nothing_is_transformed_where_less_motion_is_wanted(chromium: BrowserThr
     assert chromium.run(check) == "none"
 
 
+@pytest.mark.large
 def test_keyboards_reach_every_link_and_see_where_they_are(chromium: BrowserThread) -> None:
     page = rendered()
 
