@@ -290,6 +290,9 @@ def _email_form(
 ) -> tuple[Changes, list[FieldError]]:
     errors = _required_text(block.title, f"{field}.title", b.MAX_TITLE_CHARS)
     errors += text_errors(block.button, f"{field}.button", b.MAX_BUTTON_CHARS)
+    if block.double_opt_in:
+        reason = "must be false, as addresses are not confirmed by mail"
+        errors.append(FieldError(f"{field}.double_opt_in", reason))
     return {}, errors + text_errors(block.consent, f"{field}.consent", b.MAX_LINE_CHARS)
 
 

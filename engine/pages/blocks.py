@@ -316,7 +316,8 @@ class EmailFormBlock(BlockBase, frozen=True, tag_field="kind", tag="email_form")
     button: Annotated[str, _text("empty: a word in the page's language", MAX_BUTTON_CHARS)] = ""
     consent: Annotated[str, _text("what visitors agree to", MAX_LINE_CHARS)] = ""
     double_opt_in: Annotated[
-        bool, msgspec.Meta(description="an address counts once its owner has confirmed it by mail")
+        bool,
+        msgspec.Meta(description="reserved: addresses are not confirmed by mail, so only false"),
     ] = False
 
 

@@ -116,6 +116,7 @@ def test_what_is_no_object_is_refused(body: Any) -> None:
         ("faq", {"questions": []}, "questions"),
         ("faq", {"questions": [{"question": "?", "answer": ""}]}, "questions[0].answer"),
         ("email_form", {"consent": "x" * 161}, "consent"),
+        ("email_form", {"double_opt_in": True}, "double_opt_in"),
         ("divider", {"id": "-x"}, "id"),
         ("divider", {"from": "2026-05-02T00:00:00Z", "until": "2026-05-01T00:00:00Z"}, "until"),
         ("divider", {"from": "9999-12-31T23:00:00-05:00"}, "from"),
