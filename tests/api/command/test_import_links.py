@@ -63,7 +63,8 @@ def _lines(count: int, bad: int) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("count", "bad"), [(700, 40), pytest.param(100_000, 1_000, marks=pytest.mark.large)]
+    ("count", "bad"),
+    [(700, 40), pytest.param(100_000, 1_000, marks=[pytest.mark.large, pytest.mark.timeout(900)])],
 )
 def test_running_it_twice_changes_nothing_in_the_other_order_too(
     imports: Run, tmp_path: Path, count: int, bad: int

@@ -110,6 +110,7 @@ def test_prepared_rules_decide_as_a_naive_interpreter() -> None:
 
 
 @pytest.mark.large
+@pytest.mark.timeout(900)
 def test_prepared_rules_decide_as_a_naive_interpreter_on_100_000_links() -> None:
     first = int.from_bytes(os.urandom(4), "big")
     for seed in range(first, first + 100_000):
