@@ -87,6 +87,7 @@ CREATE FUNCTION json_expression(row_alias text, of_column name, of_type oid) RET
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN format(CASE
     WHEN of_type = 'bigint'::regtype AND of_column ~ '(^id|_id|_by)$' THEN '%I.%I::text'
+    WHEN of_type = 'bigint[]'::regtype AND of_column ~ '_ids$' THEN '%I.%I::text[]'
     WHEN of_type = 'timestamptz'::regtype THEN 'waypost.utc_text(%I.%I)'
     ELSE '%I.%I' END, row_alias, of_column);
 

@@ -116,7 +116,7 @@ $$;
 
 CREATE FUNCTION waypost.json_expression(row_alias text, of_column name, of_type oid) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN format(CASE WHEN ((of_type = ('bigint'::regtype)::oid) AND (of_column ~ '(^id|_id|_by)$'::text)) THEN '%I.%I::text'::text WHEN (of_type = ('timestamp with time zone'::regtype)::oid) THEN 'waypost.utc_text(%I.%I)'::text ELSE '%I.%I'::text END, row_alias, of_column);
+    RETURN format(CASE WHEN ((of_type = ('bigint'::regtype)::oid) AND (of_column ~ '(^id|_id|_by)$'::text)) THEN '%I.%I::text'::text WHEN ((of_type = ('bigint[]'::regtype)::oid) AND (of_column ~ '_ids$'::text)) THEN '%I.%I::text[]'::text WHEN (of_type = ('timestamp with time zone'::regtype)::oid) THEN 'waypost.utc_text(%I.%I)'::text ELSE '%I.%I'::text END, row_alias, of_column);
 
 CREATE FUNCTION waypost.audit_log_expression(of_table oid, row_alias text) RETURNS text
     LANGUAGE sql STABLE
