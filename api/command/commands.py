@@ -53,9 +53,10 @@ def serving(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @cli.command()
 @serving
-@click.option("--demo", is_flag=True, help="create a profile `demo` with links and clicks")
+@click.option("--demo", is_flag=False, flag_value="full", type=click.Choice(("links", "full")),
+              help="create a profile `demo`: links only, or with a page, experiments, visits")  # fmt: skip
 def up(
-    folder: Path, visitors_port: int | None, console_port: int | None, edges: int, demo: bool
+    folder: Path, visitors_port: int | None, console_port: int | None, edges: int, demo: str | None
 ) -> None:
     """Run everything on this machine.
 
@@ -85,7 +86,7 @@ def serve(
     config = read(visitors_port=visitors_port, console_port=console_port)
     if not config.database_url:
         raise WaypostError("waypost serve needs DATABASE_URL and REDIS_URL; set both")
-    run_roles(config, folder, chosen, edges, False)
+    run_roles(config, folder, chosen, edges, None)
 
 
 @cli.command()
@@ -469,7 +470,7 @@ def run(work: Callable[[], Awaitable[T]], if_stopped: str) -> T:
 
 
 def run_roles(
-    config: Settings, folder: Path, roles: tuple[str, ...], edges: int, demo: bool
+    config: Settings, folder: Path, roles: tuple[str, ...], edges: int, demo: str | None
 ) -> None:
     from actors.operations import runtime
     from api.processes.launch import Launch

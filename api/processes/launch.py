@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,10 @@ import trio
 
 from actors.operations.launcher import Launcher, ProcessCommand
 from actors.operations.runtime import Stop
-from api.processes import demo, owner
+from api.processes import owner
+from api.processes.demo import history as demo_history
+from api.processes.demo import profile as demo
+from api.processes.demo import show as demo_show
 from api.processes.launcher_status import LauncherStatus
 from api.processes.process import ProcessSpec, environment, notice, settings_for_child
 from api.processes.server_watch import ServerWatch, inspections
@@ -43,13 +47,18 @@ class Launch:
     """
 
     def __init__(
-        self, settings: Settings, folder: Path, roles: tuple[str, ...], edges: int, with_demo: bool
+        self,
+        settings: Settings,
+        folder: Path,
+        roles: tuple[str, ...],
+        edges: int,
+        demo_size: str | None,
     ) -> None:
         self.settings = settings
         self.folder = folder
         self.roles = roles
         self.edges = edges if "edge" in roles else 0
-        self.with_demo = with_demo
+        self.demo_size = demo_size
         self.visitors: list[socket.socket] = []
         self.console: list[socket.socket] = []
         self.operations: list[socket.socket] = []
@@ -57,6 +66,7 @@ class Launch:
         self._stack = ExitStack()
         self._failure: WaypostError | None = None
         self._setup_code = ""
+        self._new_demo: demo.DemoProfile | None = None
 
     def __enter__(self) -> "Launch":
         """Lock the folder, bind the ports, start the embedded servers. Raises WaypostError."""
@@ -156,11 +166,25 @@ class Launch:
                 code = await issue_setup_code(database)
                 self._setup_code = code.token if code else ""
             owner.refresh_urls(self.settings, self.folder)
-            if self.with_demo:
-                await demo.ensure(database)
+            if self.demo_size is not None:
+                created = await demo.ensure(database)
+                self._new_demo = created if self.demo_size == "full" else None
         finally:
             with trio.CancelScope(shield=True):
                 await database.close()
+        if self._new_demo is not None:
+            await self._fill_history(self._new_demo)
+
+    async def _fill_history(self, profile: demo.DemoProfile) -> None:
+        database = await Database.open(
+            self.settings.database_url, role="waypost_aggregator", size=1, query_timeout_ms=60_000
+        )
+        try:
+            visits = await demo_history.write(database, *profile, datetime.now(UTC))
+        finally:
+            with trio.CancelScope(shield=True):
+                await database.close()
+        notice(f"two months of the demo are counted: {visits:,} visits")
 
     async def _drain(self, launcher: Launcher) -> None:
         """Stop the edges first, while the workers still commit what the edges ship."""
@@ -207,6 +231,14 @@ class Launch:
             stop.request()
             return
         self._say_ready()
+        credentials = owner.read(self.folder)
+        if (
+            self._new_demo is not None
+            and credentials is not None
+            and self.visitors
+            and self.console
+        ):
+            await demo_show.fill(self.settings, credentials.api_key)
 
     async def _ready(self, run_folder: Path) -> set[str]:
         return {
@@ -229,7 +261,7 @@ class Launch:
         if self._setup_code:
             page = f"{self.settings.console_url.rstrip('/')}/setup#{self._setup_code}"
             notice(f"set up your own account within an hour: {page}")
-        if self.with_demo and self.visitors:
+        if self.demo_size is not None and self.visitors:
             for line in demo.hints(self.settings, credentials):
                 notice(line)
 

@@ -117,19 +117,26 @@ def with_urls(settings: Settings) -> Settings:
     )
 
 
-def refresh_urls(settings: Settings, folder: Path) -> None:
-    """Bring the URLs in the file up to date, if there is one. Raises WaypostError."""
+def read(folder: Path) -> OwnerFile | None:
+    """Return the content of the file, None if there is none. Raises WaypostError."""
     path = folder / FILE
     if not path.exists():
-        return
+        return None
     try:
-        content = msgspec.json.decode(path.read_bytes(), type=OwnerFile)
+        return msgspec.json.decode(path.read_bytes(), type=OwnerFile)
     except (OSError, msgspec.MsgspecError) as error:
         raise WaypostError(f"{path} cannot be read: {error}") from None
+
+
+def refresh_urls(settings: Settings, folder: Path) -> None:
+    """Bring the URLs in the file up to date, if there is one. Raises WaypostError."""
+    content = read(folder)
+    if content is None:
+        return
     content.visitors_url = settings.visitors_url
     # A machine without the console does not know its URL.
     content.console_url = settings.console_url or content.console_url
-    _write(path, content)
+    _write(folder / FILE, content)
 
 
 def _name(folder: Path) -> None:

@@ -141,6 +141,6 @@ def dashboard(
     tmp_path_factory: pytest.TempPathFactory, chromium: BrowserThread
 ) -> Iterator[Dashboard]:
     """The dashboard of an engine with the demo's profile, one for all tests of a session."""
-    engine = Engine(tmp_path_factory.mktemp("dashboard") / "data", "--demo", "--edges", "1")
+    engine = Engine(tmp_path_factory.mktemp("dashboard") / "data", "--demo=links", "--edges", "1")
     yield Dashboard(engine, chromium)
     engine.kill()

@@ -147,7 +147,7 @@ STEPS = ("checking", "writing journals", "loading Postgres", "reading the journa
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup of an engine with ten clicks."""
     folder = tmp_path_factory.mktemp("small")
-    engine = Engine(folder / "data", "--demo")
+    engine = Engine(folder / "data", "--demo=links")
     try:
         for _ in range(10):
             assert httpx.get(f"{engine.visitors}/demo/spring").status_code == 302

@@ -22,7 +22,7 @@ SHARE = Settings().connections_per_address
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    started = Engine(tmp_path / "data", "--demo", "--edges", "1")
+    started = Engine(tmp_path / "data", "--demo=links", "--edges", "1")
     try:
         yield started
     finally:

@@ -31,7 +31,7 @@ VISITORS = 12
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("way") / "data"
-    started = Engine(folder, "--demo", "--edges", "2", WAYPOST_TRUSTED_HOPS="1")
+    started = Engine(folder, "--demo=links", "--edges", "2", WAYPOST_TRUSTED_HOPS="1")
     yield started
     started.kill()
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    started = Engine(tmp_path_factory.mktemp("operator") / "data", "--demo")
+    started = Engine(tmp_path_factory.mktemp("operator") / "data", "--demo=links")
     yield started
     started.kill()
 

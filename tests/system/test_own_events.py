@@ -19,7 +19,7 @@ PHONE = (
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    started = Engine(tmp_path_factory.mktemp("events") / "data", "--demo", "--edges", "2")
+    started = Engine(tmp_path_factory.mktemp("events") / "data", "--demo=links", "--edges", "2")
     yield started
     started.kill()
 

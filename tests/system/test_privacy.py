@@ -165,7 +165,7 @@ def search_answers(engine: Engine, secrets: dict[str, set[bytes]]) -> None:
 def test_neither_addresses_nor_keys_are_written(folder: Path) -> None:
     wait_past_midnight(MIDNIGHT_MARGIN_S)
     hops = {"WAYPOST_TRUSTED_HOPS": "1"}
-    first = Engine(folder, "--demo", "--edges", "2", **hops)
+    first = Engine(folder, "--demo=links", "--edges", "2", **hops)
     key_store = open_key_store(folder)
     assert key_store is not None
     secrets = planted() | of_keys(key_store)

@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(folder: Path) -> Iterator[Engine]:
-    started = Engine(folder, "--demo")
+    started = Engine(folder, "--demo=links")
     yield started
     started.kill()
 
@@ -30,7 +30,7 @@ def engine(folder: Path) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """Run one engine for the tests that leave it running."""
-    started = Engine(tmp_path_factory.mktemp("shared") / "data", "--demo")
+    started = Engine(tmp_path_factory.mktemp("shared") / "data", "--demo=links")
     yield started
     started.kill()
 
@@ -178,7 +178,7 @@ def test_import_while_running_and_while_not(engine: Engine, folder: Path, tmp_pa
 
 
 def test_edges_share_the_port(folder: Path) -> None:
-    engine = Engine(folder, "--demo", "--edges", "2")
+    engine = Engine(folder, "--demo=links", "--edges", "2")
     try:
         assert len(engine.pids("edge")) == 2
         for _ in range(40):

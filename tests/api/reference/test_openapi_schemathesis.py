@@ -40,7 +40,7 @@ MANIFOLD = (
 def engine(tmp_path: Path) -> Iterator[Engine]:
     # Without rate limits: they are tested elsewhere.
     unlimited = {"WAYPOST_API_READS_PER_MINUTE": "0", "WAYPOST_API_WRITES_PER_MINUTE": "0"}
-    running = Engine(tmp_path / "data", "--demo", **unlimited)
+    running = Engine(tmp_path / "data", "--demo=links", **unlimited)
     yield running
     running.kill()
 

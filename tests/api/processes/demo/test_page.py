@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from api.processes.demo_page import demo_page
+from api.processes.demo.page import demo_page
 from engine.pages.html.document import render_page
 from engine.pages.html.sources import LinkCard, PageSources
 from engine.pages.validation import parse_page

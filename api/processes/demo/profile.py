@@ -1,9 +1,9 @@
-"""Demo profile with links, for `waypost up --demo`."""
+"""The demo's profile and links, and what a newcomer may try with them."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from api.processes.demo_page import demo_page
+from api.processes.demo.page import demo_page
 from api.processes.process import notice
 from engine.common.errors import ConflictError
 from engine.links.link import LinkDraft
@@ -25,21 +25,30 @@ LINKS: Final = (
 )  # fmt: skip
 
 
-async def ensure(database: Database) -> None:
-    """Create the demo profile with its page, unless its handle is taken."""
+class DemoProfile(NamedTuple):
+    """A profile that was created: ids of its tenant, of itself, and of its links in their order."""
+
+    tenant_id: int
+    profile_id: int
+    links: list[int]
+
+
+async def ensure(database: Database) -> DemoProfile | None:
+    """Create the demo profile with its page; None: its handle is taken, or there is no owner."""
     caller = await first_owner(database)
     if caller is None:
-        return
+        return None
     store = PostgresProfileStore(database)
     try:
         profile = await store.create_profile(caller, PROFILE)
     except ConflictError:
-        return
-    links = [(await store.create_link(caller, profile.id, link))[0] for link in LINKS]
+        return None
+    links = [(await store.create_link(caller, profile.id, link))[0].id for link in LINKS]
     pages = PostgresPageStore(database)
-    await pages.put_draft(caller, profile.id, demo_page([link.id for link in links]))
+    await pages.put_draft(caller, profile.id, demo_page(links))
     await pages.publish(caller, profile.id)
     notice(f"demo profile created with {len(LINKS)} links and a page")
+    return DemoProfile(caller.tenant_id, profile.id, links)
 
 
 def hints(settings: Settings, credentials: Path) -> list[str]:
