@@ -76,7 +76,7 @@ async function read(id, profile, phase) {
  * @param {((experiment: any) => void) | null} changed null: the reader may only read
  */
 function build(place, {profile, query}, first, badge, changed) {
-  const {experiment, subject, series} = first, buttons = h('span', {class: 'rowb'}), facts = h('ul', {class: 'facts'}, factsOf(profile, experiment, subject).map(([name, text]) => h('li', {}, `${name} `, h('b', {}, text))));
+  const {experiment, subject, series} = first, buttons = h('span', {class: 'rowb doing'}), facts = h('ul', {class: 'facts'}, factsOf(profile, experiment, subject).map(([name, text]) => h('li', {}, `${name} `, h('b', {}, text))));
   const verdict = h('section', {class: 'card c12 verdict', 'aria-label': 'Verdict'}), variants = h('div', {}), shared = h('div', {}), tags = h('span', {class: 'rowb'});
   const bandit = experiment.analysis.bandit, hasBand = series?.points.length > 1 && !bandit;
   const band = hasBand ? history(series, {at: query.get('at'), arm: Math.max(1, first.results.variants.indexOf(bestOf(first.results.variants.slice(1))))}) : null;
@@ -132,7 +132,7 @@ function gain(experiment, results, best) {
   const begun = results.phases.find((/** @type {any} */ phase) => phase.phase === results.phase)?.started_at, days = Math.max(1, (now() - Date.parse(begun)) / DAY_MS);
   const lost = results.variants.filter((/** @type {any} */ variant) => variant !== best).reduce((/** @type {number} */ sum, /** @type {any} */ variant) => sum + variant.visitors / days * Math.max(0, best.rate - (variant.rate ?? 0)), 0);
   const what = experiment.kind === 'page' ? 'clicks' : 'conversions';
-  return h('div', {class: 'gain'}, h('span', {}, 'Each day undecided'), h('strong', {}, `≈ ${number(lost, lost < 10 ? 1 : 0)} ${what}`), h('small', {}, 'not made where another variant is shown'));
+  return h('div', {class: 'gain'}, h('span', {}, 'Each day undecided'), h('strong', {}, `≈ ${number(lost, lost < 10 ? 1 : 0)}`), h('small', {}, `${what} not made where another variant is shown`));
 }
 
 /** @param {any} results */

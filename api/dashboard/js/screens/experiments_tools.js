@@ -96,12 +96,19 @@ export function planCard(experiment, results) {
 /** @param {number} days */
 const daysOf = days => (days < 1 ? 'a day' : days > 3650 ? 'more than ten years' : `${number(Math.ceil(days))} ${Math.ceil(days) === 1 ? 'day' : 'days'}`);
 
+/** @param {any} entry */
+function doneIn({action, before, after}) {
+  if (after?.state && before?.state !== after.state && before) return `${words(after.state)}${after.state === 'running' && after.phase > 1 ? `, phase ${after.phase}` : ''}`;
+  if (before?.phase && after?.phase > before.phase) return `Changed, phase ${after.phase} began`;
+  return words(action.split('.').at(-1));
+}
+
 /** What was done to the experiment, the latest first. @param {any} profile @param {any} experiment */
 export function activityCard(profile, experiment) {
   const list = h('ol', {class: 'steps'});
   const load = async () => {
     const {items} = await get(`/v1/profiles/${profile.id}/activity?object_id=${experiment.id}&limit=8`).catch(() => ({items: []})); // not for every role
-    fill(list, items.length ? items.map((/** @type {any} */ entry) => h('li', {}, h('b', {}, words(entry.action.split('.').at(-1))), h('small', {class: 'who'}, ago(entry.at), ' · ', entry.user ? typed(entry.user.email) : entry.key_id ? 'a key' : 'Waypost'))) : h('li', {}, h('small', {}, 'Nothing to show.')));
+    fill(list, items.length ? items.map((/** @type {any} */ entry) => h('li', {}, h('b', {}, doneIn(entry)), h('small', {class: 'who'}, ago(entry.at), ' · ', entry.user ? typed(entry.user.email) : entry.key_id ? 'a key' : 'Waypost'))) : h('li', {}, h('small', {}, 'Nothing to show.')));
   };
   load();
   return Object.assign(card('Activity', {class: 'c4 full'}, list), {load});
