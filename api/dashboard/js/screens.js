@@ -27,4 +27,6 @@ export const SCREENS = [
   {name: 'analytics', paths: ['/p/:handle/analytics'], title: 'Analytics', icon: 'chart-line', group: 'profile', key: 'a', short: true},
   {name: 'experiments', paths: ['/p/:handle/experiments', '/p/:handle/experiments/:id'], title: 'Experiments', icon: 'flask-conical', group: 'profile', key: 'e'},
   {name: 'settings', paths: ['/p/:handle/settings'], title: 'Settings', icon: 'settings', group: 'manage', key: 's'},
+  {name: 'domains', paths: ['/p/:handle/domains', '/p/:handle/domains/:id'], title: 'Domains', icon: 'globe', group: 'manage', key: 'd'},
+  {name: 'jobs', paths: ['/jobs'], title: 'Jobs', icon: 'list-checks', group: 'server'},
 ];
