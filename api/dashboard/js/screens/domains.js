@@ -6,7 +6,7 @@ import {card, empty, loaded, skeleton, top} from '../card.js';
 import {button, tag} from '../controls.js';
 import {confirm, drawer} from '../dialog.js';
 import {field, form} from '../form.js';
-import {ago} from '../clock.js';
+import {ago, now} from '../clock.js';
 import {relative} from '../format.js';
 import {copy, tellProblem, toast} from '../toast.js';
 import {change, go, pathOf} from '../url.js';
@@ -77,7 +77,7 @@ function domainDrawer(given, closed) {
     fill(place,
       h('section', {class: 'part'}, h('h3', {}, 'Proof'), domain.state === 'verified' ? h('p', {}, 'The record was found ', ago(domain.verified_at), '. Leave it there: it is looked at again.') : h('p', {}, 'Add this TXT record where you manage the domain’s DNS, then look again.'),
         h('dl', {class: 'record'}, h('dt', {}, 'Name'), h('dd', {}, h('span', {class: 'url'}, typed(record.name)), button('', {icon: 'copy', class: 'sq', 'aria-label': 'Copy the record’s name', onclick: () => copy(record.name)})), h('dt', {}, 'Value'), h('dd', {}, h('span', {class: 'url'}, typed(record.value)), button('', {icon: 'copy', class: 'sq', 'aria-label': 'Copy the record’s value', onclick: () => copy(record.value)}))),
-        domain.reason && domain.state !== 'verified' ? h('p', {class: 'note'}, typed(domain.reason)) : null, domain.next_check_at ? h('p', {class: 'note'}, `Looked at again ${relative(domain.next_check_at)}.`) : null,
+        domain.reason && domain.state !== 'verified' ? h('p', {class: 'note'}, typed(domain.reason)) : null, domain.next_check_at ? h('p', {class: 'note'}, `The next look is ${Date.parse(domain.next_check_at) > now() ? relative(domain.next_check_at) : 'due'}.`) : null,
         view.writes && h('div', {class: 'rowb'}, button('Look now', {icon: 'rotate-cw', onclick: () => act(async () => { const seen = await send('POST', `/v1/domains/${domain.id}/verify`); draw(seen); toast(seen.state === 'verified' ? 'The domain is proved' : 'The record is not there yet'); })}))),
       h('section', {class: 'part'}, h('h3', {}, 'Where it leads'), form([
         field('Its root', h('input', {name: 'root_target', type: 'url', value: domain.root_target ?? '', dir: 'ltr', disabled: !view.writes}), {help: 'Empty: the profile’s page.'}),

@@ -3,7 +3,7 @@
 import {h, fill, typed, whenFree} from '../dom.js';
 import {change as send, get, poll} from '../api.js';
 import {card, empty, problemView, skeleton, top} from '../card.js';
-import {button, segments, tag} from '../controls.js';
+import {button, tag} from '../controls.js';
 import {number, words} from '../format.js';
 import {ago} from '../clock.js';
 import {table} from '../table.js';
@@ -37,7 +37,8 @@ export function update(state) {
 export function leave() { view?.polling.stop(); }
 
 function drawChoice() {
-  fill(view.choice, segments('State', STATES, view.state.query.get('state') ?? '', one => change({state: one || null})));
+  const now = view.state.query.get('state') ?? '';
+  fill(view.choice, h('select', {'aria-label': 'State', onchange: (/** @type {any} */ event) => change({state: event.target.value || null})}, STATES.map(([one, text]) => h('option', {value: one, selected: one === now}, text))));
 }
 
 /** @param {any} data */

@@ -1,0 +1,52 @@
+"""Domains and jobs: a domain is added, looked at and removed; jobs are listed by state."""
+
+import pytest
+
+from tests.kit.dashboards import Dashboard, Screen
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_domain_is_added_with_its_record_and_removed(dashboard: Dashboard) -> None:
+    def work(screen: Screen) -> None:
+        page = screen.page
+        screen.open("/p/demo/domains?new=1")
+        page.fill("dialog input[name=host]", "https://not a host")
+        page.click("dialog button:has-text('Add')")
+        page.wait_for_selector("dialog .field small.bad:not([hidden])")
+        page.fill("dialog input[name=host]", "links.garden.example")
+        page.click("dialog button:has-text('Add')")
+        page.wait_for_selector("dialog .record dd:has-text('waypost=')")
+        screen.assert_sound()
+        page.click("dialog button:has-text('Remove the domain')")
+        page.click("dialog:last-of-type button.danger[type=submit]")
+        page.wait_for_selector("text=No domain of your own yet")
+
+    dashboard.run(work)
+
+
+def test_jobs_are_listed_by_state(dashboard: Dashboard) -> None:
+    def work(screen: Screen) -> None:
+        screen.open("/jobs")
+        screen.page.wait_for_selector(".list, .prob")
+        screen.page.select_option("select[aria-label=State]", "dead")
+        screen.page.wait_for_url("**/jobs?state=dead")
+        screen.page.wait_for_selector(".list, .prob")
+        screen.assert_sound()
+
+    dashboard.run(work)
+
+
+def test_axe_finds_nothing(dashboard: Dashboard) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    def work(screen: Screen) -> list[str]:
+        found = []
+        for path in ("/p/demo/domains?new=1", "/jobs"):
+            screen.open(path)
+            screen.page.wait_for_selector("dialog, .list, .prob")
+            violations = Axe().run(screen.page).response["violations"]
+            found += [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in violations]
+        return found
+
+    assert dashboard.run(work) == []
