@@ -41,7 +41,7 @@ _CAMPAIGNS: Final = {"": 80, "spring": 12, "newsletter": 8}
 
 
 class Visitor(NamedTuple):
-    """What a visitor's requests say. `place` is empty for a crawler."""
+    """The words of a visitor's requests. `place` is empty for a crawler."""
 
     user_agent: str
     referrer: str
