@@ -54,7 +54,8 @@ def serving(command: Callable[..., Any]) -> Callable[..., Any]:
 @cli.command()
 @serving
 @click.option("--demo", is_flag=False, flag_value="full", type=click.Choice(("links", "full")),
-              help="create a profile `demo`: links only, or with a page, experiments, visits")  # fmt: skip
+              help="create a profile `demo`: links only, or with a page, experiments, visits; "
+              "default: no demo; --demo alone: full")  # fmt: skip
 def up(
     folder: Path, visitors_port: int | None, console_port: int | None, edges: int, demo: str | None
 ) -> None:
