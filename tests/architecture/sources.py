@@ -50,8 +50,13 @@ def modules() -> frozenset[str]:
     return frozenset(module_of(path) for path in sources())
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the dotted names of all modules that a file imports, inside functions too."""
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return the dotted names of all modules that a file imports, inside functions too."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
