@@ -25,6 +25,7 @@ export const SCREENS = [
   {name: 'overview', paths: ['/p/:handle'], title: 'Overview', icon: 'layout-dashboard', group: 'profile', key: 'o', short: true},
   {name: 'links', paths: ['/p/:handle/links', '/p/:handle/links/:id'], title: 'Links', icon: 'link', group: 'profile', key: 'l', short: true},
   {name: 'analytics', paths: ['/p/:handle/analytics'], title: 'Analytics', icon: 'chart-line', group: 'profile', key: 'a', short: true},
+  {name: 'live', paths: ['/p/:handle/live'], title: 'Live', icon: 'activity', group: 'profile', key: 'v'},
   {name: 'experiments', paths: ['/p/:handle/experiments', '/p/:handle/experiments/:id'], title: 'Experiments', icon: 'flask-conical', group: 'profile', key: 'e'},
   {name: 'settings', paths: ['/p/:handle/settings'], title: 'Settings', icon: 'settings', group: 'manage', key: 's'},
   {name: 'domains', paths: ['/p/:handle/domains', '/p/:handle/domains/:id'], title: 'Domains', icon: 'globe', group: 'manage', key: 'd'},

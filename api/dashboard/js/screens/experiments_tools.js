@@ -41,7 +41,7 @@ function place(experiment, bucket) {
     return width < 3 ? null : [svg('rect', {class: colourOf(i) || 'ctl', x: x + 1, y: 16, width: width - 2, height: 12, rx: 3}), width > 46 && svg('text', {x: x + width / 2, y: 42, 'text-anchor': 'middle'}, variant.name.slice(0, Math.floor(width / 7)))];
   });
   const x = bucket * 300;
-  return svg('svg', {class: 'place', viewBox: '0 0 300 46', role: 'img', 'aria-label': `Place ${number(bucket, 4)} between 0 and 1`}, parts, svg('path', {class: 'ptr', d: `M${x - 5} 12h10l-5 7zM${x} 16v15`}), svg('text', {class: 'tt', x: Math.max(18, Math.min(282, x)), y: 9, 'text-anchor': 'middle'}, number(bucket, 4)));
+  return svg('svg', {class: 'place', viewBox: '0 0 300 46', role: 'img', 'aria-label': `Place ${number(bucket, 4)} between 0 and 1`}, parts, svg('path', {class: 'ptr', d: `M${x - 5} 12h10l-5 7zM${x} 16v15`}), svg('text', {class: 'tt', x: Math.max(24, Math.min(276, x)), y: 9, 'text-anchor': 'middle'}, number(bucket, 4)));
 }
 
 /** What was looked at, up to what kept the visitor out. @param {any} experiment @param {any} why */
