@@ -6,7 +6,7 @@ from actors.visits.registry import Registry
 from actors.visits.route import VisitRoute
 from api.visits.answers.host_answers import HostAnswers
 from api.visits.connection import VisitorConnection
-from engine.assets.address import PREFIX
+from engine.assets.address import PREFIX, asset_file
 from engine.links.name import canonical_path
 from engine.visits.paths.readings import readings
 from engine.visits.paths.side_path import side_path
@@ -41,7 +41,7 @@ class ColdAnswers(HostAnswers):
         """Answer a path that is no route as it is spelt, or let the request wait for the registry."""
         side = side_path(request.path)
         path = canonical_path(request.path if side is None else side.subject)
-        if path is None or request.path.startswith(PREFIX):
+        if path is None or path.startswith(PREFIX):  # no handle is `a`
             self._answer_miss(connection, request)
             return
         route = self._registry.paths.get(path)
@@ -58,8 +58,8 @@ class ColdAnswers(HostAnswers):
     def _answer_miss(self, connection: VisitorConnection, request: VisitRequest) -> None:
         """Answer for a file of an asset, look the next reading of a path that leads nowhere up, or say that it
         leads nowhere."""
-        if request.path.startswith(PREFIX):
-            self._answer_asset(connection, request)
+        if (asset := asset_file(request.path)) is not None:
+            self._answer_asset(connection, request, asset)
             return
         if request.readings is None:
             on_domain = request.host in self.hosts.domains

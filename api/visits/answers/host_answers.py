@@ -7,7 +7,7 @@ from api.visits.connection import VisitorConnection
 from api.visits.pages.asset_answers import AssetAnswers
 from api.visits.pages.fixed_files import FixedFiles
 from api.visits.responses import redirect_tail
-from engine.assets.address import PREFIX
+from engine.assets.address import asset_file
 from engine.visits.domain_host import path_on_domain
 from engine.visits.request import VisitRequest
 
@@ -38,7 +38,7 @@ class HostAnswers(AssetAnswers):
             self._refuse(connection, status, request.head_only, close=close)
             return True
         request.path_at_domain = request.path
-        if request.path.startswith(PREFIX):
+        if asset_file(request.path) is not None:
             return False
         if self._files.response(request.path, self._now_us) is not None:
             return False

@@ -1,6 +1,5 @@
 """Answers to requests for files of assets: from memory, or once they are read from their store."""
 
-from abc import abstractmethod
 from typing import Final
 
 from actors.assets.served_files import EdgeAssetFiles
@@ -8,7 +7,7 @@ from api.visits.connection import VisitorConnection
 from api.visits.pages.elsewhere import ANYWHERE
 from api.visits.responses import response_tail
 from api.visits.side_answers import SideAnswers
-from engine.assets.address import AssetFile, asset_file
+from engine.assets.address import AssetFile
 from engine.assets.byte_range import UnsatisfiableRangeError, byte_range
 from engine.visits.content_coding import names_tag
 from engine.visits.request import VisitRequest
@@ -25,16 +24,12 @@ class AssetAnswers(SideAnswers):
 
     asset_files: EdgeAssetFiles
 
-    @abstractmethod
-    def _answer_nowhere(self, connection: VisitorConnection, request: VisitRequest) -> None:
-        """Answer a request whose path leads nowhere."""
-
-    def _answer_asset(self, connection: VisitorConnection, request: VisitRequest) -> None:
+    def _answer_asset(
+        self, connection: VisitorConnection, request: VisitRequest, file: AssetFile
+    ) -> None:
         """Send a file, or let the visitor wait until it is read."""
-        close, file = not request.keep_alive, asset_file(request.path)
-        if file is None:
-            self._answer_nowhere(connection, request)
-        elif self.asset_files.is_known(file):
+        close = not request.keep_alive
+        if self.asset_files.is_known(file):
             content = self.asset_files.content(file)
             if content is None:
                 self._refuse(connection, 404, request.head_only, close=close)

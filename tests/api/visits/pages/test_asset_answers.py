@@ -67,13 +67,24 @@ async def test_ranges_of_a_file(edge: ServedEdge) -> None:
         assert (await visitor.request(get(FILE, *fields))).status == 200
 
 
-async def test_what_is_no_file_is_404_and_asks_for_no_profile(edge: ServedEdge) -> None:
+async def test_what_is_no_file_is_404_and_asks_for_the_link_a_once(edge: ServedEdge) -> None:
     visitor = await edge.visitor()
     missing = rendition_path("f" * 32, 640, "avif").encode()
     for path in (missing, missing, b"/a/x", b"/a/", b"/a/%b-640.svg" % HASH.encode()):
         assert (await visitor.request(get(path))).status == 404, path
     assert edge.server.asset_files.results["read"] == 1
-    assert edge.profiles.queries == []
+    assert [paths for _, paths in edge.profiles.queries] == [[b"/a"]]
+
+
+async def test_the_link_a_keeps_what_stands_at_its_address(edge: ServedEdge) -> None:
+    profile_id = await edge.profiles.add_profile("shop")
+    await edge.profiles.add_link(profile_id, "a", "https://a.example", extra_path=True)
+    visitor = await edge.visitor()
+    assert (await visitor.request(get(b"/a/qr"))).headers["content-type"] == "image/svg+xml"
+    assert (await visitor.request(get(b"/a/pixel.gif"))).status == 200
+    assert (await visitor.request(get(b"/a/x/y"))).location == "https://a.example/x/y"
+    assert (await visitor.request(get(b"/a/"))).location == "https://a.example"
+    assert (await visitor.request(get(FILE))).body == CONTENT
 
 
 async def test_many_visitors_of_a_cold_file_wait_for_one_read(edge: ServedEdge) -> None:
