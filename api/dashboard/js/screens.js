@@ -23,6 +23,7 @@ export const SCREENS = [
   {name: 'profiles', paths: ['/', '/profiles'], title: 'Profiles'},
   {name: 'account', paths: ['/account'], title: 'Account'},
   {name: 'overview', paths: ['/p/:handle'], title: 'Overview', icon: 'layout-dashboard', group: 'profile', key: 'o', short: true},
+  {name: 'page', paths: ['/p/:handle/page'], title: 'Page', icon: 'panels-top-left', group: 'profile', key: 'p'},
   {name: 'links', paths: ['/p/:handle/links', '/p/:handle/links/:id'], title: 'Links', icon: 'link', group: 'profile', key: 'l', short: true},
   {name: 'analytics', paths: ['/p/:handle/analytics'], title: 'Analytics', icon: 'chart-line', group: 'profile', key: 'a', short: true},
   {name: 'live', paths: ['/p/:handle/live'], title: 'Live', icon: 'activity', group: 'profile', key: 'v'},
