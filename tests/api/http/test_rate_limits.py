@@ -35,7 +35,7 @@ async def test_a_key_has_a_limit_of_reads_and_one_of_writes() -> None:
     console = limited()
     assert await reads(console, 4) == [200, 200, 200, 429]
     statuses = [
-        (await console.call("POST", "/v1/profiles", {"handle": handle})).status for handle in "abc"
+        (await console.call("POST", "/v1/profiles", {"handle": handle})).status for handle in "bcd"
     ]
     assert statuses == [201, 201, 429], "writes have a limit of their own"
     assert (await console.call("GET", "/v1/profiles", key="two")).status == 200
