@@ -75,9 +75,10 @@ function itemsField([name, , label, {fields, min, max, fresh = () => ({})}], pla
       return h('div', {class: 'part', role: 'group', 'aria-labelledby': id}, h('div', {class: 'parthead'}, h('b', {id}, `${label} ${at + 1}`),
         !place.context.off && at > 0 && button('', {icon: 'arrow-up', class: 'sq', 'aria-label': `Move ${label.toLowerCase()} ${at + 1} up`, onclick: () => put(list().map((/** @type {any} */ each, /** @type {number} */ i, /** @type {any[]} */ all) => (i === at ? all[at - 1] : i === at - 1 ? all[at] : each)))}),
         !place.context.off && items.length > min && button('', {icon: 'x', class: 'sq', 'aria-label': `Take ${label.toLowerCase()} ${at + 1} out`, onclick: () => put(list().filter((/** @type {any} */ each, /** @type {number} */ i) => i !== at))})),
+      // The service of an account follows from its URL.
       fieldsOf(fields, {
         context: place.context, prefix: `${place.prefix ?? ''}${name}[${at}].`, value: () => list()[at] ?? {},
-        set: (part, value, whole) => place.set(name, list().map((/** @type {any} */ each, /** @type {number} */ i) => (i === at ? written(each, part, value) : each)), whole),
+        set: (part, value, whole) => place.set(name, list().map((/** @type {any} */ each, /** @type {number} */ i) => (i === at ? written(part === 'url' ? written(each, 'service', null) : each, part, value) : each)), whole),
       }));
     }), said, !place.context.off && items.length < max && h('div', {class: 'rowb'}, button(`Add: ${label.toLowerCase()}`, {icon: 'plus', class: 'small', onclick: () => put([...list(), fresh()])})));
   }
