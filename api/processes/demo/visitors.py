@@ -41,7 +41,7 @@ _CAMPAIGNS: Final = {"": 80, "spring": 12, "newsletter": 8}
 
 
 class Visitor(NamedTuple):
-    """The words of a visitor's requests. `place` is empty for a crawler."""
+    """The words of a visitor's requests; `place` is continent, country, region and city."""
 
     user_agent: str
     referrer: str
