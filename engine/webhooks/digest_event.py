@@ -13,11 +13,10 @@ from engine.webhooks.events import (
 
 def digest_event(tenant_id: int, profile_id: int, digest: Digest) -> EventDraft:
     """Return the event. A profile has one for each period."""
-    start, end = digest.start.date(), digest.end.date()
     data = DigestReady(
         profile_id=str(profile_id),
-        from_=start.isoformat(),
-        to=end.isoformat(),
+        from_=digest.start.date().isoformat(),
+        to=digest.end.date().isoformat(),
         tz=digest.tz,
         totals=DigestTotals(**digest.totals._asdict()),
         before=DigestTotals(**digest.before._asdict()),
@@ -32,7 +31,7 @@ def digest_event(tenant_id: int, profile_id: int, digest: Digest) -> EventDraft:
         ),
     )
     type_ = f"digest.{digest.cadence}"
-    return EventDraft(tenant_id, profile_id, type_, data, once=f"{type_}:{start}")
+    return EventDraft(tenant_id, profile_id, type_, data, once=f"{type_}:{data.from_}")
 
 
 def _link(group: DigestGroup) -> DigestLink:

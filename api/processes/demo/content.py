@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from engine.common.json_forms import time_text
+
 Body = dict[str, Any]
 PLANNER: Final[Body] = {
     "slug": "planner", "title": "Seed planner", "kind": "github",
@@ -39,8 +41,8 @@ def page(links: Mapping[str, str], pictures: Mapping[str, str], now: datetime) -
             {"kind": "heading", "id": "grow", "text": "Grow with me"},
             link("newsletter", "newsletter", title="Newsletter", line="One letter a month"),
             {"kind": "repository", "id": "planner", "link_id": links["planner"]},
-            {"kind": "event", "id": "fair", "title": "Seed swap at the river", "starts_at": fair.isoformat(),
-             "ends_at": (fair + timedelta(hours=5)).isoformat(), "zone": "Europe/Berlin", "place": "Boathouse"},
+            {"kind": "event", "id": "fair", "title": "Seed swap at the river", "starts_at": time_text(fair),
+             "ends_at": time_text(fair + timedelta(hours=5)), "zone": "Europe/Berlin", "place": "Boathouse"},
             {"kind": "product", "id": "kit", "title": "Balcony kit", "line": "Six pots, six kinds",
              "picture": pictures["dusk"], "alt": "Beds at dusk", "price": "24.00", "currency": "EUR",
              "link_id": links["shop"]},

@@ -4,6 +4,7 @@ import re
 
 from markupsafe import Markup
 
+from engine.common.json_forms import time_text
 from engine.pages import blocks as b
 from engine.pages.html.block_view import BlockContext, BlockView
 from engine.pages.html.elements import EMPTY, joined, optional, safe_href, title_and_line
@@ -51,7 +52,7 @@ def event(context: BlockContext, block: b.EventBlock) -> BlockView | None:
     )
     when = Markup('<small{}><time datetime="{}">{}</time> ({})</small>').format(
         context.words_language,
-        starts_at.isoformat(timespec="minutes"),
+        time_text(starts_at),
         span(starts_at, ends_at, words),
         zone_name(block.zone),
     )
@@ -78,7 +79,7 @@ def until(context: BlockContext, block: b.UntilBlock) -> BlockView | None:
     day = Markup('<small{}>{} <time datetime="{}">{}, {:%H:%M}</time></small>').format(
         context.words_language,
         context.words.until,
-        ends_at.isoformat(timespec="minutes"),
+        time_text(ends_at),
         date(ends_at, context.words),
         ends_at,
     )

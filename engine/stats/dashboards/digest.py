@@ -95,7 +95,7 @@ def digest_queries(cadence: Cadence, due: datetime, tz: str) -> list[StatsQuery]
     if cadence == "weekly":
         start = end - (calendar.next_day(end, "week") - end)
     common = [
-        ("from", start.isoformat()), ("to", end.isoformat()), ("tz", tz), ("compare", "previous"),
+        ("from", str(start)), ("to", str(end)), ("tz", tz), ("compare", "previous"),
         ("interval", interval),
     ]  # fmt: skip
     now = due.astimezone(UTC)

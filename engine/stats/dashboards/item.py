@@ -164,4 +164,4 @@ def _last_day(end: datetime) -> str:
     """Return the last local day of a period that ends before `end`."""
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
     ordinal = end.date().toordinal() - (end == midnight)
-    return date.fromordinal(max(ordinal, 1)).isoformat()
+    return str(date.fromordinal(max(ordinal, 1)))

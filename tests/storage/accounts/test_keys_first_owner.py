@@ -8,6 +8,7 @@ import trio
 
 from engine.links.link import LinkDraft
 from engine.links.profile import ProfileDraft
+from engine.links.target import MAX_TARGET_CHARS
 from storage.accounts.keys import OwnerCredentials, PostgresApiKeyStore, ensure_owner, first_owner
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Connection, Database
@@ -45,7 +46,7 @@ async def owner_with_links(app: Database) -> OwnerCredentials:
         "",
         "https://é.com",
         "a b",
-        "x" * 2049,
+        "x" * (MAX_TARGET_CHARS + 1),
     ],
 )
 async def test_no_target_can_break_a_header(open_database: OpenDatabase, target: str) -> None:
