@@ -32,7 +32,7 @@ def linked(modules: Mapping[str, str], frame: str, screens: str) -> dict[str, st
     `modules` are sources by name. Screens are in the folder `screens` and have no underscore. Raises LinkError.
     """
     linker = _Linker(modules, frame)
-    later = {f"{name}.js" for name in linker.imported_later()}
+    later = linker.imported_later()
     own = {
         name
         for name in modules
@@ -48,7 +48,11 @@ class _Linker:
         self._in_frame = self._order(frame, frozenset())
 
     def imported_later(self) -> set[str]:
-        return {name for source in self._modules.values() for name in _DYNAMIC.findall(source)}
+        return {
+            _resolved(name, f"{path}.js")
+            for name, source in self._modules.items()
+            for path in _DYNAMIC.findall(source)
+        }
 
     def first(self) -> str:
         parts = [self._body(name) for name in self._in_frame]

@@ -49,6 +49,16 @@ def test_a_later_module_shares_the_frame_s_and_brings_its_own() -> None:
     assert files["late.js"].startswith("import {$zero} from './app.js';\n")
 
 
+def test_a_screen_s_later_module_stands_beside_it() -> None:
+    late = {
+        "screens/s.js": "export const show = () => import('./s_late.js');\n",
+        "screens/s_late.js": "import {zero} from '../zero.js';\nexport const late = zero;\n",
+    }
+    files = linked(MODULES | late, "app.js", "screens")
+    assert files["screens/s_late.js"].startswith("import {$zero} from '../app.js';\n")
+    assert "import('./s_late.js')" in files["screens/s.js"]
+
+
 def test_comments_are_left_out() -> None:
     text = "".join(linked(MODULES, "app.js", "screens").values())
     assert "note" not in text

@@ -35,6 +35,10 @@ def test_an_experiment_is_made_started_explained_and_decided(dashboard: Dashboar
         page.click("dialog button[type=submit]")
         page.wait_for_selector(".verdict:has-text('every visitor gets variant')")
         screen.assert_sound()
+        screen.open("/p/demo")
+        page.wait_for_selector(".exp h2:has-text('onerror') + .tag:has-text('decided')")
+        page.wait_for_selector(".exp .vars tbody tr:nth-child(2)")
+        screen.assert_sound()
 
     dashboard.run(work)
 
