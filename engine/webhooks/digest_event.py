@@ -13,10 +13,11 @@ from engine.webhooks.events import (
 
 def digest_event(tenant_id: int, profile_id: int, digest: Digest) -> EventDraft:
     """Return the event. A profile has one for each period."""
+    start, end = digest.start.date(), digest.end.date()
     data = DigestReady(
         profile_id=str(profile_id),
-        from_=digest.start.date().isoformat(),
-        to=digest.end.date().isoformat(),
+        from_=str(start),
+        to=str(end),
         tz=digest.tz,
         totals=DigestTotals(**digest.totals._asdict()),
         before=DigestTotals(**digest.before._asdict()),
@@ -31,7 +32,7 @@ def digest_event(tenant_id: int, profile_id: int, digest: Digest) -> EventDraft:
         ),
     )
     type_ = f"digest.{digest.cadence}"
-    return EventDraft(tenant_id, profile_id, type_, data, once=f"{type_}:{data.from_}")
+    return EventDraft(tenant_id, profile_id, type_, data, once=f"{type_}:{start}")
 
 
 def _link(group: DigestGroup) -> DigestLink:
