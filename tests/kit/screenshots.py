@@ -1,9 +1,9 @@
-"""Screenshots of the dashboard: `python -m tests.kit.screenshots [FOLDER]`.
+"""Screenshots of the dashboard and the demo's page: `python -m tests.kit.screenshots [FOLDER]`.
 
-Starts an engine with the demo, sends some clicks, and takes each screen of js/screens.js, light and dark, of a
-desktop and of a phone.
+Starts an engine with the demo and takes each screen of js/screens.js, light and dark, of a desktop and a phone.
 """
 
+import io
 import re
 import sys
 import tempfile
@@ -12,10 +12,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+from PIL import Image
 
 from tests.kit.browser import BrowserThread, program
-from tests.kit.engines import Engine
+from tests.kit.engines import Engine, eventually
 
 LOOKS: Final = [
     (f"{scheme}-{width}", {"color_scheme": scheme, "viewport": {"width": width, "height": height}})
@@ -24,18 +24,6 @@ LOOKS: Final = [
 ]
 SETTLED_MS: Final = 2_500
 _ROW: Final = re.compile(r"\{name: '(\w+)', paths: \[([^\]]*)\]")
-_REFERRERS: Final = (
-    "https://l.instagram.com/",
-    "https://www.tiktok.com/",
-    "https://www.google.com/",
-    "",
-)
-_AGENTS: Final = (
-    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/141.0.0.0 Mobile Safari/537.36",
-    "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
-    "Googlebot/2.1 (+http://www.google.com/bot.html)",
-)
 
 
 def screens() -> list[tuple[str, str]]:
@@ -47,16 +35,6 @@ def screens() -> list[tuple[str, str]]:
         if ":" not in path:
             rows.append((name, path))
     return rows
-
-
-def send_clicks(engine: Engine) -> None:
-    """Send some clicks and views, of several kinds of clients."""
-    with httpx.Client(base_url=engine.visitors, timeout=10) as client:
-        for i in range(160):
-            path = ("/demo/spring", "/demo/video", "/@demo", "/demo/spring", "/demo/shop")[i % 5]
-            headers = {"User-Agent": _AGENTS[(i % 7) % 3], "Referer": _REFERRERS[(i % 11) % 4]}
-            client.get(path, headers=headers)
-    engine.wait_committed()
 
 
 class Camera:
@@ -80,7 +58,13 @@ class Camera:
             page.goto(self._engine.console + path)
             page.wait_for_selector("h1")
             page.wait_for_timeout(SETTLED_MS)
-            page.screenshot(path=self._folder / f"{name}-{look}.png")
+            self._keep(page.screenshot(), f"{name}-{look}")
+        page.goto(f"{self._engine.visitors}/@demo")
+        page.wait_for_timeout(SETTLED_MS)
+        self._keep(page.screenshot(full_page=True), f"demo-{look}")
+
+    def _keep(self, png: bytes, name: str) -> None:
+        Image.open(io.BytesIO(png)).save(self._folder / f"{name}.webp", quality=82, method=6)
 
 
 def main(folder: Path) -> None:
@@ -91,7 +75,8 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as data:
         engine = Engine(Path(data) / "data", "--demo", "--edges", "1")
         try:
-            send_clicks(engine)
+            eventually(lambda: "visitors came" in engine.output(), limit_s=120)
+            engine.wait_committed()
             browser = BrowserThread(path)
             camera = Camera(engine, folder)
             for look, options in LOOKS:
