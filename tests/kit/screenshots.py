@@ -31,9 +31,8 @@ def screens() -> list[tuple[str, str]]:
     table = resources.files("api.dashboard").joinpath("js/screens.js").read_text()
     rows = []
     for name, paths in _ROW.findall(table):
-        path = re.findall(r"'([^']+)'", paths)[-1].replace(":handle", "demo")
-        if ":" not in path:
-            rows.append((name, path))
+        known = [path.replace(":handle", "demo") for path in re.findall(r"'([^']+)'", paths)]
+        rows += [(name, path) for path in known if ":" not in path][-1:]
     return rows
 
 
