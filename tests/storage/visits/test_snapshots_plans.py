@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from engine.links.profile import MAX_WHOLE_BYTES
 from storage.bridge import in_asyncio
 from storage.visits.snapshots import SQL
 from tests.kit.hosted import hosted_run
@@ -65,5 +66,6 @@ async def test_links_of_a_large_profile_are_read_one_by_one(
 
 
 async def test_a_large_profile_is_measured_and_not_read(connection: asyncpg.Connection) -> None:
-    read = await rows_read_by(connection, SQL["whole_profiles"], [1], [LARGE], 200)
+    query = SQL["whole_profiles"]
+    read = await rows_read_by(connection, query, [1], [LARGE], 200, MAX_WHOLE_BYTES)
     assert read <= 1_000
