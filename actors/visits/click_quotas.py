@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -16,6 +17,7 @@ MAX_LINKS_A_LEASE: Final = 500
 SPENT_S: Final = 2.0  # an edge that gives back what it has leased may open a link again
 UNUSED_S: Final = 5.0
 _RETRY_S: Final = 0.2
+_GIVE_BACK_S: Final = 1.0
 
 LEASED: Final = Metric(
     "waypost_click_quota_leased_total", "Clicks of limited links that edges leased"
@@ -99,8 +101,7 @@ class ClickQuotas:
                     while self._wanted:
                         await self._lease(store, deliver)
         finally:
-            with trio.move_on_after(1, shield=True):
-                await self._give_back(store, list(self._holding.values()))
+            await self._give_back(store, list(self._holding.values()))
 
     async def _lease(self, store: ClickQuotaStore, deliver: Deliver) -> None:
         permits = list(self._wanted.values())[:MAX_LINKS_A_LEASE]
@@ -151,10 +152,9 @@ class ClickQuotas:
         for permit in permits:
             permit.left = 0
         if unused:
-            try:
-                await store.give_back(unused)
-            except UnavailableError:
-                return  # they count as used
+            # Nobody else knows of these clicks: a process that stops gives them back first.
+            with trio.move_on_after(_GIVE_BACK_S, shield=True), suppress(UnavailableError):
+                await store.give_back(unused)  # or they count as used
 
     def samples(self) -> list[Sample]:
         return [LEASED.sample(self.leased), REFUSED.sample(self.refused)]

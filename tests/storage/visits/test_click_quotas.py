@@ -1,6 +1,6 @@
 """Leases of clicks: never more than the limit, over any number of edges; in memory and in Postgres."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 import msgspec
@@ -153,3 +153,38 @@ async def test_clicks_that_are_leased_after_a_pause_are_given_back_too(
     while lease := (await world.store.lease([(tenant_id, link.id)]))[link.id]:
         rest += lease
     assert rest == 998
+
+
+class SlowReturns:
+    """A store that is asked to take clicks back some time before it does."""
+
+    def __init__(self, store: ClickQuotaStore) -> None:
+        self._store = store
+        self.begun = trio.Event()
+
+    async def lease(self, links: Sequence[tuple[int, int]]) -> dict[int, int]:
+        return await self._store.lease(links)
+
+    async def give_back(self, unused: Sequence[tuple[int, int, int]]) -> None:
+        self.begun.set()
+        await trio.sleep(0.01)
+        await self._store.give_back(unused)
+
+
+async def test_a_stop_amid_a_return_loses_no_click(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(click_quotas, "UNUSED_S", 0.05)
+    link = await world.link(1_000)
+    tenant_id = await _tenant(world)
+    edge, store = Edge(tenant_id, link.id), SlowReturns(world.store)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(edge.quotas.run, store, edge.deliver)
+        edge.visit()
+        with trio.fail_after(10):
+            await store.begun.wait()
+        nursery.cancel_scope.cancel()
+    rest = 0
+    while lease := (await world.store.lease([(tenant_id, link.id)]))[link.id]:
+        rest += lease
+    assert rest == 999
