@@ -53,7 +53,7 @@ class SubscriberRoutes:
         path = "/v1/profiles/<profile_id>/page/subscribers"
         return [
             Route("GET", path, self.list_page, _LIST),
-            Route("GET", f"{path}/export", self.export, _EXPORT),
+            Route("GET", f"{path}-export", self.export, _EXPORT),
             Route("DELETE", f"{path}/<subscriber_id>", self.delete, _DELETE),
         ]
 

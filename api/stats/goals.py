@@ -1,4 +1,4 @@
-"""`/v1/profiles/{id}/goals`, and `…/goals/results`: how many visitors reach each goal."""
+"""`/v1/profiles/{id}/goals`, and `…/goal-results`: how many visitors reach each goal."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -63,7 +63,7 @@ class GoalRoutes:
         self._now = now
 
     def routes(self) -> list[Route]:
-        results = Route("GET", "/v1/profiles/<profile_id>/goals/results", self.results, _RESULTS)
+        results = Route("GET", "/v1/profiles/<profile_id>/goal-results", self.results, _RESULTS)
         return [results, *DashboardItemRoutes(self._store, KIND, self._check).routes()]
 
     async def _check(self, profile_id: int, body: dict[str, Any]) -> None:

@@ -75,7 +75,7 @@ def test_events_of_a_server_are_counted_apart_and_reach_a_goal(engine: Engine) -
         after = client.get(f"{path}/stats").json()["totals"]
         assert after["views"] - before["views"] == after["visitors"] - before["visitors"] == 8
         assert after["clicks"] == before["clicks"]
-        answer = client.get(f"{path}/goals/results", params={**way, "period": "day"}).json()
+        answer = client.get(f"{path}/goal-results", params={**way, "period": "day"}).json()
         (reached,) = answer["goals"]
         assert (answer["visitors"], reached["reached"], reached["rate"]) == (8, 3, 0.375)
         assert b"s1" not in client.get(f"{path}/clicks/export?format=csv&from=2020-01-01").content

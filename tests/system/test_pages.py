@@ -52,7 +52,7 @@ def test_a_page_from_its_draft_to_its_erasure(engine: Engine) -> None:
             assert visitor.post("/@ada/subscribe", data=form).status_code == 200
         listed = client.get(f"{path}/page/subscribers").json()["items"]
         assert [item["email"] for item in listed] == ["visitor@example.net"]
-        rows = client.get(f"{path}/page/subscribers/export").text.splitlines()
+        rows = client.get(f"{path}/page/subscribers-export").text.splitlines()
         assert rows[0] == "email,block,subscribed_at"
         assert rows[1].startswith("visitor@example.net,news,")
         archive = client.get(f"{path}/archive").text

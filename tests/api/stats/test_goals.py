@@ -122,7 +122,7 @@ async def test_results_count_the_visitors_who_reach_each_goal() -> None:
     world.add(5, ClickKind.EVENT, earlier, b"signup")
     period = f"from={NOW:%Y-%m-%d}&to={NOW:%Y-%m-%d}T23:45:00Z"
     answer = (
-        await world.call("GET", f"/goals/results?{period}&compare=2026-04-20..2026-04-21")
+        await world.call("GET", f"/goal-results?{period}&compare=2026-04-20..2026-04-21")
     ).json
     assert (answer["visitors"], answer["previous"]["visitors"]) == (4, 1)
     assert answer["previous"]["compare"] == "period"
@@ -132,7 +132,7 @@ async def test_results_count_the_visitors_who_reach_each_goal() -> None:
     assert (spring["reached"], spring["times"], spring["rate"]) == (1, 2, 0.25)
     assert signup["previous"] == {"reached": 1, "times": 1, "rate": 1.0}
     assert pro["previous"]["rate"] == spring["previous"]["rate"] == 0.0
-    nobody = (await world.call("GET", f"/goals/results?{period}&filter[country]=IT")).json
+    nobody = (await world.call("GET", f"/goal-results?{period}&filter[country]=IT")).json
     assert {goal["rate"] for goal in nobody["goals"]} == {None}
     assert "previous" not in nobody
 
@@ -153,7 +153,7 @@ async def test_results_count_the_visitors_who_reach_each_goal() -> None:
 async def test_bad_parameters_of_results_are_named(query: str, field: str) -> None:
     world = await counted()
     await world.call("POST", "/goals", SIGNUP)
-    assert field in (await world.call("GET", f"/goals/results?{query}")).problem(422)
+    assert field in (await world.call("GET", f"/goal-results?{query}")).problem(422)
 
 
 async def test_a_profile_has_twenty_goals_and_strangers_see_none() -> None:
@@ -161,7 +161,7 @@ async def test_a_profile_has_twenty_goals_and_strangers_see_none() -> None:
     for number in range(20):
         assert (await world.call("POST", "/goals", SIGNUP | {"name": str(number)})).status == 201
     (await world.call("POST", "/goals", SIGNUP)).problem(409)
-    assert len((await world.call("GET", "/goals/results?period=7d")).json["goals"]) == 20
-    for method, path in (("GET", "/goals"), ("GET", "/goals/results"), ("POST", "/goals")):
+    assert len((await world.call("GET", "/goal-results?period=7d")).json["goals"]) == 20
+    for method, path in (("GET", "/goals"), ("GET", "/goal-results"), ("POST", "/goals")):
         answer = await world.console.call(method, world.path + path, SIGNUP, key="two")
         answer.problem(404)
