@@ -238,7 +238,8 @@ class Launch:
             and self.visitors
             and self.console
         ):
-            await demo_show.fill(self.settings, credentials.api_key)
+            console, visitors = url_of(self.console[0]), url_of(self.visitors[0])
+            await demo_show.fill(self.settings, console, visitors, credentials.api_key)
 
     async def _ready(self, run_folder: Path) -> set[str]:
         return {

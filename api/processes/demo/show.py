@@ -20,17 +20,18 @@ _GAP_S: Final = 0.01  # between visitors, so that they are a stream and no storm
 _GARDENS: Final = {"morning": pictures.MORNING, "sunrise": pictures.SUNRISE, "dusk": pictures.DUSK}
 
 
-async def fill(settings: Settings, api_key: str) -> None:
-    """Fill the demo's profile. A failure is said, and leaves the engine running."""
+async def fill(settings: Settings, console_url: str, visitors_url: str, api_key: str) -> None:
+    """Fill the demo's profile at `console_url` and `visitors_url`, this machine's own: the addresses of `settings`
+    may lead elsewhere. A failure is said, and leaves the engine running."""
     headers = {"Authorization": f"Bearer {api_key}"}
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of each request
     try:
         async with httpx.AsyncClient(
-            base_url=settings.console_url, headers=headers, timeout=_TIMEOUT_S
+            base_url=console_url, headers=headers, timeout=_TIMEOUT_S
         ) as console:
             await _fill(console)
         notice(f"the demo's page is published: {settings.visitors_url}/@{HANDLE}")
-        await _visit(settings.visitors_url)
+        await _visit(visitors_url, f"{settings.visitors_url}/@{HANDLE}")
         notice(f"{VISITORS} visitors came; the dashboard is at {settings.console_url}")
     except httpx.HTTPError as error:
         notice(f"the demo could not be filled: {type(error).__name__} {error}")
@@ -66,8 +67,8 @@ async def _sent(console: httpx.AsyncClient, method: str, path: str, body: Any = 
     return response.raise_for_status().json()
 
 
-async def _visit(visitors_url: str) -> None:
-    """Send visitors to the page and on to its links, each with an agent of their own."""
+async def _visit(visitors_url: str, page: str) -> None:
+    """Send visitors to the page and on to its links, each with an agent of their own. `page`: its address."""
     dice = random.Random(11)  # noqa: S311  # the same demo each time
     slugs = {"spring": 9, "shop": 6, "video": 5, "newsletter": 4}
     async with httpx.AsyncClient(base_url=visitors_url, timeout=_TIMEOUT_S) as door:
@@ -80,6 +81,5 @@ async def _visit(visitors_url: str) -> None:
             await door.get(f"/@{HANDLE}", headers=headers | {"Referer": who.referrer})
             if dice.random() < 0.8:
                 (slug,) = dice.choices(list(slugs), list(slugs.values()))
-                page = f"{visitors_url}/@{HANDLE}"
                 await door.get(f"/{HANDLE}/{slug}", headers=headers | {"Referer": page})
             await trio.sleep(_GAP_S)
