@@ -21,8 +21,8 @@ _GARDENS: Final = {"morning": pictures.MORNING, "sunrise": pictures.SUNRISE, "du
 
 
 async def fill(settings: Settings, console_url: str, visitors_url: str, api_key: str) -> None:
-    """Fill the demo's profile at `console_url` and `visitors_url`, this machine's own: the addresses of `settings`
-    may lead elsewhere. A failure is said, and leaves the engine running."""
+    """Fill the demo's profile at `console_url` and `visitors_url`, this machine's own: the addresses of
+    `settings` may lead elsewhere. A failure is said, and leaves the engine running."""
     headers = {"Authorization": f"Bearer {api_key}"}
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of each request
     try:
