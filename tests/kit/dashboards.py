@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from tests.kit.browser import BrowserThread
 from tests.kit.engines import Engine
@@ -67,6 +68,11 @@ class Screen:
             }"""
         )
         return FOREIGN.findall(text)
+
+    def axe_faults(self) -> list[str]:
+        """Return what axe finds on the page: rule, and the first element that breaks it."""
+        violations = Axe().run(self.page).response["violations"]
+        return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in violations]
 
     def assert_sound(self) -> None:
         """Assert what holds for every screen in every state."""

@@ -148,14 +148,11 @@ def test_a_reader_goes_everywhere_by_keyboard_alone(dashboard: Dashboard) -> Non
 
 
 def test_axe_finds_nothing_on_the_screens_of_the_frame(dashboard: Dashboard) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     def work(screen: Screen) -> dict[str, list[str]]:
         found = {}
         for path in ("/profiles", "/account", "/p/demo/settings", "/login"):
             screen.open(path)
-            violations = Axe().run(screen.page).response["violations"]
-            found[path] = [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in violations]
+            found[path] = screen.axe_faults()
         return {path: violations for path, violations in found.items() if violations}
 
     assert dashboard.run(work) == {}

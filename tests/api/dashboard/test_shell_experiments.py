@@ -59,12 +59,9 @@ def test_a_wrong_variant_is_named_at_its_field(dashboard: Dashboard) -> None:
 
 
 def test_axe_finds_nothing(dashboard: Dashboard) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     def work(screen: Screen) -> list[str]:
         screen.open("/p/demo/experiments?new=1")
         screen.page.wait_for_selector("dialog input[name='variants.1.target']")
-        violations = Axe().run(screen.page).response["violations"]
-        return [f"{each['id']}: {each['nodes'][0]['html']}" for each in violations]
+        return screen.axe_faults()
 
     assert dashboard.run(work) == []
