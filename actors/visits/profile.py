@@ -21,7 +21,7 @@ from actors.visits.entrances import Entrances
 from actors.visits.link_gate import GateParts, LinkGate, needs_gate, own_location, robots
 from actors.visits.page_renders import Look, PageRenders, WantedPage
 from actors.visits.profile_page import NO_PAGE, PageSource, ShownVariant, make_page
-from actors.visits.responses import VisitResponses
+from actors.visits.responses import PageTails, VisitResponses, page_response
 from actors.visits.route import VisitRoute, extra_weight
 from actors.visits.variants import (
     NO_PAGE_EXPERIMENTS,
@@ -51,7 +51,6 @@ from engine.clicks.record_items import items as unpack_items
 from engine.clicks.record_layout import NO_VISITOR, pack_record
 from engine.links import name, target
 from engine.pages.files import PageFile
-from engine.visits.content_coding import names_tag
 from engine.visits.edge_assignment import (
     PREVIEW_PARAMETER,
     VariantAssigner,
@@ -251,27 +250,27 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         return referrer, utm_query
 
     def _choose_page(self, visit: Visit, preview_token: bytes) -> tuple[bytes, bytes, bytes]:
-        """Return (the page or empty as _page(), record items with exposures, more header fields)."""
+        """Return (the page, record items with exposures, more header fields); the page is empty if it has to
+        be rendered first."""
         experiments = self._page_experiments
         if preview_token and (look := experiments.preview(preview_token, visit.at_us)) is not None:
-            return self._page(visit, *look), b"", b""
+            return page_response(visit, self._page(visit, *look)), b"", b""
         if not experiments.live:
-            return self._page(visit, (), ()), b"", b""
+            return page_response(visit, self._page(visit, (), ())), b"", b""
         visitor_class = visit.classification & CLASS_MASK
         exposed = visitor_class in _EXPOSED
         cookie, fields = self._cookie(visit.request, experiments.asks_for_cookie and exposed)
-        assignments, packed, by_cookie = experiments.assign(
-            visit, visitor_class in _ASSIGNED, cookie
-        )
+        assignments = experiments.assign(visit, visitor_class in _ASSIGNED, cookie)
         numbers = tuple(assignment.variant for assignment in assignments)
-        page = self._page(visit, numbers, experiments.shown(numbers))
-        if not exposed:
-            return page, b"", fields
+        tails = self._page(visit, numbers, experiments.shown(numbers))
+        if tails is None or not exposed:
+            return page_response(visit, tails), b"", fields
+        packed, by_cookie = experiments.exposures(assignments, tails.subjects)
         pseudonym = self._cookie_pseudonym(cookie) if by_cookie else b""
-        return page, exposure_items(packed, pseudonym, by_cookie), fields
+        return page_response(visit, tails), exposure_items(packed, pseudonym, by_cookie), fields
 
-    def _page(self, visit: Visit, look: Look, shown: Sequence[ShownVariant]) -> bytes:
-        """Return the page with this look, or that the browser has it; empty if it has to be rendered."""
+    def _page(self, visit: Visit, look: Look, shown: Sequence[ShownVariant]) -> PageTails | None:
+        """Return the page with this look; None if it has to be rendered."""
         request, renders = visit.request, self._page_renders
         language = self.page.language_of(request.language)
         look = (language, *look)
@@ -282,11 +281,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
             make = partial(make_page, self.page, shown, language, visit.at_us, self._responses)
             visit.wanted_page = WantedPage(self.profile_id, self.version, look, make)
             request.has_waited = True
-            return b""
-        if request.known_tags and names_tag(request.known_tags, tails.tag):
-            visit.not_modified = True
-            return tails.not_modified
-        return tails.by_coding[request.coding]
+        return tails
 
     def _redirect(
         self,

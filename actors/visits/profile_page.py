@@ -21,7 +21,7 @@ from engine.pages.page import BlockChange, ProfilePage, Translation
 from engine.pages.page_changes import next_change_at, translation_of, visible_blocks
 from engine.pages.page_link import PageLink, SnapshotPage
 from engine.pages.pictures import decode_pictures
-from engine.pages.publication import block_ids, decode_page
+from engine.pages.publication import decode_page, shown_block_ids
 from engine.pages.shown_links import link_cards, page_path, repository_cards
 from engine.visits.snapshot import Snapshot
 
@@ -95,9 +95,9 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
         return self.links if self.published is None else self.published.links
 
     def subjects(self) -> set[Subject]:
-        """Return the links and blocks that an experiment may be about."""
+        """Return the links and blocks that an experiment may be about; a hidden block is none."""
         links = {str(link.id) for link in self.shown_links()}
-        return links if self.published is None else links | block_ids(self.published.page)
+        return links if self.published is None else links | shown_block_ids(self.published.page)
 
     def language_of(self, accept_language: bytes) -> str:
         """Return the language of the translation that a visitor gets; empty for the page as it is written."""
@@ -157,7 +157,8 @@ def make_page(
     if (change_at := next_change_at(page, now)) is not None:
         moments.append(change_at)
     tails = responses.page_tails(rendered.body, rendered.content_security_policy())
-    return TimedPage(tails, min(map(_us, moments), default=None))
+    subjects = frozenset((*map(str, rendered.link_ids), *rendered.block_ids))
+    return TimedPage(tails._replace(subjects=subjects), min(map(_us, moments), default=None))
 
 
 def block_changes(page: ProfilePage, subject: Subject, variant: Variant) -> list[BlockChange]:

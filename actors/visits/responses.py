@@ -4,16 +4,31 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from engine.links.preview_card import PreviewCard
+from engine.visits.content_coding import names_tag
+from engine.visits.request import Visit
 
 
 class PageTails(NamedTuple):
     """A page after the status line and date: for each content coding (empty: none), and for a visitor whose
-    browser has it already. `tag` is its entity tag. `size` is in bytes."""
+    browser has it already. `tag` is its entity tag. `size` is in bytes. `subjects` are the links (by id) and
+    blocks that it shows, of which experiments may be."""
 
     by_coding: Mapping[bytes, bytes]
     not_modified: bytes
     tag: bytes
     size: int
+    subjects: frozenset[str] = frozenset()
+
+
+def page_response(visit: Visit, tails: PageTails | None) -> bytes:
+    """Return the page as this visitor gets it, or that the browser has it; empty without a page."""
+    if tails is None:
+        return b""
+    request = visit.request
+    if request.known_tags and names_tag(request.known_tags, tails.tag):
+        visit.not_modified = True
+        return tails.not_modified
+    return tails.by_coding[request.coding]
 
 
 class VisitResponses(NamedTuple):

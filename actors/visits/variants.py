@@ -88,22 +88,24 @@ class PageExperiments:
         self.live = tuple(assigner for assigner in self._all if assigner.live)
         self.asks_for_cookie = any(assigner.cookie and assigner.running for assigner in self.live)
 
-    def assign(
-        self, visit: Visit, is_human: bool, cookie: bytes
-    ) -> tuple[list[AssignedVariant], bytes, int]:
-        """Return (the assignment of each live experiment, packed exposures, a bit for each exposure by cookie,
-        the lowest for the first)."""
-        assignments, packed, by_cookie = [], b"", 0
-        for assigner in self.live:
-            assignment = assigner.assign(visit, is_human, cookie)
-            assignments.append(assignment)
-            if assignment.packed_exposure:
+    def assign(self, visit: Visit, is_human: bool, cookie: bytes) -> list[AssignedVariant]:
+        """Return the assignment of each live experiment."""
+        return [assigner.assign(visit, is_human, cookie) for assigner in self.live]
+
+    def exposures(
+        self, assignments: Iterable[AssignedVariant], shown: Collection[Subject]
+    ) -> tuple[bytes, int]:
+        """Return (packed exposures of a page that shows these subjects, a bit for each exposure by cookie, the
+        lowest for the first). An experiment on what the page does not show exposes nobody."""
+        packed, by_cookie = b"", 0
+        for assigner, assignment in zip(self.live, assignments, strict=True):
+            if assignment.packed_exposure and _subject(assigner) in shown:
                 by_cookie |= assigner.cookie << len(packed) // len(assignment.packed_exposure)
                 packed += assignment.packed_exposure
-        return assignments, packed, by_cookie
+        return packed, by_cookie
 
     def outcomes(self, link_id: int, visit: Visit, cookie: bytes) -> tuple[bytes, int]:
-        """Return (packed outcomes of a click on a link of the page, bits as of assign())."""
+        """Return (packed outcomes of a click on a link of the page, bits as of exposures())."""
         packed, by_cookie = b"", 0
         for assigner in self.live:
             experiment = assigner.experiment

@@ -80,6 +80,7 @@ def unknown_links(page: ProfilePage, known: Iterable[int]) -> list[FieldError]:
 
 class _BlockName(msgspec.Struct, frozen=True):
     id: str
+    hidden: bool = False
 
 
 class _BlockNames(msgspec.Struct, frozen=True):
@@ -94,3 +95,8 @@ _BLOCK_NAMES: Final = msgspec.json.Decoder(_BlockNames)
 def block_ids(text: bytes) -> set[str]:
     """Return the ids of the blocks of a page's JSON."""
     return {block.id for block in _BLOCK_NAMES.decode(text).blocks}
+
+
+def shown_block_ids(text: bytes) -> set[str]:
+    """Return the ids of the blocks of a page's JSON that are not hidden."""
+    return {block.id for block in _BLOCK_NAMES.decode(text).blocks if not block.hidden}

@@ -47,12 +47,13 @@ _FUNCTIONS: Final[Mapping[type[b.BlockBase], BlockFunction]] = {
 
 
 class PageDocument(msgspec.Struct, frozen=True):
-    """A document, what its Content-Security-Policy has to allow, and the links that it leads to, by id."""
+    """A document, what its Content-Security-Policy has to allow, and what it shows: links and blocks by id."""
 
     body: bytes
     style_hash: str
     has_form: bool
     link_ids: tuple[int, ...]
+    block_ids: tuple[str, ...]
 
     def content_security_policy(self, frame_ancestors: str = "'none'") -> bytes:
         """Return the header field's value, which allows this style, pictures of this host and no script."""
@@ -106,6 +107,7 @@ def render_page(
         base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         any(isinstance(block, b.EmailFormBlock) for block in shown),
         tuple(dict.fromkeys(int(link_id) for link_id in link_ids if link_id.isdecimal())),
+        tuple(block.id for block in shown),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from engine.links.link import LinkDraft
 from engine.links.profile import ProfileChange
 from engine.operations.settings import Settings
 from engine.pages.blocks import HeadingBlock, LinkBlock
-from engine.pages.page import ProfilePage
+from engine.pages.page import BlockChange, ProfilePage, Translation
 from engine.visits.edge_assignment import preview_token
 from storage.experiments.memory_experiments import MemoryExperimentStore
 from tests.kit.delayed_profiles import TENANT
@@ -238,6 +239,42 @@ async def test_a_block_of_a_published_page_varies(lab: Lab) -> None:
     lab.edge.journal.records.clear()
     await lab.visits(1, b"/shop/summer?wp_t=page")
     assert lab.recorded(OUTCOMES) == [[VariantRef(id_, 1, 1)]]
+
+
+async def test_nobody_is_exposed_to_what_the_page_does_not_show(lab: Lab) -> None:
+    ids = {slug: str(await lab.link(slug)) for slug in ("spring", "summer", "autumn")}
+    later, earlier = (datetime(year, 1, 1, tzinfo=UTC) for year in (2200, 2000))
+    blocks = (
+        HeadingBlock(id="shown", text="Work"),
+        HeadingBlock(id="hidden", text="Work", hidden=True),
+        HeadingBlock(id="early", text="Work", shown_from=later),
+        HeadingBlock(id="late", text="Work", shown_until=earlier),
+        HeadingBlock(id="other", text="Work"),
+        LinkBlock(id="l1", link_id=ids["spring"]),
+        LinkBlock(id="l2", link_id=ids["summer"], hidden=True),
+    )
+    german = Translation(language="de", blocks=(BlockChange(block="other", hidden=True),))
+    page = ProfilePage(blocks=blocks, translations=(german,))
+    await lab.edge.publish(lab.profile_id, page)
+    titles = (Variant(name="a", weight=0), Variant(name="b", weight=1, title="Play"))
+    on_blocks = {
+        name: await lab.run(kind="page", variants=titles, link_id=None, block_id=name)
+        for name in ("shown", "hidden", "early", "late", "other")
+    }
+    shown_link = await lab.run(kind="page", variants=titles, slug="spring")
+    await lab.run(kind="page", variants=titles, slug="summer")
+    lab.edge.journal.records.clear()
+    await lab.visits(1, b"/@shop")
+    await lab.visits(1, b"/@shop", CHROME, b"Accept-Language: de")
+    in_english, in_german = (
+        {variant.experiment_id for variant in exposures} for exposures in lab.recorded(EXPOSURES)
+    )
+    assert in_english == {on_blocks["shown"], on_blocks["other"], shown_link}
+    assert in_german == {on_blocks["shown"], shown_link}
+    lab.edge.journal.records.clear()
+    await lab.visits(1, b"/shop/summer?wp_t=page")
+    (outcomes,) = lab.recorded(OUTCOMES)
+    assert on_blocks["hidden"] not in {variant.experiment_id for variant in outcomes}
 
 
 async def test_a_cookie_is_set_where_an_experiment_asks_for_it_and_keeps_the_variant(

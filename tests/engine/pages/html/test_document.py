@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.pages.blocks import DividerBlock
 from engine.pages.html.document import render_page
 from engine.pages.html.sources import PageSources
 from engine.pages.page import THEME_NAMES, BlockChange, ProfilePage
@@ -188,6 +189,13 @@ def test_a_rendering_says_which_links_it_leads_to() -> None:
     assert render_page(sample_page(), SOURCES, NOW).link_ids == (1, 2, 3, 4, 5, 6, 7)
     fewer = msgspec.structs.replace(SOURCES, links={2: SOURCES.links[2]})
     assert render_page(sample_page(), fewer, NOW).link_ids == (2,)
+
+
+def test_a_rendering_says_which_blocks_it_shows() -> None:
+    page = msgspec.structs.replace(
+        sample_page(), blocks=(DividerBlock(id="shown"), DividerBlock(id="not", hidden=True))
+    )
+    assert render_page(page, SOURCES, NOW).block_ids == ("shown",)
 
 
 def test_pictures_have_sizes_and_only_the_first_large_one_is_loaded_at_once() -> None:
