@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 import trio
@@ -13,6 +12,7 @@ from engine.links.imports.importable_rows import ImportableRows
 from engine.links.imports.link_import import ImportStep, RowCounts
 from engine.links.imports.plan import IfExists, repeated_row
 from engine.links.imports.row_error import RowReject
+from engine.links.link_size import parts_of
 from engine.links.ports import ImportResult, ImportRow, LinkImporter
 from engine.links.profile import ProfileChange
 
@@ -110,12 +110,8 @@ class ImportRun:
         before_batch: Callable[[ImportProgress], None] = lambda _: None,
     ) -> ImportProgress:
         """Import the file. `before_batch` may raise to stop between two batches."""
-        remaining = self._behind_done(rows)
-
-        def read() -> list[ImportRow | RowReject]:
-            return list(islice(remaining, self._batch_rows))
-
-        while batch := await trio.to_thread.run_sync(read):
+        batches = parts_of(self._behind_done(rows), _chars_of, self._batch_rows)
+        while batch := await trio.to_thread.run_sync(next, batches, None):
             before_batch(self.progress)
             await self._import(caller, self._without_repeated(batch), rows.total)
         return self.progress
@@ -174,3 +170,7 @@ class ImportRun:
     def _note_taken(self, row: ImportRow, rejected: set[int] | frozenset[int]) -> None:
         if row.other_line and row.line not in rejected:
             self._taken[row.handle, row.slug] = row.line
+
+
+def _chars_of(row: ImportRow | RowReject) -> int:
+    return len(row.reason) if isinstance(row, RowReject) else row.chars

@@ -163,7 +163,7 @@ _LIST: Final = Doc(
     ),
     responses={
         200: ResponseDoc(
-            f"A page of links, {DEFAULT_LIMIT} unless `limit` says otherwise.",
+            f"A page of links, {DEFAULT_LIMIT} unless `limit` says otherwise; fewer if they are large.",
             ListResponse[LinkResponse],
             {"items": [EXAMPLE], "next_cursor": None},
         )

@@ -123,7 +123,8 @@ class ProfileStore(Protocol):
         self, caller: Caller, profile_id: int, after: int, limit: int, query: LinkQuery = ALL
     ) -> ListPage:
         """List the links that pass the query's filters, in its order. `after` is the id of the last link of the
-        page before, 0 for the first page."""
+        page before, 0 for the first page. A page of large links (engine/links/link_size.py) has fewer than
+        `limit`."""
 
     async def link_at(self, caller: Caller, address: ParsedPath) -> Link:
         """Return the link at a visitors' address. Raises NotFoundError."""
@@ -184,7 +185,7 @@ class ImportRow(NamedTuple):
     """A valid row of an import file. `line` is its number. An empty title leaves an existing link's title.
 
     `fields` has values of a LinkDraft's further fields; those that are left out stay as they are. `other_line`
-    is another line of the file with the same address, 0 if there is none.
+    is another line of the file with the same address, 0 if there is none. `chars` is its size in the file.
     """
 
     line: int
@@ -196,6 +197,7 @@ class ImportRow(NamedTuple):
     fields: Mapping[str, Any] = {}
     created_at: datetime | None = None
     other_line: int = 0
+    chars: int = 0
 
 
 class ImportResult(NamedTuple):

@@ -1,15 +1,17 @@
 """Imports into Postgres: up to 5,000 links in one transaction of a few statements.
 
 Every import locks handles and short slugs in sorted order, so that two imports wait for each other rather
-than deadlock. The database layer repeats a transaction that deadlocks all the same.
+than deadlock. Rows that meet large links are planned and written in parts, so that few are in memory. The
+database layer repeats a transaction that deadlocks all the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from engine.accounts.access import Action, Caller, require_scope
 from engine.links.imports.plan import IfExists, ImportPlan, draft_of_row
 from engine.links.link import Link, LinkDraft
+from engine.links.link_size import parts_of
 from engine.links.options import options_of, pack_options
 from engine.links.ports import ImportNote, ImportResult, ImportRow
 from engine.links.profile import ProfileChange
@@ -59,10 +61,8 @@ class PostgresLinkImporter:
 
         async def work(connection: Connection) -> ImportResult:
             profiles = await _lock_profiles(connection, caller, rows)
-            plan = await _plan(connection, caller.tenant_id, profiles, rows, if_exists)
-            changes = await _write(connection, caller.tenant_id, profiles, plan)
-            result = ImportResult(
-                len(plan.created), len(plan.updated), plan.unchanged, plan.rejected, changes
+            result = await _Batch(connection, caller.tenant_id, profiles).import_rows(
+                rows, ImportPlan(if_exists)
             )
             if dry_run:
                 raise _DryRunError(result._replace(changes=[]))
@@ -89,80 +89,115 @@ async def _lock_profiles(
     return {row["handle"]: _Profile(row["id"], row["version"] + 1) for row in locked}
 
 
-async def _plan(
-    connection: Connection,
-    tenant_id: int,
-    profiles: Mapping[str, _Profile],
-    rows: Sequence[ImportRow],
-    if_exists: IfExists,
-) -> ImportPlan:
-    plan = ImportPlan(if_exists)
-    mine = [row for row in rows if row.handle in profiles]
-    await connection.execute(SQL["join_by_hash"])
-    found = await connection.fetch(
-        SQL["stored_links"],
-        tenant_id,
-        [profiles[row.handle].id for row in mine],
-        [row.slug for row in mine],
-    )
-    stored = {(row["profile_id"], row["slug"]): row for row in found}
-    owners: dict[tuple[int, str], str] = {}
-    if named := [row for row in mine if row.fields.get("external_id")]:
-        owners = {
-            (row["profile_id"], row["external_id"]): row["slug"]
-            for row in await connection.fetch(
-                SQL["external_ids"],
-                tenant_id,
-                [profiles[row.handle].id for row in named],
-                [row.fields["external_id"] for row in named],
+class _Batch:
+    """One batch in its transaction. `profiles` are locked."""
+
+    def __init__(
+        self, connection: Connection, tenant_id: int, profiles: Mapping[str, _Profile]
+    ) -> None:
+        self._connection = connection
+        self._tenant_id = tenant_id
+        self._profiles = profiles
+
+    async def import_rows(self, rows: Sequence[ImportRow], plan: ImportPlan) -> ImportResult:
+        created = updated = 0
+        touched: set[int] = set()
+        async for part in self._parts(rows):
+            await self._add(plan, part)
+            touched |= await self._write(plan)
+            created += len(plan.created)
+            updated += len(plan.updated)
+            plan.forget_written()
+        bumped = []
+        if touched:
+            bumped = await self._connection.fetch(
+                SQL["bump_profiles"], self._tenant_id, sorted(touched)
+            )
+        changes = [ProfileChange(*row) for row in bumped]
+        return ImportResult(created, updated, plan.unchanged, plan.rejected, changes)
+
+    async def _parts(self, rows: Sequence[ImportRow]) -> AsyncIterator[list[ImportRow]]:
+        """Yield the rows in parts that are small with the stored links at their addresses."""
+        await self._connection.execute(SQL["join_by_hash"])
+        sizes = {
+            (row["profile_id"], row["slug"]): row["chars"]
+            for row in await self._connection.fetch(
+                SQL["large_links"], self._tenant_id, *self._addresses(rows)
             )
         }
-    await connection.execute(SQL["join_as_usual"])
-    for row in rows:
-        if row.handle not in profiles:
-            plan.reject(row, f"handle: {row.handle!r} is taken")
-            continue
-        profile_id = profiles[row.handle].id
-        record = stored.get((profile_id, row.slug))
-        owner = owners.get((profile_id, row.fields.get("external_id", "")), "")
-        plan.add(row, None if record is None else link_of(record), owner)
-    return plan
 
+        def chars_of(row: ImportRow) -> int:
+            profile = self._profiles.get(row.handle)
+            return row.chars + (0 if profile is None else sizes.get((profile.id, row.slug), 0))
 
-async def _write(
-    connection: Connection, tenant_id: int, profiles: Mapping[str, _Profile], plan: ImportPlan
-) -> list[ProfileChange]:
-    """Write the links of a plan. Returns the profiles' changes."""
-    links: list[tuple[ImportRow, LinkDraft | Link]] = [
-        *((row, draft_of_row(row)) for row in plan.created),
-        *plan.updated,
-    ]
-    if not links:
-        return []
-    values = [_values(row, link) for row, link in links]
-    written = await connection.fetch(
-        SQL["write_links"],
-        tenant_id,
-        [profiles[row.handle].id for row, _ in links],
-        [profiles[row.handle].next_version for row, _ in links],
-        *([each[name] for each in values] for name in _COLUMNS),
-    )
-    ids = {(row["profile_id"], row["slug"]): row["id"] for row in written}
-    claims = sorted(
-        (row.slug, profiles[row.handle].id)
-        for row in plan.created
-        if row.fields.get("short") is not False
-    )
-    await connection.execute(
-        SQL["claim_free_shorts"],
-        tenant_id,
-        [slug for slug, _ in claims],
-        [profile_id for _, profile_id in claims],
-        [ids[profile_id, slug] for slug, profile_id in claims],
-    )
-    touched = sorted({profile_id for profile_id, _ in ids})
-    bumped = await connection.fetch(SQL["bump_profiles"], tenant_id, touched)
-    return [ProfileChange(*row) for row in bumped]
+        for part in parts_of(rows, chars_of, MAX_ROWS):
+            yield part
+
+    def _addresses(self, rows: Sequence[ImportRow]) -> tuple[list[int], list[str]]:
+        """Return the profiles' ids and the slugs of the rows, without those of other tenants' profiles."""
+        mine = [row for row in rows if row.handle in self._profiles]
+        return [self._profiles[row.handle].id for row in mine], [row.slug for row in mine]
+
+    async def _add(self, plan: ImportPlan, rows: Sequence[ImportRow]) -> None:
+        """Add rows to the plan."""
+        connection = self._connection
+        await connection.execute(SQL["join_by_hash"])
+        records = await connection.fetch(
+            SQL["stored_links"], self._tenant_id, *self._addresses(rows)
+        )
+        stored = {(record["profile_id"], record["slug"]): record for record in records}
+        owners: dict[tuple[int, str], str] = {}
+        mine = (row for row in rows if row.handle in self._profiles)
+        if named := [row for row in mine if row.fields.get("external_id")]:
+            owners = {
+                (record["profile_id"], record["external_id"]): record["slug"]
+                for record in await connection.fetch(
+                    SQL["external_ids"],
+                    self._tenant_id,
+                    [self._profiles[row.handle].id for row in named],
+                    [row.fields["external_id"] for row in named],
+                )
+            }
+        await connection.execute(SQL["join_as_usual"])
+        for row in rows:
+            if row.handle not in self._profiles:
+                plan.reject(row, f"handle: {row.handle!r} is taken")
+                continue
+            profile_id = self._profiles[row.handle].id
+            record = stored.get((profile_id, row.slug))
+            owner = owners.get((profile_id, row.fields.get("external_id", "")), "")
+            plan.add(row, None if record is None else link_of(record), owner)
+
+    async def _write(self, plan: ImportPlan) -> set[int]:
+        """Write the links of a plan. Returns the ids of their profiles."""
+        links: list[tuple[ImportRow, LinkDraft | Link]] = [
+            *((row, draft_of_row(row)) for row in plan.created),
+            *plan.updated,
+        ]
+        if not links:
+            return set()
+        values = [_values(row, link) for row, link in links]
+        written = await self._connection.fetch(
+            SQL["write_links"],
+            self._tenant_id,
+            [self._profiles[row.handle].id for row, _ in links],
+            [self._profiles[row.handle].next_version for row, _ in links],
+            *([each[name] for each in values] for name in _COLUMNS),
+        )
+        ids = {(row["profile_id"], row["slug"]): row["id"] for row in written}
+        claims = sorted(
+            (row.slug, self._profiles[row.handle].id)
+            for row in plan.created
+            if row.fields.get("short") is not False
+        )
+        await self._connection.execute(
+            SQL["claim_free_shorts"],
+            self._tenant_id,
+            [slug for slug, _ in claims],
+            [profile_id for _, profile_id in claims],
+            [ids[profile_id, slug] for slug, profile_id in claims],
+        )
+        return {profile_id for profile_id, _ in ids}
 
 
 def _values(row: ImportRow, link: LinkDraft | Link) -> dict[str, Any]:

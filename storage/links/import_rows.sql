@@ -35,6 +35,16 @@ SELECT set_config('enable_nestloop', 'off', true), set_config('plan_cache_mode',
 -- Let the rest of the transaction be planned as usual.
 SELECT set_config('enable_nestloop', 'on', true), set_config('plan_cache_mode', 'auto', true);
 
+-- name: large_links
+-- Read the sizes, in bytes, of the links at addresses ($2 ids of locked profiles, $3 slugs) that have more than 1,000.
+SELECT l.profile_id, l.slug, size.chars
+FROM (SELECT DISTINCT * FROM unnest($2::bigint[], $3::text[]) AS asked (profile_id, slug)) AS asked
+JOIN links AS l USING (profile_id, slug)
+CROSS JOIN LATERAL (
+    SELECT octet_length(l.target) + octet_length(l.notes) + coalesce(octet_length(l.options::text), 0) AS chars
+) AS size
+WHERE l.tenant_id = $1 AND l.profile_id = ANY ($2::bigint[]) AND size.chars > 1000;
+
 -- name: stored_links
 -- Read the links at addresses ($2 ids of locked profiles, $3 slugs).
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,

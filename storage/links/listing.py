@@ -7,12 +7,16 @@ from typing import Any, Final, NamedTuple
 from engine.common.list_page import ListPage
 from engine.links.link_clicks import ClicksOfLinks
 from engine.links.link_query import LinkQuery, with_clicks
+from engine.links.link_size import LinkPage, link_chars
 from storage.accounts.access import MAX_ID, ProfileAccess
 from storage.links.link_rows import link_of
 from storage.postgres import queries
 from storage.postgres.database import Connection
+from storage.postgres.session import open_cursor
 
 SQL: Final = queries.load("links/profiles")
+# So that a page that its size ends has read few links more. The API's pages are read at once.
+_ROWS_AT_ONCE: Final = 101
 
 
 class _Order(NamedTuple):
@@ -69,10 +73,14 @@ async def list_links(
     if query.sort in ("created", "position") and query == LinkQuery(sort=query.sort):
         await connection.execute(SQL["read_in_index_order"])
     statement, values = _statement(access, query, counted, min(after, MAX_ID), limit + 1)
-    links = [link_of(row) for row in await connection.fetch(statement, *values)]
-    if query.period is not None:
-        links = [with_clicks(link, counted.get(link.id), query.period) for link in links]
-    return ListPage.of(links, limit)
+    page = LinkPage(limit)
+    async for row in await open_cursor(connection, statement, *values, prefetch=_ROWS_AT_ONCE):
+        link = link_of(row)
+        if query.period is not None:
+            link = with_clicks(link, counted.get(link.id), query.period)
+        if not page.add(link, link_chars(link.target, link.notes, row["options"])):
+            break
+    return page.page()
 
 
 def _statement(

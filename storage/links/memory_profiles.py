@@ -21,7 +21,9 @@ from engine.links.imports.plan import IfExists, ImportPlan, draft_of_row
 from engine.links.link import Link, LinkDraft
 from engine.links.link_clicks import ALL_TIME, ClickPeriod
 from engine.links.link_query import ALL, LinkQuery, matches, sort_value, with_clicks
+from engine.links.link_size import LinkPage, link_chars
 from engine.links.name import encode_path
+from engine.links.options import options_of, pack_options
 from engine.links.ports import ImportNote, ImportResult, ImportRow, LinkChange, LinkChangeResult
 from engine.links.profile import (
     MAX_HISTORY,
@@ -142,7 +144,12 @@ class MemoryProfiles(MemoryLinkState):
         if query.period is not None:
             counted = self.clicks_in(query.period)
             links = [with_clicks(link, counted.get(link.id), query.period) for link in links]
-        return ListPage.of(listed(links, query, after, self._now()), limit)
+        page = LinkPage(limit)
+        for link in listed(links, query, after, self._now()):
+            options = pack_options(options_of(link))
+            if not page.add(link, link_chars(link.target, link.notes, options)):
+                break
+        return page.page()
 
     async def link_at(self, caller: Caller, address: ParsedPath) -> Link:
         await trio.lowlevel.checkpoint()

@@ -26,7 +26,9 @@ from storage.stats.pieces import pieces_of
 
 MAX_AT_ONCE: Final = 2  # each holds a connection
 MAX_OF_TENANT: Final = 1
-ROWS_AT_ONCE: Final = 1_000
+# A row of the log of changes may have two links of 100 KB.
+ROWS_AT_ONCE: Final = 100
+CLICKS_AT_ONCE: Final = 1_000
 SQL: Final = queries.load("privacy/archive")
 
 
@@ -66,7 +68,9 @@ class PostgresArchiveSource:
                         f"SELECT to_jsonb(r)::text FROM (SELECT {columns} FROM {table} "  # noqa: S608  # from the catalogue
                         f"WHERE tenant_id = $1 AND {key} = $2) AS r"
                     )
-                    async for rows in snapshot.rows(statement, access.tenant_id, profile_id):
+                    async for rows in snapshot.rows(
+                        statement, access.tenant_id, profile_id, chunk_rows=ROWS_AT_ONCE
+                    ):
                         count += len(rows)
                         yield b"".join(
                             b'{"table":"%b","row":%b}\n' % (archived_as.encode(), row[0].encode())
@@ -89,8 +93,10 @@ def _unpacked(rows: list[asyncpg.Record]) -> ProfileClicks:
 
 
 def _lines(archived: Iterator[dict[str, object]]) -> list[bytes]:
-    """Return lines of the next ROWS_AT_ONCE packed clicks."""
-    return [_line({"table": "packed_clicks", "row": row}) for row in islice(archived, ROWS_AT_ONCE)]
+    """Return lines of the next CLICKS_AT_ONCE packed clicks."""
+    return [
+        _line({"table": "packed_clicks", "row": row}) for row in islice(archived, CLICKS_AT_ONCE)
+    ]
 
 
 def _line(value: dict[str, object]) -> bytes:

@@ -50,6 +50,11 @@ class ImportPlan:
         if external_id := row.fields.get("external_id"):
             self._external_ids[row.handle, external_id] = row.line
 
+    def forget_written(self) -> None:
+        """Forget the links to create and update, once they are written. Their addresses stay known."""
+        self.created = []
+        self.updated = []
+
     def reject(self, row: ImportRow, reason: str) -> None:
         self.rejected.append(RowReject(row.line, reason))
 

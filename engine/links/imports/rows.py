@@ -169,6 +169,7 @@ class RowReader:
             draft.kind,
             {name: getattr(draft, name) for name in fields},
             created_at,
+            chars=sum(map(len, texts.values())),
         )
 
     def address(self, texts: Mapping[str, str]) -> tuple[str, str]:

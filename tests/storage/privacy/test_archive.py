@@ -21,7 +21,7 @@ from storage.clicks.ledger import PostgresClickLedger
 from storage.links.memory_profiles import MemoryProfiles
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Connection
-from storage.privacy.archive import ROWS_AT_ONCE, SQL, PostgresArchiveSource
+from storage.privacy.archive import CLICKS_AT_ONCE, SQL, PostgresArchiveSource
 from storage.privacy.memory_archive import MemoryArchiveSource
 from storage.stats.settling import settle
 from tests.kit.hosted import hosted_run
@@ -129,7 +129,7 @@ async def test_packed_clicks_are_in_the_archive_one_by_one(open_database: OpenDa
     (lease,) = await ledger.lease("w", 1, 60)
     tenant_id = owner.caller.tenant_id
     of_profile = partial(click, tenant_id=tenant_id, profile_id=profile.id)
-    clicks = [of_profile(n) for n in range(ROWS_AT_ONCE + 7)]
+    clicks = [of_profile(n) for n in range(CLICKS_AT_ONCE + 7)]
     event = of_profile(3)._replace(kind=ClickKind.EVENT, items=event_items(b"signup\x1fplan=pro"))
     clicks.append(event)
     others = [click(9, tenant_id=tenant_id, profile_id=profile.id + 1)]
