@@ -29,7 +29,7 @@ from engine.links.imports.link_import import (
 from engine.links.imports.rows import RowReader
 from engine.links.ports import LinkImporter
 from engine.links.profile import ProfileChange
-from engine.links.targets.blocklist import Blocklist
+from engine.links.targets.target_policy import TargetPolicy
 from engine.operations.metrics import Metric, Sample
 
 BATCH_ROWS: Final = 1_000
@@ -48,14 +48,14 @@ UNREADABLE_FILES: Final = Metric(
 
 
 class FileImports:
-    """The job handler. `blocklist()` reads the operator's blocklist."""
+    """The job handler. `policy()` reads the operator's lists."""
 
     def __init__(
         self,
         spool: ImportSpool,
         importer: LinkImporter,
         announce: Callable[[Sequence[ProfileChange]], Awaitable[None]],
-        blocklist: Callable[[], Awaitable[Blocklist]],
+        policy: Callable[[], Awaitable[TargetPolicy]],
         *,
         private_hosts: bool,
         visitors_url: str,
@@ -63,7 +63,7 @@ class FileImports:
         self._spool = spool
         self._importer = importer
         self._announce = announce
-        self._blocklist = blocklist
+        self._policy = policy
         self._private_hosts = private_hosts
         self._visitors_url = visitors_url
         self.rows = dict.fromkeys(RowCounts._fields, 0)
@@ -116,7 +116,7 @@ class FileImports:
             private_hosts=self._private_hosts,
             tag_separators=source.tag_separators,
             visitors_url=self._visitors_url,
-            blocklist=await self._blocklist(),
+            policy=await self._policy(),
         )
         run = ImportRun(
             self._importer,

@@ -38,8 +38,8 @@ from engine.links.profile import ProfileDraft, validate_draft
 from engine.operations.settings import Settings
 from storage.accounts.keys import first_owner
 from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
-from storage.links.blocklist_file import BlocklistFile
 from storage.links.import_rows import PostgresLinkImporter
+from storage.links.policy_source import PolicySource
 from storage.migrations import migrate
 from storage.postgres.database import Database
 from storage.redis.client import RedisServer
@@ -182,11 +182,10 @@ class Importer:
         self, caller: Caller, bulk: PostgresLinkImporter, announcer: RedisAnnouncer, stop: Stop
     ) -> ImportProgress:
         source = LinkFile(self.file, self.options.columns, self.options.handle)
-        blocklist = BlocklistFile(self.settings.blocklist)
-        await blocklist.refresh()
+        policy = await PolicySource(self.settings).read()
         reader = RowReader(
             self.options.handle,
-            blocklist=blocklist.current,
+            policy=policy,
             private_hosts=self.settings.private_targets,
             tag_separators=source.tag_separators,
             visitors_url=self.settings.visitors_url,

@@ -28,7 +28,7 @@ from engine.experiments.experiment import (
     Variant,
     validate_draft,
 )
-from engine.links.targets.blocklist import Blocklist
+from engine.links.targets.target_policy import RefusedTargets
 from engine.pages.blocks import BlockId
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -134,7 +134,7 @@ class TargetRules(NamedTuple):
 
     private_hosts: bool
     visitors_url: str
-    blocklist: Callable[[], Blocklist]
+    policy: Callable[[], RefusedTargets]
 
 
 def draft(
@@ -156,7 +156,7 @@ def draft(
         FieldError(f"variants.{number}.target", reason)
         for number, variant in enumerate(normalised.variants)
         if variant.target not in known
-        and (reason := rules.blocklist().reason(variant.target)) is not None
+        and (reason := rules.policy().reason(variant.target)) is not None
     ]
     if errors:
         raise InvalidError(errors)

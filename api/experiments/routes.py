@@ -17,7 +17,7 @@ from api.http.shared import Shared
 from engine.experiments.ports import ConversionHookStore, ConversionStore, ExperimentStore
 from engine.experiments.shops.shop_reports import ShopReportCounts
 from engine.links.ports import ProfileStore
-from engine.links.targets.blocklist import Blocklist
+from engine.links.targets.target_policy import RefusedTargets
 from engine.visits.ports import Announcer
 
 
@@ -33,13 +33,13 @@ class ExperimentDeps:
     click_id_secret: Callable[[], Awaitable[bytes]]
     profiles: ProfileStore
     announcer: Announcer
-    blocklist: Callable[[], Blocklist]
+    policy: Callable[[], RefusedTargets]
 
 
 def routes(deps: ExperimentDeps, shared: Shared) -> list[Route]:
     settings = shared.settings
     parser = ConversionParser(deps.click_id_secret, shared.now)
-    rules = TargetRules(settings.private_targets, shared.visitors_url, deps.blocklist)
+    rules = TargetRules(settings.private_targets, shared.visitors_url, deps.policy)
     return [
         *ExperimentRoutes(deps.experiments, deps.announcer, rules).routes(),
         *ConversionRoutes(deps.conversions, parser).routes(),

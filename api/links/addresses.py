@@ -31,7 +31,7 @@ class LinkAddressRoutes:
         self._store = store
         self._announcer = announcer
         self._visitors_url = visitors_url
-        self._responses = LinkResponses(visitors_url)
+        self._responses = LinkResponses(visitors_url, drafts.policy)
         self._drafts = drafts
 
     def routes(self) -> list[Route]:

@@ -66,7 +66,7 @@ class BulkRoutes:
     ) -> None:
         self._store = store
         self._announcer = announcer
-        self._responses = LinkResponses(visitors_url)
+        self._responses = LinkResponses(visitors_url, drafts.policy)
         self._drafts = drafts
 
     def routes(self) -> list[Route]:

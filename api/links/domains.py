@@ -45,7 +45,7 @@ from engine.links.domain import (
     validate_domain,
 )
 from engine.links.ports import DomainStore
-from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist
+from engine.links.targets.target_policy import NO_POLICY, RefusedTargets
 
 
 class TxtRecordResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,18 +76,18 @@ class DomainResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DomainRoutes:
-    """Routes of domains. `own_hosts` are the deployment's, which no profile can have; `blocklist` returns the
-    operator's list."""
+    """Routes of domains. `own_hosts` are the deployment's, which no profile can have; `policy` says where
+    nothing may lead."""
 
     def __init__(
         self,
         store: DomainStore,
         own_hosts: tuple[str, ...],
-        blocklist: Callable[[], Blocklist] = lambda: NO_BLOCKLIST,
+        policy: Callable[[], RefusedTargets] = lambda: NO_POLICY,
     ) -> None:
         self._store = store
         self._own_hosts = own_hosts
-        self._blocklist = blocklist
+        self._policy = policy
 
     def routes(self) -> list[Route]:
         return [
@@ -103,12 +103,12 @@ class DomainRoutes:
     def _validate(
         self, draft: Draft, stored: Domain | None = None
     ) -> tuple[Draft | None, list[FieldError]]:
-        blocklist = self._blocklist()
+        policy = self._policy()
         if stored is None:
-            return validate_domain(draft, self._own_hosts, blocklist=blocklist)
+            return validate_domain(draft, self._own_hosts, policy=policy)
         targets = frozenset(filter(None, (stored.root_target, stored.not_found_target)))
         return validate_domain(
-            draft, self._own_hosts, host=stored.host, blocklist=blocklist, stored=targets
+            draft, self._own_hosts, host=stored.host, policy=policy, stored=targets
         )
 
     async def create(self, profile_id: str) -> Response:

@@ -8,7 +8,12 @@ import msgspec
 from api.http.bodies import Validator, draft_of
 from engine.common.errors import FieldError, InvalidError
 from engine.links.link import MAX_PASSWORD_CHARS, Link, LinkDraft
-from engine.links.targets.blocklist import Blocklist, blocked_fields, targets_of
+from engine.links.targets.target_policy import (
+    TargetPolicy,
+    blocked_fields,
+    targets_of,
+    with_suspicion,
+)
 
 FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(LinkDraft))
 HashPassword = Callable[[str], Awaitable[str]]
@@ -16,17 +21,17 @@ HashPassword = Callable[[str], Awaitable[str]]
 
 class LinkDrafts:
     """Maker of drafts. `validate` validates them; `hash_password` computes what is kept of a password;
-    `blocklist` returns the operator's list."""
+    `policy` returns where links may lead."""
 
     def __init__(
         self,
         validate: Validator[LinkDraft],
         hash_password: HashPassword,
-        blocklist: Callable[[], Blocklist],
+        policy: Callable[[], TargetPolicy],
     ) -> None:
         self._validate = validate
         self._hash_password = hash_password
-        self._blocklist = blocklist
+        self.policy = policy
 
     async def with_hash(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields with the hash of their password in its place. Raises InvalidError for a bad one,
@@ -45,7 +50,8 @@ class LinkDrafts:
         base = {} if stored is None else {name: getattr(stored, name) for name in FIELDS}
         draft = draft_of(LinkDraft, fields, self._validate, base)
         known = frozenset[str]() if stored is None else targets_of(stored, stored.target)
-        errors = blocked_fields(draft, draft.target, known, self._blocklist())
+        policy = self.policy()
+        errors = blocked_fields(draft, draft.target, known, policy)
         if errors:
             raise InvalidError(errors)
-        return draft
+        return with_suspicion(draft, policy)

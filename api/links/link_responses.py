@@ -1,5 +1,6 @@
-"""Responses with links, and their warnings of confusable slugs."""
+"""Responses with links, and their warnings of confusable slugs and doubtful targets."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -13,6 +14,7 @@ from engine.links.confusables import confusable_reason
 from engine.links.health import LinkHealth
 from engine.links.link import Link
 from engine.links.options import LinkOptions
+from engine.links.targets.target_policy import NO_POLICY, TargetPolicy
 
 
 class LinkFields(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,10 +79,13 @@ _AS_STORED: Final = (
 
 
 class LinkResponses:
-    """Builder of responses with links."""
+    """Builder of responses with links; `policy` returns what is said of their targets."""
 
-    def __init__(self, visitors_url: str) -> None:
+    def __init__(
+        self, visitors_url: str, policy: Callable[[], TargetPolicy] = lambda: NO_POLICY
+    ) -> None:
         self._visitors_url = visitors_url
+        self._policy = policy
 
     def response(self, handle: str, link: Link) -> LinkResponse:
         """Return a link of the profile with this handle."""
@@ -100,10 +105,13 @@ class LinkResponses:
         )
 
     def response_with_warnings(self, handle: str, link: Link) -> LinkResponse:
-        """Return the link as response() does, with warnings if its slug is confusable."""
-        reason = confusable_reason(link.slug)
-        warnings = msgspec.UNSET if reason is None else [FieldReason("slug", reason)]
-        return msgspec.structs.replace(self.response(handle, link), warnings=warnings)
+        """Return the link as response() does, with warnings of a confusable slug and of doubtful targets."""
+        texts = self._policy().warnings(link, link.target)
+        if (reason := confusable_reason(link.slug)) is not None:
+            texts = {"slug": reason, **texts}
+        warnings = [FieldReason(field, text) for field, text in texts.items()]
+        response = self.response(handle, link)
+        return msgspec.structs.replace(response, warnings=warnings or msgspec.UNSET)
 
     def _url(self, *keys: str) -> str:
         return self._visitors_url + name.encode_path(*keys).decode("ascii")

@@ -45,7 +45,7 @@ class LinkRoutes:
     ) -> None:
         self._store = store
         self._announcer = announcer
-        self._responses = LinkResponses(visitors_url)
+        self._responses = LinkResponses(visitors_url, drafts.policy)
         self._drafts = drafts
         self._now = now
 

@@ -26,7 +26,7 @@ from engine.links.import_ports import ImportStore
 from engine.links.link import validate_draft
 from engine.links.orphan_visits import OrphanVisitLists
 from engine.links.ports import DomainStore, ProfileStore
-from engine.links.targets.blocklist import Blocklist
+from engine.links.targets.target_policy import TargetPolicy
 from engine.visits.ports import Announcer
 
 
@@ -37,7 +37,7 @@ class LinkDeps:
     hash_password: HashPassword
     domains: DomainStore
     orphan_visits: OrphanVisitLists
-    blocklist: Callable[[], Blocklist]
+    policy: Callable[[], TargetPolicy]
     imports: ImportStore
 
 
@@ -48,7 +48,7 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         github_host=web_host(shared.settings.github_url),
         visitors_url=shared.visitors_url,
     )
-    url, drafts = shared.visitors_url, LinkDrafts(check, deps.hash_password, deps.blocklist)
+    url, drafts = shared.visitors_url, LinkDrafts(check, deps.hash_password, deps.policy)
     return [
         *ProfileRoutes(deps.profiles, deps.announcer, url).routes(),
         *LinkRoutes(deps.profiles, deps.announcer, url, drafts, shared.now).routes(),
@@ -62,5 +62,5 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
         *BulkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
         *OrphanVisitRoutes(deps.orphan_visits).routes(),
-        *DomainRoutes(deps.domains, (host_of_url(url),), deps.blocklist).routes(),
+        *DomainRoutes(deps.domains, (host_of_url(url),), deps.policy).routes(),
     ]

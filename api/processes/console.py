@@ -63,10 +63,11 @@ from storage.experiments.experiments import PostgresExperimentStore
 from storage.github.links import PostgresLinkSyncStore
 from storage.jobs.jobs import PostgresJobStore
 from storage.limits.shared_secret import SharedRateLimiter
-from storage.links.blocklist_file import REFRESH_S, BlocklistFile
+from storage.links.blocklist_file import REFRESH_S
 from storage.links.domains import PostgresDomainStore
 from storage.links.imports import PostgresImportStore
 from storage.links.orphan_visits import PostgresOrphanVisitLists
+from storage.links.policy_source import PolicySource
 from storage.links.profiles import PostgresProfileStore
 from storage.pages.pages import PostgresPageStore
 from storage.pages.subscribers import PostgresSubscriberStore
@@ -98,7 +99,7 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
     edges = [name for name in spec.processes if name.startswith("edge-")]
     files = asset_files(settings.storage_url, spec.folder)
     parts = ConsoleParts(settings, database, redis, EdgeHitSender(spec.run_folder, edges), files)
-    await parts.blocklist.refresh()
+    await parts.policy.refresh()
     pings = {"postgres": database.ping, "redis": redis.ping}
     status = EngineStatus(spec.run_folder, spec.processes, pings)
     app = parts.app(status)
@@ -151,7 +152,7 @@ class ConsoleParts:
         self.uploads = Uploads(PostgresAssetStore(database), files, self.decoder)
         self.announcer = RedisAnnouncer(redis)
         self.passwords = PasswordHasher()
-        self.blocklist = BlocklistFile(settings.blocklist)
+        self.policy = PolicySource(settings)
         self.limiter = SharedRateLimiter(database, redis)
         self.profiles = PostgresProfileStore(database, settings.slug_length, link_clicks)
         self.sessions = PostgresSessionStore(database)
@@ -235,7 +236,7 @@ class ConsoleParts:
             click_id_secret=partial(click_id_secret, self.database),
             profiles=self.profiles,
             announcer=self.announcer,
-            blocklist=lambda: self.blocklist.current,
+            policy=lambda: self.policy.current,
         )
 
     def link_deps(self) -> links.LinkDeps:
@@ -245,7 +246,7 @@ class ConsoleParts:
             hash_password=self.passwords.hash,
             domains=PostgresDomainStore(self.database),
             orphan_visits=PostgresOrphanVisitLists(self.database),
-            blocklist=lambda: self.blocklist.current,
+            policy=lambda: self.policy.current,
             imports=PostgresImportStore(self.database),
         )
 
@@ -294,9 +295,7 @@ class ConsoleParts:
                 start=last_used.run,
                 status=lambda: ActorStatus(last_used.waiting),
             ),
-            ChildSpec(
-                name="blocklist", start=partial(run_every, REFRESH_S, self.blocklist.refresh)
-            ),
+            ChildSpec(name="blocklist", start=partial(run_every, REFRESH_S, self.policy.refresh)),
             ChildSpec(name="live-subscribers", start=self.live_subscribers.run),
             ChildSpec(name="stats-version", start=self.stats_version.run),
             ChildSpec(name="security-log", start=log.run, status=lambda: ActorStatus(log.waiting)),
@@ -314,7 +313,7 @@ class ConsoleParts:
             self.uploads,
             self.last_used,
             self.security_log,
-            self.blocklist,
+            self.policy,
             self.shop_reports,
             self.database,
         )

@@ -35,7 +35,6 @@ from engine.github.sync import SYNC_QUEUE
 from engine.jobs.handler import Handler
 from engine.jobs.periodic import PERIODIC_QUEUE, PeriodicJob
 from engine.links.imports.link_import import IMPORT_CONNECTIONS, IMPORT_QUEUE, MAX_RUNNING_IMPORTS
-from engine.links.targets.blocklist import Blocklist
 from engine.mail.server import mail_server, sender
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.health import Component
@@ -57,12 +56,12 @@ from storage.github.api import HttpGithubApi
 from storage.github.syncs import PostgresGithubRequestLease, PostgresGithubSyncQueue
 from storage.http.sender import HttpWebhookSender
 from storage.jobs.jobs import PostgresJobQueue
-from storage.links.blocklist_file import BlocklistFile
 from storage.links.domain_looks import PostgresDomainLookStore
 from storage.links.health import PostgresLinkHealthStore
 from storage.links.import_rows import PostgresLinkImporter
 from storage.links.imports import ImportSweep, PostgresImportSpool
 from storage.links.orphan_visits import OrphanVisitPurge
+from storage.links.policy_source import PolicySource
 from storage.links.prober import HttpProber
 from storage.links.txt_records import DnsTxtRecords
 from storage.mail.smtp import NO_MAILS, SmtpMailer
@@ -187,17 +186,11 @@ class Workers:
         )
 
     def _file_imports(self, database: Database, redis: RedisServer) -> FileImports:
-        blocklist = BlocklistFile(self._settings.blocklist)
-
-        async def read_blocklist() -> Blocklist:
-            await blocklist.refresh()
-            return blocklist.current
-
         return FileImports(
             PostgresImportSpool(database),
             PostgresLinkImporter(database),
             partial(announce, RedisAnnouncer(redis)),
-            read_blocklist,
+            PolicySource(self._settings).read,
             private_hosts=self._settings.private_targets,
             visitors_url=self._settings.visitors_url,
         )

@@ -10,7 +10,7 @@ import msgspec
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.links.target import MAX_URL_CHARS, TargetError, check, is_private_host, leads_back
-from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist
+from engine.links.targets.target_policy import NO_POLICY, RefusedTargets
 
 MAX_DOMAINS: Final = 20  # of one profile
 MAX_HOST_CHARS: Final = 253
@@ -145,13 +145,13 @@ def validate_domain(
     own_hosts: tuple[str, ...] = (),
     *,
     host: str = "",
-    blocklist: Blocklist = NO_BLOCKLIST,
+    policy: RefusedTargets = NO_POLICY,
     stored: frozenset[str] = frozenset(),
 ) -> tuple[Draft | None, list[FieldError]]:
     """Return the draft normalised and no errors, or None and every error.
 
     `own_hosts` are the deployment's own, which no profile can have; `host` is that of a stored domain, and
-    `stored` its targets, which may be on the blocklist by now.
+    `stored` its targets, which `policy` may refuse by now.
     """
     errors: list[FieldError] = []
     changed: dict[str, Any] = {}
@@ -170,7 +170,7 @@ def validate_domain(
         except TargetError as error:
             errors.append(FieldError(field, str(error)))
             continue
-        reason = None if url in stored else blocklist.reason(url)
+        reason = None if url in stored else policy.reason(url)
         if _goes_in_circles(field, url, host):
             reason = "must not be an address of the domain that leads there itself"
         if reason is not None:

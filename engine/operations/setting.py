@@ -14,6 +14,7 @@ PREFIX: Final = "WAYPOST_"
 _CONTACT: Final = re.compile(r"(?:https://[!-~]+|mailto:[!-~]+@[!-~]+)")
 MAX_URL_CHARS: Final = 200
 MAX_TOKEN_CHARS: Final = 255
+_DNS_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+")
 _DECLARATION: Final = "declaration"
 
 
@@ -183,6 +184,20 @@ def host(text: str) -> str:
     if not text or any(ord(c) < 0x21 for c in text):
         raise ValueError("must not be empty or have blanks")
     return text
+
+
+def host_list(most: int) -> Callable[[str], str]:
+    """Return a parser of up to `most` DNS names with commas between them; it returns them in lower case."""
+
+    def parse(text: str) -> str:
+        names = [name.strip().lower() for name in text.split(",") if name.strip()]
+        if len(names) > most or not all(map(_DNS_NAME.fullmatch, names)):
+            raise ValueError(
+                f"must be up to {most} hosts with commas between, such as a.example,b.example"
+            )
+        return ",".join(names)
+
+    return parse
 
 
 def path(text: str) -> str:

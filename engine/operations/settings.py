@@ -18,6 +18,7 @@ from engine.operations.setting import (
     contact_url,
     declared_settings,
     host,
+    host_list,
     milliseconds,
     one_of,
     path,
@@ -121,6 +122,14 @@ class Settings:
         "whether links may lead to hosts that are not on the public internet")
     blocklist: str = setting("", path,
         "file of hosts and hashes of URLs to which no link may lead, read again when it changes; unset: none")
+    chained_shorteners: str = setting("warn", one_of("allow", "warn", "refuse"),
+        "targets at known shorteners: allowed, allowed with a warning, or refused")
+    lookalike_hosts: str = setting("warn", one_of("allow", "warn", "quarantine", "refuse"),
+        "targets whose host can be taken for a well-known one or for this engine's: allowed, with a warning, "
+        "with the link quarantined, or refused")
+    protected_hosts: str = setting("", host_list(100),
+        "up to 100 hosts, separated by commas, beside well-known ones and this engine's of which others are "
+        "lookalikes")
     check_links: str = setting("public", one_of("public", "everywhere", "off"),
         "targets that are checked once a day: those on the public internet, private ones too, or none")
     github_url: str = setting("https://api.github.com", base_url,

@@ -45,6 +45,8 @@ from engine.experiments.shops.shop_reports import ShopReportCounts
 from engine.limits.ports import RateLimiter
 from engine.links.profile import ProfileChange
 from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist
+from engine.links.targets.lookalikes import Lookalikes
+from engine.links.targets.target_policy import TargetPolicy
 from engine.operations.health import Component, Health
 from engine.operations.metrics import ProcessMetrics, Sample
 from engine.operations.settings import Settings
@@ -221,6 +223,16 @@ class Console:
         self.polls = RecentPolls(self.stats.known_version)
         self.app = self.create_app()
 
+    def policy(self) -> TargetPolicy:
+        """Return what the operator's settings and `blocklist` say of targets."""
+        names = Lookalikes([VISITORS.partition("//")[2]])
+        return TargetPolicy(
+            blocklists=(self.blocklist,),
+            shorteners=self.settings.chained_shorteners,  # type: ignore[arg-type]
+            lookalikes=self.settings.lookalike_hosts,  # type: ignore[arg-type]
+            names=names,
+        )
+
     def create_app(self) -> QuartTrio:
         deps = AppDeps(
             keys=KeyCache(self.keys),
@@ -245,7 +257,7 @@ class Console:
                     hash_password=PasswordHasher(FAST).hash,
                     domains=self.domains,
                     orphan_visits=self.orphan_visits,
-                    blocklist=lambda: self.blocklist,
+                    policy=self.policy,
                     imports=self.imports,
                 ),
                 shared,
@@ -263,7 +275,7 @@ class Console:
                     conversion_hooks=self.conversion_hooks, shop_reports=self.shop_reports,
                     profiles=self.profiles,
                     click_id_secret=self.click_id_secret, announcer=self.announcer,
-                    blocklist=lambda: self.blocklist,
+                    policy=self.policy,
                 ), shared
             ),
             *github.routes(github.GithubDeps(profiles=self.profiles, syncs=self.github), shared),

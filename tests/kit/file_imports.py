@@ -12,7 +12,7 @@ from engine.links.import_ports import ImportSpool, ImportStore
 from engine.links.imports.link_import import IMPORT_QUEUE, ImportWishes, LinkImport
 from engine.links.ports import LinkImporter, ProfileStore
 from engine.links.profile import ProfileChange
-from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist
+from engine.links.targets.target_policy import NO_POLICY, TargetPolicy
 from tests.kit.consoles import Answered, Console
 
 TARGET = "https://example.com/"
@@ -23,16 +23,16 @@ async def announce_nothing(_: Sequence[ProfileChange]) -> None:
 
 
 def file_imports(
-    spool: ImportSpool, importer: LinkImporter, blocklist: Blocklist = NO_BLOCKLIST
+    spool: ImportSpool, importer: LinkImporter, policy: TargetPolicy = NO_POLICY
 ) -> FileImports:
-    async def read_blocklist() -> Blocklist:
-        return blocklist
+    async def read_policy() -> TargetPolicy:
+        return policy
 
     return FileImports(
         spool,
         importer,
         announce_nothing,
-        read_blocklist,
+        read_policy,
         private_hosts=False,
         visitors_url="https://go.example",
     )
@@ -84,6 +84,6 @@ async def imported(console: Console, profile_id: str, file: bytes, query: str = 
     """Send a file to a console over the twins, and carry the import out. Returns the import that has ended."""
     sent = await console.call("POST", f"/v1/profiles/{profile_id}/imports{query}", file)
     assert sent.status == 202, sent.body
-    imports = file_imports(console.imports, console.profiles, console.blocklist)
+    imports = file_imports(console.imports, console.profiles, console.policy())
     await run_waiting(console.jobs, imports)
     return await console.call("GET", sent.headers["Location"])

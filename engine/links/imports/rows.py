@@ -24,8 +24,13 @@ from engine.links.ports import ImportRow
 from engine.links.preview_card import PreviewCard
 from engine.links.profile import ProfileDraft
 from engine.links.rules import LinkRule
-from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist, blocked_fields
 from engine.links.targets.program_target import kind_of_scheme
+from engine.links.targets.target_policy import (
+    NO_POLICY,
+    TargetPolicy,
+    blocked_fields,
+    with_suspicion,
+)
 
 _decode_rules: Final = msgspec.json.Decoder(tuple[LinkRule, ...]).decode
 _decode_card: Final = msgspec.json.Decoder(PreviewCard).decode
@@ -115,7 +120,7 @@ class RowReader:
     """Maker of rows. `handle` is the profile of rows that name none; a row that names another is an error.
 
     `tag_separators` are the characters between tags. No target may lead back to `visitors_url`, if it is known,
-    nor to an address on `blocklist`.
+    nor to an address that `policy` refuses.
     """
 
     def __init__(
@@ -125,13 +130,13 @@ class RowReader:
         private_hosts: bool,
         tag_separators: str = ",",
         visitors_url: str = "",
-        blocklist: Blocklist = NO_BLOCKLIST,
+        policy: TargetPolicy = NO_POLICY,
     ) -> None:
         self._handle = handle
         self._private_hosts = private_hosts
         self._visitors_url = visitors_url
         self._separators = tag_separators
-        self._blocklist = blocklist
+        self._policy = policy
 
     def row(self, line: int, texts: Mapping[str, str]) -> ImportRow:
         """Return the row of line number `line`. Raises RowError that names every bad field."""
@@ -157,17 +162,19 @@ class RowReader:
         )
         errors = [*handle_errors, *errors, *link_errors]
         if draft is not None:
-            errors += blocked_fields(draft, draft.target, frozenset(), self._blocklist)
+            errors += blocked_fields(draft, draft.target, frozenset(), self._policy)
         if errors or profile_draft is None or draft is None or draft.slug is None:
             raise RowError("; ".join(f"{error.field} {error.reason}" for error in errors))
+        draft = with_suspicion(draft, self._policy)
+        names = {*fields, "quarantined", "quarantine_reason"} if draft.quarantined else fields
         return ImportRow(
             line,
             profile_draft.handle,
-            draft.slug,
+            draft.slug or "",
             draft.target,
             draft.title,
             draft.kind,
-            {name: getattr(draft, name) for name in fields},
+            {name: getattr(draft, name) for name in names},
             created_at,
             chars=sum(map(len, texts.values())),
         )

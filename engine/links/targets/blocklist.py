@@ -12,9 +12,6 @@ from typing import Final, NamedTuple
 
 import ada_url
 
-from engine.common.errors import FieldError
-from engine.links.options import LinkOptions, targets_by_field
-
 HASH_PREFIX: Final = "sha256:"
 MAX_HOST_CHARS: Final = 253
 _PLAIN_HOST: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+").fullmatch
@@ -66,24 +63,6 @@ def parse_blocklist(lines: Iterable[str]) -> Blocklist:
         else:
             ignored += 1
     return Blocklist(frozenset(hosts), frozenset(url_hashes), ignored)
-
-
-def blocked_fields(
-    draft: LinkOptions, target: str, stored: frozenset[str], blocklist: Blocklist
-) -> list[FieldError]:
-    """Return the errors of a draft's targets that are on the list, but not in `stored`: a link that leads to
-    one already may be paused, quarantined or changed otherwise."""
-    fields = {"target": target, **targets_by_field(draft)}
-    return [
-        FieldError(field, reason)
-        for field, url in fields.items()
-        if url not in stored and (reason := blocklist.reason(url)) is not None
-    ]
-
-
-def targets_of(link: LinkOptions, target: str) -> frozenset[str]:
-    """Return all addresses that a link may lead to."""
-    return frozenset({target, *targets_by_field(link).values()})
 
 
 def _hash(word: str) -> bytes | None:

@@ -1,7 +1,8 @@
-"""Targets on the operator's blocklist, over HTTP."""
+"""Targets on the operator's blocklist, at shorteners, and lookalikes, over HTTP."""
 
 from engine.links.targets.blocklist import Blocklist
-from tests.kit.consoles import Console
+from engine.operations.settings import Settings
+from tests.kit.consoles import VISITORS, Console
 
 BAD = "https://www.bad.example/x"
 GOOD = "https://good.example/"
@@ -35,3 +36,36 @@ async def test_a_link_to_a_target_that_is_blocked_later_may_be_quarantined() -> 
     assert changed.status == 200, changed.body
     refused = await console.call("PATCH", path, {"target": BAD + "/other"})
     assert refused.problem(422).keys() == {"target"}
+
+
+async def test_doubtful_targets_are_warned_of_in_the_answers_to_changes() -> None:
+    console = Console()
+    profile = await console.profile()
+    link = await console.link(profile["id"], target="https://bit.ly/a")
+    assert [warning["field"] for warning in link["warnings"]] == ["target"]
+    assert "shortener" in link["warnings"][0]["reason"]
+    body = {"target": GOOD, "fallback_target": "https://paypa1.example/"}
+    changed = (await console.call("PATCH", f"/v1/links/{link['id']}", body)).json
+    assert [warning["field"] for warning in changed["warnings"]] == ["fallback_target"]
+    assert "warnings" not in (await console.call("GET", f"/v1/links/{link['id']}")).json
+
+
+async def test_settings_refuse_shorteners_and_quarantine_lookalikes() -> None:
+    settings = Settings(
+        visitors_url=VISITORS + "/", chained_shorteners="refuse", lookalike_hosts="quarantine"
+    )
+    console = Console(settings=settings)
+    profile = await console.profile()
+    links = f"/v1/profiles/{profile['id']}/links"
+    refused = await console.call("POST", links, {"target": "https://bit.ly/a"})
+    assert "shortener" in refused.problem(422)["target"]
+    link = await console.link(profile["id"], target="https://paypa1.example/")
+    assert link["quarantined"]
+    assert "paypal.com" in link["quarantine_reason"]
+    path = f"/v1/links/{link['id']}"
+    assert (await console.call("PATCH", path, {"quarantined": False})).json["quarantined"]
+    freed = {"target": GOOD, "quarantined": False}
+    assert not (await console.call("PATCH", path, freed)).json["quarantined"]
+    domain = {"host": "links.example.org", "root_target": "https://bit.ly/a"}
+    domains = await console.call("POST", f"/v1/profiles/{profile['id']}/domains", domain)
+    assert domains.problem(422).keys() == {"root_target"}

@@ -69,14 +69,14 @@ def test_no_target_of_a_domain_goes_in_circles_or_to_the_blocklist() -> None:
         ("https://www.bad.example/", "https://bad.example/", ["root_target", "not_found_target"]),
     ):
         new = NewDomainDraft(host="links.example", root_target=root, not_found_target=not_found)
-        _, errors = validate_domain(new, blocklist=blocklist)
+        _, errors = validate_domain(new, policy=blocklist)
         assert [error.field for error in errors] == fields
         change = DomainDraft(root_target=root, not_found_target=not_found)
-        _, errors = validate_domain(change, host="links.example", blocklist=blocklist)
+        _, errors = validate_domain(change, host="links.example", policy=blocklist)
         assert [error.field for error in errors] == fields
     stored = frozenset({"https://bad.example/"})
     kept = DomainDraft(root_target="https://bad.example/")
-    assert validate_domain(kept, blocklist=blocklist, stored=stored) == (kept, [])
+    assert validate_domain(kept, policy=blocklist, stored=stored) == (kept, [])
 
 
 def test_a_draft_is_normalised() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.links.imports.row_error import RowError
 from engine.links.imports.rows import RowReader
 from engine.links.targets.blocklist import NO_BLOCKLIST, Blocklist, parse_blocklist
+from engine.links.targets.target_policy import TargetPolicy
 
 URL = "https://shop.example/pay?now=1"
 HASH = hashlib.sha256(URL.encode()).hexdigest()
@@ -64,7 +65,7 @@ def test_other_targets_are_free(target: str) -> None:
 
 
 def test_a_row_of_a_file_that_leads_to_a_blocked_host_is_an_error() -> None:
-    reader = RowReader("ada", private_hosts=False, blocklist=LIST)
+    reader = RowReader("ada", private_hosts=False, policy=TargetPolicy(blocklists=(LIST,)))
     with pytest.raises(RowError, match=r"target must not lead to bad\.example"):
         reader.row(1, {"slug": "a", "target": "https://bad.example/"})
     assert reader.row(2, {"slug": "b", "target": "https://good.example/"}).slug == "b"
