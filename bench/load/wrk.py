@@ -22,7 +22,13 @@ _PREFIX = "waypost-bench "
 
 # Requests are read once, before wrk's clock starts, because building them would take time of the load's core.
 _SCRIPT = """
-local heads, count, at, once = {}, 0, 0, @ONCE@
+local heads, count, at, once, pause_ms, wanted = {}, 0, 0, @ONCE@, @PAUSE_MS@, @STATUS@
+local threads = {}
+other = 0
+
+function setup(thread)
+  table.insert(threads, thread)
+end
 
 function init(args)
   local file = assert(io.open(@FILE@, "rb"))
@@ -39,6 +45,18 @@ function request()
   return heads[at]
 end
 
+if pause_ms > 0 then
+  function delay()
+    return pause_ms
+  end
+end
+
+if wanted > 0 then
+  function response(status)
+    if status ~= wanted then other = other + 1 end
+  end
+end
+
 function end_run()
   local ffi = require("ffi")
   ffi.cdef("int getpid(void); int kill(int pid, int signal);")
@@ -48,12 +66,14 @@ end
 
 function done(summary, latency, requests)
   local errors = summary.errors
+  local others = 0
+  for _, thread in ipairs(threads) do others = others + thread:get("other") end
   io.write(string.format(
     '@MARK@{"requests":%d,"duration_us":%d,"bytes":%d,"connect":%d,"read":%d,"write":%d,' ..
-    '"status":%d,"timeout":%d,"p50_us":%d,"p90_us":%d,"p99_us":%d,"p999_us":%d,"max_us":%d}\\n',
+    '"status":%d,"timeout":%d,"other":%d,"p50_us":%d,"p90_us":%d,"p99_us":%d,"p999_us":%d,"max_us":%d}\\n',
     summary.requests, summary.duration, summary.bytes, errors.connect, errors.read, errors.write,
-    errors.status, errors.timeout, latency:percentile(50), latency:percentile(90),
-    latency:percentile(99), latency:percentile(99.9), latency.max))
+    errors.status, errors.timeout, others, latency:percentile(50),
+    latency:percentile(90), latency:percentile(99), latency:percentile(99.9), latency.max))
 end
 """
 
@@ -94,11 +114,15 @@ def run(
     connections: int,
     cores: Collection[int],
     once: bool = False,
+    pause_ms: int = 0,
+    status: int = 0,
 ) -> WrkResult:
     """Load `url` for `seconds` with the requests in the file `heads`, repeatedly; with `once`, until each was
-    sent, if that takes less time. Raises BenchError."""
+    sent, if that takes less time. A connection waits `pause_ms` before each request. With a `status`, other
+    answers are errors (`other`). Raises BenchError."""
     script = heads.with_suffix(".lua")
     values = {"FILE": json.dumps(str(heads)), "MARK": _PREFIX, "ONCE": json.dumps(once)}
+    values |= {"PAUSE_MS": str(pause_ms), "STATUS": str(status)}
     text = _SCRIPT
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
@@ -130,7 +154,7 @@ def parse(output: str) -> WrkResult:
 
 
 def _result(fields: dict[str, int]) -> WrkResult:
-    kinds = ("connect", "read", "write", "status", "timeout")
+    kinds = ("connect", "read", "write", "status", "timeout", "other")
     return WrkResult(
         requests=fields["requests"],
         seconds=fields["duration_us"] / 1e6,

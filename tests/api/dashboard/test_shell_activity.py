@@ -19,15 +19,16 @@ def test_a_change_is_shown_before_and_after_and_found_by_its_object(dashboard: D
 
     def work(screen: Screen) -> None:
         page = screen.page
+        requests = page.context.request
         screen.open("/p/demo/links")
-        page.click(".lrow a:has-text('Garden tour')")
-        page.wait_for_selector("#link-form")
-        link = page.url.rsplit("/", 1)[1].split("?")[0]
-        answer = page.context.request.patch(
-            f"{screen.url}/v1/links/{link}",
-            data=json.dumps({"notes": HOSTILE}),
+        made = requests.post(
+            f"{screen.url}/v1/links",
+            data=json.dumps({"target": "https://example.org/activity"}),
             headers=headers,
         )
+        link = made.json()["id"]
+        notes = json.dumps({"notes": HOSTILE})
+        answer = requests.patch(f"{screen.url}/v1/links/{link}", data=notes, headers=headers)
         assert answer.ok, answer.text()
         screen.open("/p/demo/activity?type=link")
         page.click(".log summary:has-text('Link updated'):has-text('by an API key') >> nth=0")

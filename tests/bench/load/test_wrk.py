@@ -15,7 +15,7 @@ OUTPUT = """Running 2s test @ http://127.0.0.1:8080
 Requests/sec:  29950.25
 Transfer/sec:      7.46MB
 waypost-bench {"requests":60200,"duration_us":2010000,"bytes":15728640,"connect":0,"read":3,\
-"write":0,"status":0,"timeout":1,"p50_us":980,"p90_us":1500,"p99_us":4321,"p999_us":9000,"max_us":12000}
+"write":0,"status":0,"timeout":1,"other":0,"p50_us":980,"p90_us":1500,"p99_us":4321,"p999_us":9000,"max_us":12000}
 """
 
 

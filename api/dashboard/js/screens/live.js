@@ -64,9 +64,10 @@ async function before(profile) {
   draw();
 }
 
-/** @param {any} click */
+/** A click of the stream. The latest clicks that were asked for may hold it already. @param {any} click */
 function take(click) {
-  view.clicks = [{...click, key: `live-${++view.fresh}`, fresh: true}, ...view.clicks].slice(0, KEPT);
+  const same = (/** @type {any} */ other) => !other.fresh && other.time === click.time && other.link === click.link;
+  view.clicks = [{...click, key: `live-${++view.fresh}`, fresh: true}, ...view.clicks.filter((/** @type {any} */ other) => !same(other))].slice(0, KEPT);
   later();
   if (view.names.has(click.link)) return;
   const mine = view;
