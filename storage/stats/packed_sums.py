@@ -8,15 +8,17 @@ sums of parts add up. Of many clicks, no more than one part is unpacked at once.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from typing import Final, TypeVar
 
+from engine.common.errors import UnavailableError
 from engine.stats.packed.column_sums import ColumnSums, SketchKey, column_sketches, column_sums
-from engine.stats.packed.day_sums import DaySums, sums_of_days
+from engine.stats.packed.day_sums import sums_of_days
 from engine.stats.packed.profile_clicks import ProfileClicks
 from engine.stats.plan import CountsStatement
+from storage.stats.damaged_deltas import DAMAGE
 from storage.stats.pieces import PieceRows, StoredPieces, clicks_of, day_sums_of, pieces_of
 
 MAX_CLICKS: Final = (
@@ -34,9 +36,10 @@ class PackedSums:
     """The sums of a question's statements over its packed clicks, and over those of hot days that are in deltas
     still."""
 
-    def __init__(self, stored: StoredPieces) -> None:
+    def __init__(self, stored: StoredPieces, parts: Sequence[int]) -> None:
+        """`parts`: of day sums, those that were read."""
         self._packed = _MonthParts(stored.packed)
-        self._summed = _Days(stored.summed)
+        self._summed = _Days(stored.summed, parts)
         self._pending = _MonthParts(stored.pending)
         # Of hot days, own events are in no table, so those that wait belong to those that are packed.
         self._with_pending = _MonthParts([*stored.packed, *stored.pending])
@@ -66,9 +69,9 @@ def _sketches(statement: CountsStatement, clicks: ProfileClicks) -> dict[SketchK
 class _Days:
     """Days that are counted by their sums."""
 
-    def __init__(self, rows: PieceRows) -> None:
+    def __init__(self, rows: PieceRows, parts: Sequence[int]) -> None:
         self._rows = rows
-        self._unpacked: list[tuple[date, DaySums]] | None = None
+        self._parts = parts
 
     async def sums(self, statement: CountsStatement) -> list[ColumnSums]:
         if not self._rows:
@@ -78,9 +81,11 @@ class _Days:
         return [await asyncio.to_thread(self._sums, statement)]
 
     def _sums(self, statement: CountsStatement) -> ColumnSums:
-        if self._unpacked is None:
-            self._unpacked = day_sums_of(self._rows)
-        return sums_of_days(statement, self._unpacked)
+        try:
+            return sums_of_days(statement, day_sums_of(self._rows, self._parts))
+        except DAMAGE as error:
+            first, last = self._rows[0]["day"], self._rows[-1]["day"]
+            raise UnavailableError(f"sums of {first} to {last} are damaged: {error}") from error
 
 
 class _MonthParts:

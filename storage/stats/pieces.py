@@ -1,6 +1,6 @@
 """Pieces of a profile's packed clicks in Postgres: its deltas and segments, read in one database snapshot."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -18,6 +18,13 @@ from storage.stats.damaged_deltas import DAMAGE
 _SQL: Final = queries.load("stats/pieces")
 COLUMNS: Final = ("links", *VALUE_COLUMNS, "visitors", "pseudonyms")
 PieceRows = list[asyncpg.Record]
+
+
+class DaysBySums(NamedTuple):
+    """Days of which day sums are read, and which parts of those."""
+
+    days: Collection[date]
+    parts: Sequence[int]
 
 
 class StoredPieces(NamedTuple):
@@ -49,16 +56,17 @@ async def read_pieces(
     *,
     max_clicks: int,
     in_tables: bool = False,
-    by_sums: Collection[date] = (),
+    by_sums: DaysBySums | None = None,
 ) -> StoredPieces:
     """Read the pieces of the UTC days `first` to `last`, with these of COLUMNS; with `in_tables` those too.
 
-    Of the days `by_sums`, which are not read with `in_tables`, the sums will do. If the pieces of which columns
-    are read have more than `max_clicks` clicks in all, there are no rows.
+    Of days `by_sums`, which are not read with `in_tables`, the sums will do. If the pieces of which columns are
+    read have more than `max_clicks` clicks in all, there are no rows.
     """
     names = tuple(name for name in COLUMNS if name in columns)
+    summed = by_sums or DaysBySums((), ())
     rows = await connection.fetch(
-        _pieces(names), tenant_id, profile_id, first, last, in_tables, max_clicks, by_sums
+        _pieces(names), tenant_id, profile_id, first, last, in_tables, max_clicks, *summed
     )
     facts = rows[0]
     clicks: int = facts["all_clicks"]
@@ -96,15 +104,9 @@ def pieces_of(rows: Iterable[asyncpg.Record]) -> Iterator[Piece]:
         yield piece
 
 
-def day_sums_of(rows: Iterable[asyncpg.Record]) -> list[tuple[date, DaySums]]:
-    """Return the day sums of rows of read_pieces(). Raises UnavailableError if some cannot be unpacked."""
-    days = []
-    for row in rows:
-        try:
-            days.append((row["day"], DaySums(row["sums"])))
-        except DAMAGE as error:
-            raise UnavailableError(f"sums of {row['day']} are damaged: {error}") from error
-    return days
+def day_sums_of(rows: Iterable[asyncpg.Record], parts: Sequence[int]) -> list[tuple[date, DaySums]]:
+    """Return the day sums of rows of read_pieces() with the same `parts`."""
+    return [(row["day"], DaySums(dict(zip(parts, row["sums"], strict=True)))) for row in rows]
 
 
 def clicks_of(rows: Iterable[asyncpg.Record]) -> int:

@@ -5,9 +5,10 @@ has. Of the whole profile there are also the counts up to each quarter of an hou
 zone is cut out. Numbers are exact, visitors included, as a visitor is one of a UTC day.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
+from itertools import chain, pairwise
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
@@ -33,6 +34,8 @@ from engine.stats.plan import CountsStatement
 # Where a dimension has more values, a question about them reads the columns, which are not much longer.
 MAX_VALUES: Final = 1_000
 _DIMENSIONS: Final = (*(d for d in COLUMN_OF if d not in EVENT_DIMENSIONS), Dimension.LINK)
+_PARTS: Final = (Dimension.TOTAL, *_DIMENSIONS)
+_PLACE_BYTES: Final = 4
 _CLASSES: Final = 3  # clicks, views, bots; own events have no sums
 _DTYPES: Final = MappingProxyType({1: "u1", 2: "<u2", 4: "<u4"})
 
@@ -56,33 +59,46 @@ class ValueSums(NamedTuple):
 
 
 class DaySums:
-    """The sums of one day, of which each dimension is unpacked when it is first asked for."""
+    """The sums of one day, or some of their parts, by part_number(). A part is unpacked when it is used."""
 
-    def __init__(self, data: bytes) -> None:
-        self._packed = msgspec.msgpack.decode(data, type=_Packed)
-        self._values: dict[Dimension, ValueSums] = {}
+    def __init__(self, parts: Mapping[int, bytes]) -> None:
+        self._parts = parts
 
     @cached_property
     def total(self) -> QuarterSums:
-        quarters, counts = self._packed.total
+        quarters, counts = self._part(Dimension.TOTAL)
         numbers = np.frombuffer(decompress(quarters), np.uint8).astype(np.int64)
         return QuarterSums(numbers, _unpacked(counts, _CLASSES + 2))
 
     def values(self, dimension: Dimension) -> ValueSums:
         """Return the sums of a dimension's values; of TOTAL there are none."""
-        if dimension not in self._values:
-            names, counts = self._packed.values[int(dimension)]
-            self._values[dimension] = ValueSums(
-                decompress(names).decode().split(TEXT_MARK), _unpacked(counts, _CLASSES + 1)
-            )
-        return self._values[dimension]
+        names, counts = self._part(dimension)
+        texts = decompress(names).decode().split(TEXT_MARK)
+        return ValueSums(texts, _unpacked(counts, _CLASSES + 1))
+
+    def _part(self, dimension: Dimension) -> tuple[bytes, bytes]:
+        return msgspec.msgpack.decode(self._parts[part_number(dimension)], type=tuple[bytes, bytes])
 
 
-class _Packed(msgspec.Struct, array_like=True):
-    """Sums as they are kept: columns of bytes in pairs, those of values by dimension."""
+def part_number(dimension: Dimension) -> int:
+    """Return which part of the sums is of a dimension. Raises ValueError for one that has no sums."""
+    return _PARTS.index(dimension)
 
-    total: tuple[bytes, bytes]
-    values: dict[int, tuple[bytes, bytes]]
+
+def day_sums_parts(data: bytes) -> dict[int, bytes]:
+    """Return the parts of packed sums by their numbers.
+
+    In front of the parts stand their places: 4 bytes for each, big-endian, and 4 for the end of the last. So
+    Postgres cuts out a part without reading the others (storage/stats/pieces.sql).
+    """
+    places = np.frombuffer(data, ">u4", len(_PARTS) + 1).tolist()
+    return {number: data[start:end] for number, (start, end) in enumerate(pairwise(places))}
+
+
+def _with_places(parts: Sequence[bytes]) -> bytes:
+    first = _PLACE_BYTES * (len(parts) + 1)
+    places = np.cumsum([first, *map(len, parts)]).astype(">u4")
+    return b"".join((places.tobytes(), *parts))
 
 
 def pack_day_sums(clicks: ProfileClicks, day: date) -> bytes | None:
@@ -95,7 +111,7 @@ def pack_day_sums(clicks: ProfileClicks, day: date) -> bytes | None:
         return None
     visitors = number_groups((clicks.visitors,)).group
     known = (clicks.visitors != 0) & (clicks.counted_as != BOT) & (clicks.counted_as != EVENT)
-    values: dict[int, tuple[bytes, bytes]] = {}
+    value_parts = []
     for dimension in _DIMENSIONS:
         of, codes, names = clicks.values(dimension)
         classes = len(COUNTED_AS)
@@ -105,13 +121,13 @@ def pack_day_sums(clicks: ProfileClicks, day: date) -> bytes | None:
         table = np.column_stack((counts.reshape(-1, classes)[:, :_CLASSES], different))
         used = np.flatnonzero(table.any(axis=1))
         texts = TEXT_MARK.join([names[code] for code in used.tolist()])
-        values[int(dimension)] = compress(texts.encode()), _packed(table[used])
+        value_parts.append(_part(compress(texts.encode()), _packed(table[used])))
     quarters = group_sums(clicks, counted, (clicks.quarters[counted],), visitors=False)
     (places,) = quarters.keys
     around = _visitors_around(clicks, np.flatnonzero(known), places)
     table = np.column_stack((np.cumsum(quarters.counts, axis=0), *around))
     in_day = (places - quarter_of(day)).astype(np.uint8).tobytes()
-    return msgspec.msgpack.encode(_Packed((compress(in_day), _packed(table)), values))
+    return _with_places([_part(compress(in_day), _packed(table)), *value_parts])
 
 
 def _visitors_around(
@@ -128,6 +144,10 @@ def _visitors_around(
     begun = np.cumsum(np.bincount(first, minlength=len(quarters)))
     ended = np.cumsum(np.bincount(last, minlength=len(quarters)))
     return begun, visitors - np.append(0, ended[:-1])
+
+
+def _part(keys: bytes, counts: bytes) -> bytes:
+    return msgspec.msgpack.encode((keys, counts))
 
 
 def _packed(table: Numbers) -> bytes:
@@ -191,17 +211,16 @@ def sums_of_days(statement: CountsStatement, days: Sequence[tuple[date, DaySums]
     if statement.dimension is Dimension.TOTAL:
         parts = _total_parts(statement, days, starts, before, after)
         return _joined(statement, ("",), parts, rows)
-    numbers: dict[str, int] = {}
-    value_parts = []
-    for (_, sums), row in zip(days, before.tolist(), strict=True):
-        names, counts = sums.values(statement.dimension)
-        codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
-        value_parts.append((codes, row, counts))
+    value_sums = [sums.values(statement.dimension) for _, sums in days]
+    names = dict.fromkeys(chain.from_iterable(sums.names for sums in value_sums))
+    numbers = {name: number for number, name in enumerate(names)}
     passing = np.array([passes_statement(name, statement) for name in numbers], bool)
-    chosen = [
-        (codes[passing[codes]], row, counts[passing[codes]]) for codes, row, counts in value_parts
-    ]
-    return _joined(statement, tuple(numbers), chosen, rows)
+    value_parts = []
+    for sums, row in zip(value_sums, before.tolist(), strict=True):
+        codes = np.fromiter(map(numbers.__getitem__, sums.names), np.int64, len(sums.names))
+        chosen = passing[codes]
+        value_parts.append((codes[chosen], row, sums.counts[chosen]))
+    return _joined(statement, tuple(numbers), value_parts, rows)
 
 
 _Part: TypeAlias = tuple[Numbers, int, Numbers]  # numbers of values, row of the answer, counts

@@ -6,13 +6,20 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from engine.stats.packed.column_sums import columns_of
-from engine.stats.packed.day_sums import days_by_sums
+from engine.stats.packed.day_sums import days_by_sums, part_number
 from engine.stats.plan import CountsPlan
 from engine.stats.ports import ProfileKey
 from engine.stats.query import StatsQuery
 from storage.postgres.database import Connection
 from storage.stats.packed_sums import KEPT_CLICKS, MAX_CLICKS, PackedSums
-from storage.stats.pieces import COLUMNS, StoredPieces, read_pieces, require_few, utc_days
+from storage.stats.pieces import (
+    COLUMNS,
+    DaysBySums,
+    StoredPieces,
+    read_pieces,
+    require_few,
+    utc_days,
+)
 
 
 class PeriodClicks(NamedTuple):
@@ -29,16 +36,21 @@ _Period = tuple[ProfileKey, date, date]
 
 
 class Needs(NamedTuple):
-    """Columns that statements need of a period's pieces, and the days of which sums will do."""
+    """Columns that statements need of a period's pieces, the days of which sums will do, and the parts of those
+    (engine/stats/packed/day_sums.py)."""
 
     columns: frozenset[str]
     by_sums: frozenset[date]
+    parts: frozenset[int]
 
     def with_(self, other: "Needs") -> "Needs":
-        return Needs(self.columns | other.columns, self.by_sums & other.by_sums)
+        return Needs(
+            self.columns | other.columns, self.by_sums & other.by_sums, self.parts | other.parts
+        )
 
     def includes(self, other: "Needs") -> bool:
-        return other.columns <= self.columns and self.by_sums <= other.by_sums
+        same_parts = other.parts <= self.parts or not self.by_sums
+        return other.columns <= self.columns and self.by_sums <= other.by_sums and same_parts
 
 
 class SnapshotClicks:
@@ -80,15 +92,19 @@ class SnapshotClicks:
             last,
             needs.columns,
             max_clicks=max_clicks,
-            by_sums=needs.by_sums,
+            by_sums=DaysBySums(needs.by_sums, sorted(needs.parts)),
         )
 
     def _keep(self, period: _Period, needs: Needs, stored: StoredPieces) -> PeriodClicks:
         if not stored.clicks and not stored.summed:
             # Where there are no pieces, they have no other columns either.
-            needs = Needs(frozenset(COLUMNS), frozenset())
+            needs = Needs(frozenset(COLUMNS), frozenset(), frozenset())
         clicks = PeriodClicks(
-            PackedSums(stored), needs, stored.clicks, stored.has_tables, stored.as_of
+            PackedSums(stored, sorted(needs.parts)),
+            needs,
+            stored.clicks,
+            stored.has_tables,
+            stored.as_of,
         )
         if stored.clicks <= KEPT_CLICKS:
             if sum(kept.clicks for kept in self._kept.values()) + stored.clicks > KEPT_CLICKS:
@@ -105,7 +121,9 @@ def _needs(period: _Period, planned: CountsPlan) -> Needs:
     _, first, last = period
     statements = [each for each in planned if each is not None]
     days = [days_by_sums(each, first, last) for each in statements]
+    by_sums = frozenset(days[0].intersection(*days)) if days else frozenset[date]()
     return Needs(
         frozenset[str]().union(*(columns_of(each) for each in statements)),
-        frozenset(days[0].intersection(*days)) if days else frozenset(),
+        by_sums,
+        frozenset(part_number(each.dimension) for each in statements if by_sums),
     )

@@ -13,7 +13,13 @@ from engine.clicks.dimension import ALL_LINKS, Dimension
 from engine.clicks.rollup import TIME_BUCKET_US
 from engine.stats.packed import day_sums
 from engine.stats.packed.column_sums import ColumnSums, column_sums
-from engine.stats.packed.day_sums import DaySums, days_by_sums, pack_day_sums, sums_of_days
+from engine.stats.packed.day_sums import (
+    DaySums,
+    day_sums_parts,
+    days_by_sums,
+    pack_day_sums,
+    sums_of_days,
+)
 from engine.stats.packed.profile_clicks import QUARTERS, Piece, ProfileClicks
 from engine.stats.packed.repacking import repacked
 from engine.stats.period_split import PeriodSplit
@@ -63,7 +69,7 @@ def test_sums_of_days_and_columns_of_the_rest_add_up(
     whole = as_sums([column_sums(ProfileClicks(pieces), statement, visitors=True)])
     named = days_by_sums(statement, FIRST.date(), FIRST.date() + timedelta(DAYS))
     summed = {
-        piece.day: DaySums(data)
+        piece.day: DaySums(day_sums_parts(data))
         for piece in pieces
         if piece.day in named
         and (data := pack_day_sums(ProfileClicks([piece]), piece.day)) is not None
