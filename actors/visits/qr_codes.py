@@ -9,7 +9,7 @@ import trio
 
 from engine.limits.local_limiter import LocalRateLimiter
 from engine.limits.rate import Rate
-from engine.links.qr import QrLook, qr_image
+from engine.links.codes.qr import QrLook, qr_image
 from engine.operations.metrics import Metric, Sample
 from engine.visits.request import ClientInfo
 

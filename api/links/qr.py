@@ -1,6 +1,8 @@
 """`GET /v1/links/{id}/qr` and `GET /v1/profiles/{id}/qr`: QR codes of links and pages."""
 
-from typing import Annotated, Any, Final
+import re
+from functools import partial
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import trio
@@ -9,21 +11,43 @@ from quart import Response
 from api.http.auth import current_caller
 from api.http.query import parameters, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
-from engine.common.errors import FieldError, InvalidError
-from engine.links import qr
+from engine.assets.asset import Asset
+from engine.assets.ports import AssetFiles, AssetStore
+from engine.common.errors import FieldError, InvalidError, NotFoundError, UnavailableError
+from engine.links.codes import qr, qr_logo
 from engine.links.domain import MAX_DOMAINS, canonical_host
 from engine.links.name import encode_path
 from engine.links.ports import DomainStore, ProfileStore
 
 _DRAWN_AT_ONCE: Final = 2  # of a console; further ones wait, within their client's rate
+_ID: Final = re.compile("[1-9][0-9]{0,18}")
+
+
+class QrWish(NamedTuple):
+    """Wishes of a request for a code: its look, the domain at which it leads and the asset that is its logo;
+    None: the default domain, no logo. An empty text is no domain or asset."""
+
+    look: qr.QrLook
+    domain: str | None
+    logo: str | None
+
+
+class Pictures(NamedTuple):
+    """Profiles' assets, and their files."""
+
+    store: AssetStore
+    files: AssetFiles
 
 
 class QrRoutes:
     """Routes of QR codes. `visitors_url` has no slash at its end."""
 
-    def __init__(self, store: ProfileStore, domains: DomainStore, visitors_url: str) -> None:
+    def __init__(
+        self, store: ProfileStore, domains: DomainStore, pictures: Pictures, visitors_url: str
+    ) -> None:
         self._store = store
         self._domains = domains
+        self._pictures = pictures
         self._visitors_url = visitors_url
         self._limiter = trio.CapacityLimiter(_DRAWN_AT_ONCE)
 
@@ -34,20 +58,26 @@ class QrRoutes:
         ]
 
     async def of_link(self, link_id: str) -> Response:
-        look, host = _wishes()
+        wish = _wish()
         link = await self._store.link(current_caller(), path_id(link_id))
-        if host is not None:
-            return await self._drawn(look, await self._own(link.profile_id, host), link.slug)
+        logo = await self._logo(link.profile_id, wish)
+        if wish.domain is not None:
+            url = await self._own(link.profile_id, wish.domain)
+            return await self._drawn(wish.look, logo, url, link.slug)
         if link.short:
-            return await self._drawn(look, self._visitors_url, link.slug)
+            return await self._drawn(wish.look, logo, self._visitors_url, link.slug)
         profile = await self._store.profile(current_caller(), link.profile_id)
-        return await self._drawn(look, self._visitors_url, profile.handle, link.slug)
+        names = profile.handle, link.slug
+        return await self._drawn(wish.look, logo, self._visitors_url, *names)
 
     async def of_page(self, profile_id: str) -> Response:
-        look, host = _wishes()
+        wish = _wish()
         profile = await self._store.profile(current_caller(), path_id(profile_id))
-        url = self._visitors_url if host is None else await self._own(profile.id, host)
-        return await self._drawn(look, url, f"@{profile.handle}")
+        logo = await self._logo(profile.id, wish)
+        url = self._visitors_url
+        if wish.domain is not None:
+            url = await self._own(profile.id, wish.domain)
+        return await self._drawn(wish.look, logo, url, f"@{profile.handle}")
 
     async def _own(self, profile_id: int, host: str) -> str:
         """Return the URL of the profile's verified domain. Raises InvalidError for another host."""
@@ -56,20 +86,50 @@ class QrRoutes:
             raise InvalidError([FieldError("domain", "must be a verified domain of the profile")])
         return f"{self._visitors_url.partition(':')[0]}://{host}"
 
-    async def _drawn(self, look: qr.QrLook, url: str, *names: str) -> Response:
+    async def _logo(self, profile_id: int, wish: QrWish) -> bytes | None:
+        """Return the file of the wanted logo. Raises InvalidError for what is no asset of the profile."""
+        if wish.logo is None:
+            return None
+        try:
+            if not _ID.fullmatch(wish.logo):
+                raise NotFoundError.of("asset")
+            asset = await self._pictures.store.asset(current_caller(), profile_id, int(wish.logo))
+        except NotFoundError:
+            reason = "must be the id of a picture among this profile's assets"
+            raise InvalidError([FieldError("logo", reason)]) from None
+        name = _rendition(asset, qr_logo.logo_pixels(wish.look))
+        file = await self._pictures.files.read(asset.hash, name)
+        if file is None:
+            raise UnavailableError("the picture's file cannot be read")
+        return file
+
+    async def _drawn(self, look: qr.QrLook, logo: bytes | None, url: str, *names: str) -> Response:
         address = url + encode_path(*names).decode("ascii")
-        image = await trio.to_thread.run_sync(qr.qr_image, address, look, limiter=self._limiter)
+        draw = partial(qr.qr_image, address, look)
+        if logo is not None:
+            if qr.code_of(address, qr_logo.LEVEL) is None:
+                reason = "must be left out: the address is too long for a code with a logo"
+                raise InvalidError([FieldError("logo", reason)])
+            draw = partial(qr_logo.qr_image_with_logo, address, look, logo)
+        image = await trio.to_thread.run_sync(draw, limiter=self._limiter)
         return Response(image, content_type=qr.FORMATS[look.format])
 
 
-def _wishes() -> tuple[qr.QrLook, str | None]:
-    """Return the look and the domain that the request's parameters choose. Raises InvalidError."""
-    given, errors = parameters(*qr.PARAMETERS, "domain")
-    domain = given.pop("domain", None)
+def _rendition(asset: Asset, pixels: int) -> str:
+    """Return the name of the smallest WebP file of a picture that is large enough, or of the largest."""
+    files = sorted((r for r in asset.renditions if r.format == "webp"), key=lambda r: r.width)
+    fitting = (file for file in files if max(file.width, file.height) >= pixels)
+    return next(fitting, files[-1]).name
+
+
+def _wish() -> QrWish:
+    """Return what the request's parameters choose. Raises InvalidError."""
+    given, errors = parameters(*qr.PARAMETERS, "domain", "logo")
+    domain, logo = given.pop("domain", None), given.pop("logo", None)
     look, look_errors = qr.qr_look(given)
     if errors or look_errors:
         raise InvalidError([*errors, *look_errors])
-    return look, None if domain is None else canonical_host(domain) or ""
+    return QrWish(look, None if domain is None else canonical_host(domain) or "", logo)
 
 
 def _choice(*values: str) -> Any:
@@ -104,6 +164,13 @@ _QUERY: Final = (
         "A verified domain of the profile, at which the code leads; the default domain, if left out.",
         str,
         "go.example.com",
+    ),
+    Parameter(
+        "logo",
+        "The id of an asset of the profile: its picture stands in the middle of the code. The code then has "
+        "the level h of error correction, and the picture at most a quarter of its side.",
+        Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^[1-9][0-9]{0,18}$"})],
+        "365072220160000021",
     ),
 )
 _IMAGE: Final = '<svg xmlns="http://www.w3.org/2000/svg" width="512" height="512">…</svg>'

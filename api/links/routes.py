@@ -19,6 +19,7 @@ from api.links.links import LinkRoutes
 from api.links.order import LinkOrderRoutes
 from api.links.orphan_visits import OrphanVisitRoutes
 from api.links.profiles import ProfileRoutes
+from api.links.qr import Pictures as Pictures
 from api.links.qr import QrRoutes
 from engine.github.repository import web_host
 from engine.links.domain import host_of_url
@@ -39,6 +40,7 @@ class LinkDeps:
     orphan_visits: OrphanVisitLists
     policy: Callable[[], TargetPolicy]
     imports: ImportStore
+    pictures: Pictures
 
 
 def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
@@ -56,7 +58,7 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *LinkListRoutes(deps.profiles, url, shared.now).routes(),
         *LinkAddressRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
         *LinkExplainRoutes(deps.profiles, shared.now).routes(),
-        *QrRoutes(deps.profiles, deps.domains, url).routes(),
+        *QrRoutes(deps.profiles, deps.domains, deps.pictures, url).routes(),
         *LinkExportRoutes(deps.profiles).routes(),
         *LinkImportRoutes(deps.profiles, deps.imports, shared.settings.max_import_bytes).routes(),
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),

@@ -146,6 +146,7 @@ class ConsoleParts:
     ) -> None:
         self.settings = settings
         self.hits = hits
+        self.files = files
         self.database = database
         self.metrics = ConsoleMetrics()
         self.decoder = ProcessPictureDecoder()
@@ -248,6 +249,7 @@ class ConsoleParts:
             orphan_visits=PostgresOrphanVisitLists(self.database),
             policy=lambda: self.policy.current,
             imports=PostgresImportStore(self.database),
+            pictures=links.Pictures(self.uploads.store, self.files),
         )
 
     def page_deps(self) -> pages.PageDeps:

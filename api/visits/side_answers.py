@@ -10,8 +10,8 @@ from api.visits.pages.elsewhere import ANYWHERE, PIXEL, record_hit
 from api.visits.pages.look_pages import destination_tail
 from api.visits.pages.profile_page import file_tail
 from api.visits.responses import response_tail
+from engine.links.codes.qr import FORMATS, qr_look_of_query
 from engine.links.name import canonical_path
-from engine.links.qr import FORMATS, qr_look_of_query
 from engine.visits.paths.side_path import SidePath
 from engine.visits.request import ClientInfo, VisitRequest
 

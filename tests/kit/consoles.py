@@ -259,6 +259,7 @@ class Console:
                     orphan_visits=self.orphan_visits,
                     policy=self.policy,
                     imports=self.imports,
+                    pictures=links.Pictures(self.assets, self.asset_files),
                 ),
                 shared,
             ),

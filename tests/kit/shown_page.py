@@ -3,7 +3,7 @@
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from engine.links.qr import QrLook, qr_image
+from engine.links.codes.qr import QrLook, qr_image
 from engine.pages.html.document import PageDocument
 from tests.kit.drawn_pictures import rendition_file
 from tests.kit.sample_page import SOURCES

@@ -7,8 +7,8 @@ import pytest
 from actors.visits.qr_codes import DRAWN_FOR_CLIENT, MAX_IMAGES, MAX_WAITING
 from engine.clicks.click import CLASS_MASK, VisitorClass
 from engine.clicks.record_items import TRIGGER, Trigger, items
+from engine.links.codes.qr import QrLook, qr_image
 from engine.links.preview_card import PreviewCard
-from engine.links.qr import QrLook, qr_image
 from engine.links.rules import LinkRule, RuleConditions
 from tests.kit.hosted import hosted_run
 from tests.kit.visitor_servers import Response, ServedEdge, get, served_edge

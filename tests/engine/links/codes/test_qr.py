@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 import segno
 
-from engine.links.qr import QrLook, qr_image, qr_look, qr_look_of_query
+from engine.links.codes.qr import QrLook, qr_image, qr_look, qr_look_of_query
 
 ADDRESS = "https://go.example/shop/a"
 

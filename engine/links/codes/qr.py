@@ -77,17 +77,23 @@ def qr_image(address: str, look: QrLook) -> bytes:
     A URL that is too long for the level of error correction has the next lower one. Takes about 15 ms. Raises
     ValueError for a URL that is too long for any code.
     """
-    levels = ERROR_LEVELS[ERROR_LEVELS.index(look.error) :: -1]
-    for level in levels:
-        try:
-            code = segno.make_qr(f"{address}?{QR_QUERY}", error=level)
-        except segno.DataOverflowError:
-            continue
-        return _drawn(code, look)
+    for level in ERROR_LEVELS[ERROR_LEVELS.index(look.error) :: -1]:
+        code = code_of(address, level)
+        if code is not None:
+            return drawn(code, look)
     raise ValueError("the URL is too long for a QR code")
 
 
-def _drawn(code: segno.QRCode, look: QrLook) -> bytes:
+def code_of(address: str, level: str) -> segno.QRCode | None:
+    """Return the code of a marked URL with a level of error correction; None for one that is too long."""
+    try:
+        return segno.make_qr(f"{address}?{QR_QUERY}", error=level)
+    except segno.DataOverflowError:
+        return None
+
+
+def drawn(code: segno.QRCode, look: QrLook) -> bytes:
+    """Return the image of a code."""
     image = io.BytesIO()
     modules, _ = code.symbol_size()
     colours = {"dark": f"#{look.dark}", "light": f"#{look.light}"}
