@@ -11,6 +11,7 @@ from actors.visits.responses import VisitResponses
 from engine.clicks.language import preferred_language
 from engine.experiments.experiment import Variant
 from engine.pages.blocks import Block, EmailFormBlock, HeadingBlock
+from engine.pages.card import card_path
 from engine.pages.default_page import default_page
 from engine.pages.files import PageFile, page_file
 from engine.pages.html.block_view import STALE_AFTER
@@ -21,7 +22,6 @@ from engine.pages.page_changes import next_change_at, translation_of, visible_bl
 from engine.pages.page_link import PageLink, SnapshotPage
 from engine.pages.pictures import decode_pictures
 from engine.pages.publication import decode_page, shown_block_ids
-from engine.pages.sharing.card import card_path
 from engine.pages.shown_links import link_cards, page_path, repository_cards
 from engine.visits.snapshot import Snapshot
 
@@ -114,13 +114,12 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
         url = visitors_url + self.path
         return page_file(page, file_name, url=url, title=title, now=moment_of(at_us))
 
-    def form(self, block: str, at_us: int) -> EmailFormBlock | None:
-        """Return the form for addresses that the page shows in this block; None if there is none."""
+    def has_form(self, block: str, at_us: int) -> bool:
+        """Return whether the page shows a form for addresses in this block."""
         if self.published is None:
-            return None
+            return False
         shown = visible_blocks(self.profile_page(), moment_of(at_us))
-        forms = (each for each in shown if isinstance(each, EmailFormBlock) and each.id == block)
-        return next(forms, None)
+        return any(isinstance(each, EmailFormBlock) and each.id == block for each in shown)
 
     def sources(self, visitors_url: str) -> PageSources:
         """Return what a rendering needs beyond the page."""

@@ -1,4 +1,4 @@
-"""`waypost doctor`: checks of folder, servers, schema, geo file, daily keys and mail server."""
+"""`waypost doctor`: checks of folder, servers, schema, geo file, daily keys, core and mail server."""
 
 import os
 import shutil
@@ -14,7 +14,8 @@ import trio
 from rich.console import Console
 from rich.progress import Progress
 
-from engine.common.errors import UnavailableError, WaypostError
+from api.visits.compiled.selection import select_server
+from engine.common.errors import SettingsError, UnavailableError, WaypostError
 from engine.links.imports.link_import import IMPORT_CONNECTIONS
 from engine.mail.server import mail_server, sender
 from engine.operations.server_conditions import (
@@ -136,6 +137,16 @@ class Doctor:
                 f"daily keys may be swapped out to {', '.join(swap)}: encrypt swap or turn it off",
             )
 
+    def check_core(self) -> None:
+        """Say what answers plain visits, and why it is not the compiled core."""
+        try:
+            selected = select_server(self.settings.visitor_core)
+        except SettingsError as error:
+            self.add("fail", "core", str(error))
+            return
+        why = f": {selected.reason}" if selected.reason else ""
+        self.add("ok", "core", f"plain visits are answered by {selected.core} code{why}")
+
     async def check_mail(self) -> None:
         """Check that the mail server takes a connection and the login."""
         if not self.settings.smtp_url:
@@ -196,11 +207,12 @@ class Doctor:
 
 
 async def examine(settings: Settings, folder: Path) -> list[Finding]:
-    """Run all checks. Returns their findings: folder, geo file, daily keys, mail, then servers."""
+    """Run all checks. Returns their findings: folder, geo file, daily keys, core, mail, then servers."""
     doctor = Doctor(settings, folder)
     running = doctor.check_folder()
     await doctor.check_geo_file()
     doctor.check_daily_keys()
+    doctor.check_core()
     await doctor.check_mail()
     if running:
         await doctor.check_servers()

@@ -22,12 +22,8 @@ class PageDeps:
 
 
 def routes(deps: PageDeps, shared: Shared) -> list[Route]:
-    drafts = PageDraftRoutes(
-        deps.pages,
-        deps.announcer,
-        private_hosts=shared.settings.private_targets,
-        sends_mail=bool(shared.settings.smtp_url),
-    )
+    private_hosts = shared.settings.private_targets
+    drafts = PageDraftRoutes(deps.pages, deps.announcer, private_hosts=private_hosts)
     return [
         *drafts.routes(),
         *PagePreviewRoutes(deps.pages, shared.visitors_url, shared.now).routes(),

@@ -32,6 +32,7 @@ from api.processes.descriptors import connections_within_limit
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
 from api.visits import metrics as visitor_metrics
 from api.visits.client_resolver import ClientResolver
+from api.visits.compiled.selection import select_server
 from api.visits.pages.visit_responses import visit_responses
 from api.visits.server import VisitorServer
 from api.visits.server_hits import ServerHits, deliver
@@ -123,6 +124,7 @@ class Edge:
         self._daily_keys = self._keys_of_days()
         self._entrances = Entrances(settings.max_entrances, self._daily_keys.pseudonymiser)
         self._registry = self._profile_registry(snapshots)
+        self._selected = select_server(settings.visitor_core)
         self._server = self._visitor_server()
         clients = ClientResolver(self._places.place, 0)
         self._hits = ServerHits(self._registry, self._journal, clients, self._daily_keys, _now_us)
@@ -168,7 +170,7 @@ class Edge:
         return self._settings.journal_kept_bytes - self._journal.kept.bytes_on_disk
 
     def _visitor_server(self) -> VisitorServer:
-        server = VisitorServer(
+        server = self._selected.server(
             socket.socket(fileno=self._spec.sockets[0]),
             self._registry,
             self._journal,
@@ -325,6 +327,7 @@ class Edge:
     def samples(self) -> list[Sample]:
         return [
             *visitor_metrics.samples(self._server),
+            *self._selected.samples(),
             *self._hits.samples(),
             *journal_metrics.samples(self._journal),
             *self._shipper.samples(),

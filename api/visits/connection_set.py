@@ -116,10 +116,14 @@ class ConnectionSet:
             self.close(connection)
             return
         if sent != len(response):
-            self.watch(connection, select.EPOLLOUT)
-            self._keep(connection, response[sent:])
+            self.keep_rest(connection, response[sent:])
         elif connection.closing or connection.ended:
-            self._after_response(connection)
+            self.after_response(connection)
+
+    def keep_rest(self, connection: VisitorConnection, rest: bytes) -> None:
+        """Keep the part of a response that the connection did not take, and wait until it takes more."""
+        self.watch(connection, select.EPOLLOUT)
+        self._keep(connection, rest)
 
     def send_unsent(self, connection: VisitorConnection) -> bool:
         """Send more of what is kept. Returns whether the connection is open and has nothing left to send."""
@@ -134,7 +138,7 @@ class ConnectionSet:
             self._keep(connection, connection.unsent[sent:])
             if connection.unsent:
                 return False
-        self._after_response(connection)
+        self.after_response(connection)
         return connection.fd >= 0 and not connection.discard
 
     def _keep(self, connection: VisitorConnection, unsent: bytes) -> None:
@@ -151,7 +155,8 @@ class ConnectionSet:
             self.responses_shed += 1
             self.close(each)
 
-    def _after_response(self, connection: VisitorConnection) -> None:
+    def after_response(self, connection: VisitorConnection) -> None:
+        """End the connection if its last response has been sent."""
         if connection.closing:
             if connection.linger and not connection.ended:
                 self._linger(connection)

@@ -10,6 +10,9 @@ class ClickRecorder(Protocol):
 
     def append(self, records: list[bytes]) -> bool: ...
 
+    def append_packed(self, count: int, records: bytes) -> bool:
+        """Append records that stand behind one another, within the bounds of a frame."""
+
 
 class PseudonymSource(Protocol):
     """Pseudonymisers by day."""

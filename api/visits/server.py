@@ -199,17 +199,19 @@ class VisitorServer(ColdAnswers):
 
     # ---- reading --------------------------------------------------------------------------------
 
-    def _read(self, connection: VisitorConnection) -> None:
-        try:
-            data = read(connection.fd, READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._connections.close(connection)
-            return
+    def _read(self, connection: VisitorConnection, data: bytes = b"") -> None:
+        """Read the connection once, unless `data` has been read of it already, and serve what came."""
         if not data:
-            self._end_of_input(connection)
-            return
+            try:
+                data = read(connection.fd, READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._connections.close(connection)
+                return
+            if not data:
+                self._end_of_input(connection)
+                return
         request = connection.parser.parse_fast(data)
         if request is not None and connection.waiting is None and not connection.discard:
             connection.deadline = self._idle_deadline

@@ -40,27 +40,26 @@ MAX_POSITION: Final = MAX_BLOCKS - 1
 
 
 def parse_page(
-    body: Any, *, private_hosts: bool = True, sends_mail: bool = False
+    body: Any, *, private_hosts: bool = True
 ) -> tuple[ProfilePage | None, list[FieldError]]:
     """Return the page of a request's JSON, normalised, or None and all errors: wrong types and broken rules.
 
-    `private_hosts`: whether URLs may name hosts off the public internet; `sends_mail`: whether forms may have
-    addresses confirmed by mail.
+    `private_hosts`: whether URLs may name hosts off the public internet.
     """
     parser = DraftParser()
     draft = parser.struct(body, ProfilePage, "")
     if draft is None:
         return None, parser.errors
-    page, errors = validate_page(draft, private_hosts=private_hosts, sends_mail=sends_mail)
+    page, errors = validate_page(draft, private_hosts=private_hosts)
     errors = parser.errors + [error for error in errors if not _within(error.field, parser.bad)]
     return (None, errors[:MAX_ERRORS]) if errors else (page, [])
 
 
 def validate_page(
-    draft: ProfilePage, *, private_hosts: bool = True, sends_mail: bool = False
+    draft: ProfilePage, *, private_hosts: bool = True
 ) -> tuple[ProfilePage | None, list[FieldError]]:
     """Return the draft normalised (ids of blocks, URLs, colours, services), or None and all errors."""
-    rules = BlockRules(private_hosts, sends_mail=sends_mail)
+    rules = BlockRules(private_hosts)
     blocks, id_errors = with_ids(draft.blocks)
     errors = _page_errors(draft) + id_errors
     errors += _sharing_errors(draft.sharing, rules)

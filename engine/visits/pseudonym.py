@@ -19,13 +19,14 @@ KEY_BYTES: Final = 32
 
 
 class Pseudonymiser:
-    """Makes pseudonyms under one daily key. Raises ValueError for a key of another length."""
+    """Makes pseudonyms under one daily key, `key`. Raises ValueError for a key of another length."""
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_keyed", "key")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a daily key has {KEY_BYTES} bytes")
+        self.key = key
         self._keyed = blake2b(digest_size=VISITOR_BYTES, key=key)
 
     def pseudonym(self, identity: bytes) -> bytes:

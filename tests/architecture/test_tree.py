@@ -29,7 +29,9 @@ def test_tests_mirror_the_tree() -> None:
         folder = ROOT.joinpath(room, *folders)
         words = path.stem.removeprefix("test_").split("_")
         stems = {"_".join(words[:n]) for n in range(1, len(words) + 1)}
-        files = {f"{stem}.py" for stem in stems} | {f"__{stem}__.py" for stem in stems}
+        files = {f"{stem}.{suffix}" for stem in stems for suffix in ("py", "pyx")} | {
+            f"__{stem}__.py" for stem in stems
+        }
         files |= {"__init__.py"} if folder.name in stems else set()
         own = any((folder / file).is_file() for file in files)
         assert own, f"{name_of(path)} tests no module of {folder.relative_to(ROOT)}"

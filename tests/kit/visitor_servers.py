@@ -5,11 +5,13 @@ as the edge does each second.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from struct import Struct
 from typing import NamedTuple
 
 import trio
@@ -19,6 +21,7 @@ from actors.visits.hosts import Hosts
 from actors.visits.qr_codes import QrCodes
 from actors.visits.registry import Registry
 from api.visits.client_resolver import ClientResolver
+from api.visits.compiled.selection import select_server
 from api.visits.pages.visit_responses import visit_responses
 from api.visits.server import VisitorServer
 from engine.clicks import journal_format
@@ -44,12 +47,23 @@ class MemoryJournal:
     """A journal in memory; `before_write` is called before each write."""
 
     records: list[bytes] = field(default_factory=list)
+    writes: int = 0
     before_write: Callable[[], None] = lambda: None
 
     def append(self, records: list[bytes]) -> bool:
         self.before_write()
+        self.writes += 1
         self.records += records
         return True
+
+    def append_packed(self, count: int, records: bytes) -> bool:
+        sizes, split = Struct("<H"), []
+        while records:
+            (size,) = sizes.unpack_from(records)
+            split.append(records[:size])
+            records = records[size:]
+        assert len(split) == count
+        return self.append(split)
 
     @property
     def clicks(self) -> list[Click]:
@@ -112,7 +126,7 @@ class Visitor:
 
     async def is_closed(self) -> bool:
         """Wait for the next bytes: True for an orderly end, False if there are any."""
-        return not self._data and await self._receive() == b""
+        return not self._data and await self.receive() == b""
 
     async def is_reset(self) -> bool:
         """Receive all remaining bytes. Returns whether a reset ended them."""
@@ -129,11 +143,12 @@ class Visitor:
         return await self.is_closed()
 
     async def _receive_more(self) -> None:
-        data = await self._receive()
+        data = await self.receive()
         assert data, f"closed amid a response: {self._data!r}"
         self._data += data
 
-    async def _receive(self) -> bytes:
+    async def receive(self) -> bytes:
+        """Receive some bytes; none if the server has ended."""
         with trio.fail_after(FAIL_S):
             return bytes(await self.stream.receive_some(65_536))
 
@@ -141,12 +156,18 @@ class Visitor:
 class ServedEdge:
     """An edge: its visitor server, registry, journal and clock."""
 
-    def __init__(self, limits: Settings, send_buffer_bytes: int | None) -> None:
+    def __init__(
+        self,
+        limits: Settings,
+        send_buffer_bytes: int | None,
+        core: str,
+        profiles: DelayedProfiles | None = None,
+    ) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         if send_buffer_bytes:  # inherited by accepted sockets
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         self.listener = listener
-        self.profiles = DelayedProfiles()
+        self.profiles = profiles or DelayedProfiles()
         self.pages = MemoryPages(self.profiles)
         self.subscribers = MemorySubscribers(self.profiles)
         self.journal = MemoryJournal()
@@ -162,7 +183,7 @@ class ServedEdge:
         )
         self.hosts = Hosts(b"links.example")
         self.asset_files = MemoryAssetFiles()
-        self.server = VisitorServer(
+        self.server: VisitorServer = select_server(core).server(
             listener, self.registry, self.journal, limits,
             ClientResolver(self.places.place, limits.trusted_hops), self.keys,
             QrCodes("https://go.example", lambda: self.seconds),
@@ -219,13 +240,21 @@ class ServedEdge:
 
 @asynccontextmanager
 async def served_edge(
-    limits: Settings | None = None, *, send_buffer_bytes: int | None = None
+    limits: Settings | None = None,
+    *,
+    send_buffer_bytes: int | None = None,
+    core: str = os.environ.get("WAYPOST_VISITOR_CORE", "auto"),
+    profiles: DelayedProfiles | None = None,
 ) -> AsyncIterator[ServedEdge]:
-    """Serve an edge with its finder and one task of its dispatcher; nothing is left of it afterwards."""
+    """Serve an edge with its finder and one task of its dispatcher; nothing is left of it afterwards.
+
+    `core` is as WAYPOST_VISITOR_CORE has it; by default, all tests run over that one. `profiles`: those of
+    another edge.
+    """
     limits = limits or Settings(
         head_timeout_ms=int(HEAD_S * 1000), idle_timeout_ms=int(IDLE_S * 1000)
     )
-    edge = ServedEdge(limits, send_buffer_bytes)
+    edge = ServedEdge(limits, send_buffer_bytes, core, profiles)
     loop = asyncio.get_running_loop()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(edge.registry.find, edge.server.deliver))

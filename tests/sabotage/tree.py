@@ -42,7 +42,8 @@ class Tree:
     def copy(cls, source: Path, target: Path) -> "Tree":
         """Copy the tree at `source` to the new folder `target`."""
         shutil.copytree(source, target, ignore=LEFT_OUT, symlinks=True)
-        return cls(target, os.environ)
+        # A broken line of Python must run where the compiled core would answer.
+        return cls(target, {**os.environ, "WAYPOST_VISITOR_CORE": "python"})
 
     def with_servers(self, database_url: str, redis_url: str) -> "Tree":
         """Return the tree with servers for all its tests, so that no run starts its own."""

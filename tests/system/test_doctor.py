@@ -20,6 +20,7 @@ def test_the_whole_geo_file_is_checked(tmp_path: Path) -> None:
     assert passing.returncode == 0, passing.stderr
     assert "Test-Country, 1 networks, 0 days old" in passing.stdout
     assert "keys" in passing.stdout
+    assert "core      plain visits are answered by python code" in passing.stdout
 
     file.write_bytes(file.read_bytes().replace(b"\x42DE", b"\xffDE"))
     failing = waypost("doctor", "--data", str(tmp_path), WAYPOST_GEO_FILE=str(file))

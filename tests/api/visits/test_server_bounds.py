@@ -1,6 +1,5 @@
 """Bounds of the visitor server: memory, connections, waiting requests, and errors."""
 
-import re
 import socket
 
 import pytest
@@ -8,6 +7,8 @@ import trio
 
 from api.visits import server
 from engine.operations.settings import Settings
+from engine.visits import classifier
+from engine.visits.classifier import Classification
 from tests.kit.hosted import hosted_run
 from tests.kit.visitor_servers import (
     IDLE_S,
@@ -167,22 +168,22 @@ async def test_an_error_in_the_server_costs_one_visitor_and_no_other(
         await edge.profiles.add_profile("odd", "o")
         bad, good = await edge.visitor(), await edge.visitor()
         edge.profiles.hold()
-        await bad.send(get(b"/odd/o"))
+        await bad.send(get(b"/odd/o", b"User-Agent: odd"))
         await good.send(get(b"/far/x"))
         await edge.until(lambda: edge.registry.waiting == 2)
-        answer_route = edge.server._answer_route
+        judge = classifier.judge
 
-        def fails(connection: object, request: object, route: object) -> None:
-            if re.search(rb"odd", request.path):  # type: ignore[attr-defined]
+        def fails(user_agent: bytes) -> Classification:
+            if user_agent == b"odd":
                 raise RuntimeError("an error")
-            answer_route(connection, request, route)  # type: ignore[arg-type]
+            return judge(user_agent)
 
-        monkeypatch.setattr(edge.server, "_answer_route", fails)
+        monkeypatch.setattr(classifier, "judge", fails)
         edge.profiles.release()
         assert (await good.response()).status == 302
         assert await bad.is_closed()
         again = await edge.visitor()  # resident by now: found without waiting
-        await again.send(get(b"/odd/o"))
+        await again.send(get(b"/odd/o", b"User-Agent: odd"))
         assert await again.is_closed()
         assert (await good.request(get(b"/far/y"))).status == 302
         assert edge.server.errors == 2

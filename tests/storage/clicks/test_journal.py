@@ -50,6 +50,22 @@ def test_a_dead_writer_loses_nothing(tmp_path: Path) -> None:
     assert orphans(tmp_path) == []
 
 
+def test_packed_records_are_appended_as_others_are(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    for n in range(0, 30_000, 150):  # over several segments
+        group = [record(n + i) for i in range(150)]
+        if n % 300:
+            assert journal.append(group)
+        else:
+            assert journal.append_packed(len(group), b"".join(group))
+    assert journal.appended == 30_000
+    journal.close(remove=False)
+    link_ids, recovery = recovered(tmp_path)
+    assert link_ids == list(range(30_000))
+    assert recovery.dropped_bytes == 0
+    recovery.close(remove=True)
+
+
 def test_the_journal_of_a_live_writer_is_no_orphan(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
     assert not OrphanReader(orphans(tmp_path)[0]).adopt()

@@ -1,0 +1,440 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""The compiled core: reads plain heads, answers plain visits, and has a wake-up's records in one write.
+
+A visit is plain if its head is (head.h) and its route leads to one target for everybody. Whatever is not plain
+goes to the Python server with the bytes as they came, before anything of it was done, so each request has one
+answer. What the core answers is, byte for byte, what the Python server would: tests/api/visits/compiled/ compares.
+
+Responses of one connection keep their order: the core leaves a request to Python while a response of Python's
+to that connection has not been sent, and sends its own first if Python's turn comes.
+"""
+
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItem
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+
+cdef extern from *:
+    """
+    #ifndef WAYPOST_SOURCES
+    #define WAYPOST_SOURCES ""
+    #endif
+    """
+    const char *WAYPOST_SOURCES
+
+cdef extern from "head.h" nogil:
+    ctypedef struct span:
+        const uint8_t *at
+        size_t size
+    ctypedef struct plain_head:
+        span path, query, user_agent, referrer, language, host, forwarded_for, brands
+        int keep_alive
+        int has_cookie
+    void head_setup()
+    int read_plain_head(const uint8_t *, size_t, int, plain_head *)
+    int query_has_names(span)
+    int span_has(span, const char *, size_t)
+
+cdef extern from "blake2b.h" nogil:
+    ctypedef struct blake2b_key:
+        pass
+    int BLAKE2B_KEY, BLAKE2B_DIGEST
+    void blake2b_set_key(blake2b_key *, const uint8_t *)
+    void blake2b_digest(const blake2b_key *, const uint8_t *, size_t, uint8_t *)
+
+cdef extern from "record.h" nogil:
+    int RECORD_IDS, RECORD_VISITOR
+    ctypedef struct record:
+        uint8_t kind, classification
+        int64_t at_us
+        const uint8_t *ids
+        const uint8_t *visitor
+        span user_agent, referrer, language, items
+    size_t record_size(const record *)
+    uint8_t *record_write(uint8_t *, const record *)
+
+cdef extern from "sys/socket.h" nogil:
+    ssize_t recv(int, void *, size_t, int)
+    ssize_t send(int, const void *, size_t, int)
+    int MSG_NOSIGNAL
+
+from api.visits.strict_head import KNOWN_HOSTS
+from engine.clicks.agents.client_hints import HintedAgents
+from engine.clicks.click import MAX_ITEMS_BYTES, ClickKind
+from engine.clicks.journal_format import FRAME_BYTES, MAX_FRAME_BYTES, MAX_FRAME_CLICKS
+from engine.clicks.record_items import HostItems
+
+SOURCES = WAYPOST_SOURCES.decode()  # a digest of the sources that this was built from
+
+cdef enum:
+    READ_BYTES = 16384
+    MAX_ANSWERS = 256            # of one wake-up; a frame's records
+    RESPONSE_BYTES = 512 * 1024  # of one wake-up
+    RECORD_BYTES = 192 * 1024    # of one wake-up
+    MAX_RECORD = 1024
+    MAX_IDENTITY = 512           # ids, network and user agent
+    MAX_STATUS = 400
+
+cdef int CLICK = ClickKind.CLICK
+cdef int MAX_ITEMS = MAX_ITEMS_BYTES
+head_setup()
+
+cdef struct response_t:
+    PyObject *connection
+    size_t at
+    size_t size
+
+
+cdef class VisitCore:
+    """The compiled part of one CompiledVisitorServer, whose attributes it uses.
+
+    `read` receives from a connection and answers, or hands the bytes to `read_in_python`. `begin` and `finish`
+    frame a wake-up, as the server's do.
+    """
+
+    cdef object server, connections, recorder, clients, visits, read_in_python
+    cdef object lines_keep, lines_close, idle_deadline, hosts, domains
+    cdef object classifications, host_items, hinted_agents, pseudonymiser
+    cdef dict paths
+    cdef bint proxied, keyed, draining, hosts_decide
+    cdef size_t max_head_bytes
+    cdef blake2b_key key
+    cdef int64_t now_us
+    cdef uint8_t *input
+    cdef uint8_t *responses
+    cdef uint8_t *records
+    cdef size_t response_bytes, record_bytes
+    cdef int response_count, record_count
+    cdef response_t pending[MAX_ANSWERS]
+    cdef long redirects[MAX_STATUS]
+    cdef readonly long long answered
+
+    def __cinit__(self):
+        self.input = <uint8_t *>malloc(READ_BYTES)
+        self.responses = <uint8_t *>malloc(RESPONSE_BYTES)
+        self.records = <uint8_t *>malloc(RECORD_BYTES)
+        if self.input is NULL or self.responses is NULL or self.records is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(self.response_count):
+            Py_DECREF(<object>self.pending[i].connection)
+        free(self.input)
+        free(self.responses)
+        free(self.records)
+
+    def __init__(self, server, read_in_python):
+        self.server = server
+        self.read_in_python = read_in_python
+        self.connections = server._connections
+        self.recorder = server._recorder
+        self.clients = server._clients
+        self.visits = server.visits
+        self.paths = server._registry.paths
+        self.classifications = server._classifications
+        self.proxied = server._proxied
+        self.max_head_bytes = server.heads.max_head_bytes
+        self.host_items = HostItems()
+        self.hinted_agents = HintedAgents()
+
+    # ---- one wake-up ----------------------------------------------------------------------------
+
+    def begin(self):
+        """Take over what the server knows of this wake-up."""
+        server = self.server
+        self.now_us = server._now_us
+        self.idle_deadline = server._idle_deadline
+        self.lines_keep = server._lines.keep
+        self.lines_close = server._lines.close
+        self.draining = server._draining
+        self.hosts = server.hosts
+        self.hosts_decide = self.hosts.decides
+        self.domains = self.hosts.domains
+        pseudonymiser = server._pseudonymiser
+        if pseudonymiser is not self.pseudonymiser:
+            self.pseudonymiser = pseudonymiser
+            self.keyed = pseudonymiser is not None
+            if self.keyed:
+                self._set_key(pseudonymiser.key)
+
+    cdef _set_key(self, bytes key):
+        if PyBytes_GET_SIZE(key) != BLAKE2B_KEY:
+            raise ValueError("a daily key has another length")
+        blake2b_set_key(&self.key, <const uint8_t *>PyBytes_AS_STRING(key))
+
+    def read(self, connection):
+        """Read the connection once and answer what came."""
+        cdef ssize_t size = recv(connection.fd, self.input, READ_BYTES, 0)
+        if size < 0:
+            if errno != EAGAIN and errno != EINTR:
+                self.connections.close(connection)
+        elif size == 0:
+            self.server._end_of_input(connection)
+        elif not self._answer(connection, <size_t>size):
+            self.read_in_python(connection, PyBytes_FromStringAndSize(<char *>self.input, size))
+
+    def finish(self):
+        """Record what was answered here and in Python, in one write; then send."""
+        cdef int recorded = self.record_count
+        cdef list records = self.server._records
+        if recorded or records:
+            self._record(records)
+            self.record_count = 0
+            self.record_bytes = 0
+            self.server._records = []
+            self._count_redirects()
+            if not self.keyed:
+                self.server.unidentified += recorded + len(records)
+        if self.response_count:
+            self._send()
+        responses = self.server._responses
+        if responses:
+            self.server._responses = []
+            for connection, response in responses:
+                self.connections.send(connection, response)
+
+    cdef _record(self, list records):
+        cdef int count = self.record_count
+        cdef bytes packed
+        if not count:
+            self.recorder.append(records)
+            return
+        packed = PyBytes_FromStringAndSize(<char *>self.records, self.record_bytes)
+        if records:
+            packed += b"".join(records)
+            count += len(records)
+        if count <= MAX_FRAME_CLICKS and len(packed) <= MAX_FRAME_BYTES - FRAME_BYTES:
+            self.recorder.append_packed(count, packed)
+        else:
+            self.recorder.append(self._own_records() + records)
+
+    cdef list _own_records(self):
+        cdef list records = []
+        cdef size_t at = 0
+        cdef uint16_t size
+        while at < self.record_bytes:
+            memcpy(&size, self.records + at, 2)
+            records.append(PyBytes_FromStringAndSize(<char *>self.records + at, size))
+            at += size
+        return records
+
+    cdef _count_redirects(self):
+        cdef int status
+        by_status = self.server.visits_by_status
+        for status in (301, 302, 303, 307, 308):
+            if self.redirects[status]:
+                by_status[status] += self.redirects[status]
+                self.answered += self.redirects[status]
+                self.redirects[status] = 0
+
+    cdef _send(self):
+        cdef int i, count = self.response_count
+        cdef response_t *response
+        cdef ssize_t sent
+        self.response_count = 0
+        self.response_bytes = 0
+        for i in range(count):
+            response = &self.pending[i]
+            connection = <object>response.connection
+            Py_DECREF(connection)
+            if connection.fd < 0:
+                continue
+            if connection.unsent:
+                self.connections.send(connection, self._response(response, 0))
+                continue
+            sent = send(connection.fd, self.responses + response.at, response.size, MSG_NOSIGNAL)
+            if sent == <ssize_t>response.size:
+                if connection.closing or connection.ended:
+                    self.connections.after_response(connection)
+            elif sent < 0 and errno != EAGAIN and errno != EINTR:
+                self.connections.close(connection)
+            else:
+                self.connections.keep_rest(connection, self._response(response, max(0, sent)))
+
+    cdef bytes _response(self, response_t *response, size_t start):
+        return PyBytes_FromStringAndSize(
+            <char *>self.responses + response.at + start, response.size - start
+        )
+
+    # ---- one visit ------------------------------------------------------------------------------
+
+    cdef bint _answer(self, connection, size_t size) except -1:
+        """Answer the bytes that were read, if they are a plain visit. Returns whether they are."""
+        cdef plain_head head
+        cdef PyObject *found
+        if size > self.max_head_bytes or not read_plain_head(self.input, size, self.proxied, &head):
+            return False
+        if connection.waiting is not None or connection.discard or connection.parser.kept_bytes:
+            return False
+        found = PyDict_GetItem(self.paths, _bytes(head.path))
+        if found is NULL:
+            return False
+        route = <object>found
+        if not route.plain or route.kind != CLICK:
+            return False
+        if head.query.size and (route.passthrough or query_has_names(head.query)):
+            return False
+        if head.referrer.size and span_has(head.referrer, b"/@", 2):
+            return False
+        found = PyDict_GetItem(KNOWN_HOSTS, _bytes(head.host))
+        if found is NULL:
+            return False
+        host = <object>found
+        if self.hosts_decide and not self._serves(host):
+            return False
+        return self._redirect(connection, route, host, &head)
+
+    cdef bint _serves(self, host) except -1:
+        """Return whether a request at the host is answered as at any other."""
+        if host in self.domains:
+            return False
+        return (self.hosts.known and not self.hosts.strict) or self.hosts.is_own(host)
+
+    cdef bint _redirect(self, connection, route, host, plain_head *head) except -1:
+        """Answer a plain visit of a route. Returns False, with nothing done, if Python has to."""
+        cdef bytes line, tail, items, agent
+        cdef uint8_t visitor[8]
+        cdef record click
+        cdef bint keeps = head.keep_alive and not self.draining
+        cdef int status = route.status
+        line = (self.lines_keep if keeps else self.lines_close)[status]
+        tail = route.tail
+        agent = _bytes(head.user_agent)
+        if head.brands.size:
+            agent = self.hinted_agents[agent, _bytes(head.brands)]
+            if not agent:
+                return False
+        client = connection.client
+        if client is None:
+            client = self._client(connection, head)
+        items = client.place + self.host_items[host]
+        if not self._has_room(connection, line, tail, items):
+            return False
+        click.kind = CLICK
+        click.classification = self.classifications[agent]
+        click.at_us = self.now_us
+        ids = route.ids
+        click.ids = <const uint8_t *>PyBytes_AS_STRING(ids)
+        click.user_agent = _span(agent)
+        click.referrer = head.referrer
+        click.language = head.language
+        click.items = _span(items)
+        click.visitor = visitor
+        self._pseudonym(click.ids, client.network, agent, visitor)
+        if connection.limited and not self._admits(connection, client, keeps):
+            return True
+        # Nothing below fails: a record and its response come together.
+        connection.deadline = self.idle_deadline
+        route.actor.visited = True
+        if not keeps:
+            connection.closing = True
+        self._keep_record(&click)
+        self._keep_response(connection, line, tail)
+        self.redirects[status] += 1
+        return True
+
+    cdef bint _has_room(self, connection, bytes line, bytes tail, bytes items) except -1:
+        """Return whether this wake-up has room for a response and its record, and the connection's order lets
+        them be Python's neighbours."""
+        cdef list responses = self.server._responses
+        if responses and responses[len(responses) - 1][0] is connection:
+            return False
+        return (
+            self.response_count < MAX_ANSWERS
+            and PyBytes_GET_SIZE(items) <= MAX_ITEMS
+            and self.record_bytes + MAX_RECORD <= RECORD_BYTES
+            and self.response_bytes + PyBytes_GET_SIZE(line) + PyBytes_GET_SIZE(tail) <= RESPONSE_BYTES
+        )
+
+    cdef _client(self, connection, plain_head *head):
+        if self.proxied:
+            return self.clients.of_forwarded(connection.peer, _bytes(head.forwarded_for))
+        client = connection.client = self.clients.of_peer(connection.peer)
+        return client
+
+
+    cdef _pseudonym(self, const uint8_t *ids, bytes network, bytes agent, uint8_t *visitor):
+        cdef uint8_t identity[MAX_IDENTITY]
+        cdef size_t network_size = PyBytes_GET_SIZE(network), agent_size = PyBytes_GET_SIZE(agent)
+        if not self.keyed:
+            (<uint64_t *>visitor)[0] = 0
+            return
+        if 16 + network_size + agent_size > MAX_IDENTITY:
+            raise ValueError("an identity is too long")
+        memcpy(identity, ids, 16)  # of tenant and profile
+        memcpy(identity + 16, PyBytes_AS_STRING(network), network_size)
+        memcpy(identity + 16 + network_size, PyBytes_AS_STRING(agent), agent_size)
+        blake2b_digest(&self.key, identity, 16 + network_size + agent_size, visitor)
+
+    cdef bint _admits(self, connection, client, bint keeps) except -1:
+        """Charge a request to its client's rate limit; refuse it if the client has none left."""
+        if self.visits.admits(client, int(self.server._now * 1e6)):
+            return True
+        connection.deadline = self.idle_deadline
+        self.server._refuse(connection, 429, False, close=not keeps)
+        return False
+
+    cdef void _keep_record(self, const record *click):
+        record_write(self.records + self.record_bytes, click)
+        self.record_bytes += record_size(click)
+        self.record_count += 1
+
+    cdef void _keep_response(self, connection, bytes line, bytes tail):
+        cdef response_t *response = &self.pending[self.response_count]
+        cdef size_t line_size = PyBytes_GET_SIZE(line), tail_size = PyBytes_GET_SIZE(tail)
+        Py_INCREF(connection)
+        response.connection = <PyObject *>connection
+        response.at = self.response_bytes
+        response.size = line_size + tail_size
+        memcpy(self.responses + response.at, PyBytes_AS_STRING(line), line_size)
+        memcpy(self.responses + response.at + line_size, PyBytes_AS_STRING(tail), tail_size)
+        self.response_bytes += response.size
+        self.response_count += 1
+
+
+cdef inline bytes _bytes(span text):
+    return PyBytes_FromStringAndSize(<char *>text.at, text.size) if text.size else b""
+
+
+cdef inline span _span(bytes text):
+    cdef span result
+    result.at = <const uint8_t *>PyBytes_AS_STRING(text)
+    result.size = PyBytes_GET_SIZE(text)
+    return result
+
+
+# ---- the pure functions, for tests ------------------------------------------------------------------
+
+
+def head_fields(bytes data, bint behind_proxies=False):
+    """Return the fields of a plain head by name; None if the bytes are none."""
+    cdef plain_head head
+    cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(data)
+    if not read_plain_head(at, PyBytes_GET_SIZE(data), behind_proxies, &head):
+        return None
+    return {
+        "path": _bytes(head.path), "query": _bytes(head.query), "user_agent": _bytes(head.user_agent),
+        "referrer": _bytes(head.referrer), "language": _bytes(head.language), "host": _bytes(head.host),
+        "forwarded_for": _bytes(head.forwarded_for), "brands": _bytes(head.brands),
+        "keep_alive": bool(head.keep_alive), "has_cookie": bool(head.has_cookie),
+    }  # fmt: skip
+
+
+def has_names(bytes query):
+    """Return whether a query may name a campaign, a trigger or a preview."""
+    return bool(query_has_names(_span(query)))
+
+
+def keyed_digest(bytes key, bytes data):
+    """Return 8 bytes of keyed BLAKE2b. Raises ValueError for a key of another length, or no data."""
+    cdef blake2b_key keyed
+    cdef uint8_t digest[8]
+    if PyBytes_GET_SIZE(key) != BLAKE2B_KEY or not data:
+        raise ValueError("a key has 32 bytes, and the data one at least")
+    blake2b_set_key(&keyed, <const uint8_t *>PyBytes_AS_STRING(key))
+    blake2b_digest(&keyed, <const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), digest)
+    return PyBytes_FromStringAndSize(<char *>digest, BLAKE2B_DIGEST)

@@ -1,0 +1,106 @@
+"""The compiled core's pure functions, each against the Python that it stands for."""
+
+from hashlib import blake2b
+from random import Random
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from api.visits.strict_head import RefusedHead, parse_host
+from engine.visits.edge_assignment import take_preview_token
+from engine.visits.pseudonym import KEY_BYTES, Pseudonymiser
+from engine.visits.query_parameters import names_campaign, take_trigger
+from tests.kit import head_streams, visit_streams
+from tests.kit.head_fields import hinted_agent
+from tests.kit.heads import read_heads
+
+core = pytest.importorskip("api.visits.compiled.core")
+
+
+@given(st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES), st.binary(min_size=1, max_size=600))
+@example(bytes(KEY_BYTES), b"a" * 128)
+@example(bytes(KEY_BYTES), b"a" * 129)
+@example(bytes(KEY_BYTES), b"a" * 256)
+def test_a_digest_is_that_of_blake2b(key: bytes, data: bytes) -> None:
+    digest = core.keyed_digest(key, data)
+    assert (
+        digest
+        == blake2b(data, digest_size=8, key=key).digest()
+        == Pseudonymiser(key).pseudonym(data)
+    )
+
+
+@pytest.mark.parametrize(("key", "data"), [(b"short", b"a"), (bytes(KEY_BYTES), b"")])
+def test_a_digest_needs_a_key_and_data(key: bytes, data: bytes) -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        core.keyed_digest(key, data)
+
+
+@given(st.lists(st.sampled_from([
+    b"utm_", b"UTM_", b"uTm", b"_", b"wp_t=page", b"wp_variant=", b"wp", b"_t=", b"&", b"a=b", b"tm_", b"\xff",
+]), max_size=6).map(b"".join))  # fmt: skip
+def test_a_query_without_names_says_nothing_to_an_edge(query: bytes) -> None:
+    if not core.has_names(query):
+        assert not names_campaign(query)
+        assert take_trigger(query) == (0, query)
+        assert take_preview_token(query) == (b"", query)
+
+
+def compare_heads(data: bytes, *, behind_proxies: bool) -> bool:
+    """Compare the core's reading of bytes with Python's, if it takes them. Returns whether it does."""
+    fields = core.head_fields(data, behind_proxies)
+    if fields is None:
+        return False
+    heads = read_heads([data], behind_proxies=behind_proxies, fast=False)
+    assert len(heads) == 1, data
+    (head,) = heads
+    if isinstance(head, RefusedHead):
+        # The core looks its host up among those that are well-formed.
+        assert parse_host(fields["host"]) is None, data
+        return True
+    assert (head.head_only, head.prefetch, head.form_bytes) == (False, False, 0), data
+    for name in ("path", "query", "referrer", "language", "keep_alive", "forwarded_for"):
+        assert getattr(head, name) == fields[name], (data, name)
+    assert head.user_agent == hinted_agent(fields, data), data
+    assert bool(head.cookie) <= fields["has_cookie"], data
+    return True
+
+
+def compare_streams(seed: int, count: int) -> int:
+    random = Random(seed)
+    taken = 0
+    for number in range(count):
+        make = head_streams.stream if number % 2 else visit_streams.requests
+        taken += compare_heads(make(random), behind_proxies=number % 3 != 0)
+    return taken
+
+
+def test_10_000_heads_are_read_as_python_reads_them() -> None:
+    assert compare_streams(1, 10_000) > 1_000
+
+
+@pytest.mark.large
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(10))
+def test_a_million_heads_are_read_as_python_reads_them(part: int) -> None:
+    assert compare_streams(100 + part, 100_000) > 10_000
+
+
+PLAIN = b"GET /a?b HTTP/1.1\r\nHost: a\r\nUser-Agent: m\r\nReferer: r\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n"
+
+
+def test_a_plain_head_has_no_byte_too_few_or_too_many() -> None:
+    assert core.head_fields(PLAIN, True)["forwarded_for"] == b"1.1.1.1"
+    assert core.head_fields(PLAIN)["forwarded_for"] == b""
+    for end in range(len(PLAIN)):
+        assert core.head_fields(PLAIN[:end]) is None
+    for byte in (b"\r", b"\n", b"a", b" ", b"\r\n", PLAIN):
+        assert core.head_fields(PLAIN + byte) is None
+
+
+def test_each_changed_byte_of_a_head_is_read_alike_or_left_to_python() -> None:
+    for place in range(len(PLAIN)):
+        for byte in b"\x00\t\n\r :?#/aZ_-\x7f\x80\xff":
+            data = PLAIN[:place] + bytes((byte,)) + PLAIN[place + 1 :]
+            compare_heads(data, behind_proxies=True)

@@ -1,0 +1,99 @@
+"""Whole visits: the compiled server and the one in Python send the same bytes and record the same."""
+
+from random import Random
+
+import pytest
+
+from engine.operations.settings import Settings
+from engine.visits.domain_host import DomainHost
+from tests.kit import visit_streams
+from tests.kit.hosted import hosted_run
+from tests.kit.visitor_servers import ServedEdge, get, raw_send, served_edge
+
+pytest.importorskip("api.visits.compiled.core")
+pytestmark = pytest.mark.trio(run=hosted_run)
+
+COUNTERS = (
+    "visits_by_status", "refusals_by_status", "timed_out", "errors", "unidentified", "closed", "hits",
+    "previews", "files", "destinations", "connections",
+)  # fmt: skip
+
+
+async def answered(edge: ServedEdge, data: bytes) -> bytes:
+    """Return all that a connection is answered to these bytes, when its client sends no more."""
+    visitor = await edge.visitor()
+    await visitor.send(data)
+    await visitor.stream.send_eof()
+    received = b""
+    while part := await visitor.receive():
+        received += part
+    await visitor.stream.aclose()
+    return received
+
+
+async def compare(seed: int, count: int, settings: Settings, *, keyed: bool = True) -> int:
+    """Send the same requests to both servers. Returns how many the core answered."""
+    random = Random(seed)
+    async with (
+        served_edge(settings, core="compiled") as one,
+        served_edge(settings, core="python", profiles=one.profiles) as two,
+    ):
+        await visit_streams.furnish(one)
+        for edge in (one, two):
+            edge.keys.known = keyed
+            edge.hosts.replace({b"ada.example": DomainHost(b"shop", b"https://root.example/", b"")})
+            edge.places.set_place("127.0.0.1", "DE", "Köln")
+            edge.places.set_place("203.0.113.9", "FR")
+            await edge.warm(b"/shop/plain", b"/plain", b"/@shop")
+            edge.journal.records.clear()
+        for _ in range(count):
+            data = visit_streams.requests(random)
+            responses = [await answered(edge, data) for edge in (one, two)]
+            assert responses[0] == responses[1], data
+            assert one.journal.records == two.journal.records, data
+            for edge in (one, two):
+                edge.wall_us += 1_000
+                edge.seconds += 0.001
+        for name in COUNTERS:
+            assert getattr(one.server, name) == getattr(two.server, name), name
+        assert len(one.journal.records) > count / 4
+        return one.server._core.answered  # type: ignore[attr-defined, no-any-return]
+
+
+DIRECT = Settings(visits_per_second=0)
+PROXIED = Settings(visits_per_second=3, trusted_hops=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "keyed"), [(DIRECT, True), (PROXIED, True), (DIRECT, False)],
+    ids=["direct", "behind a proxy with a limit", "without a key"],
+)  # fmt: skip
+async def test_150_connections_are_answered_and_recorded_alike(
+    settings: Settings, keyed: bool
+) -> None:
+    assert await compare(1, 150, settings, keyed=keyed) > 20
+
+
+@pytest.mark.large
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("settings", [DIRECT, PROXIED], ids=["direct", "behind a proxy"])
+@pytest.mark.parametrize("part", range(5))
+async def test_many_connections_are_answered_and_recorded_alike(
+    settings: Settings, part: int
+) -> None:
+    assert await compare(100 + part, 10_000, settings) > 1_000
+
+
+async def test_a_wake_up_of_both_has_one_write() -> None:
+    async with served_edge(core="compiled") as edge:
+        await visit_streams.furnish(edge)
+        await edge.warm(b"/shop/plain")
+        visitors = [await edge.visitor() for _ in range(8)]
+        before = edge.journal.writes
+        for number, visitor in enumerate(visitors):
+            query = b"?utm_source=x" if number % 2 else b""
+            raw_send(visitor, get(b"/shop/plain" + query))
+        for visitor in visitors:
+            assert (await visitor.response()).status == 302
+        assert edge.journal.writes == before + 1
+        assert len(edge.journal.records) >= 8
