@@ -31,12 +31,13 @@ from typing import Final, Literal, NamedTuple
 from engine.clicks.agents.client_hints import with_hints
 from engine.clicks.agents.device import DESKTOP, OTHER, device
 from engine.clicks.click import COUNTED_CLASSES, RULES_VERSION_SHIFT, VisitorClass
+from engine.common.generations import Generations
 from engine.visits import agent_signs
 from engine.visits.program_names import program_names
 
 # Grows with every change of a classification, and of a device, browser or system that a text gives.
 RULES_VERSION: Final = 3
-MAX_KNOWN: Final = 8_192
+MAX_KNOWN: Final = 32_768
 
 VisitorKind = Literal["human", "app", "tool", "bot", "monitor", "preview", "prefetch", "head"]
 
@@ -184,16 +185,9 @@ HEAD_RECORDED: Final = pack_classification(_HEAD)
 PREFETCH_RECORDED: Final = pack_classification(classification_of("prefetch"))
 
 
-class ClassificationCache(dict[bytes, int]):
-    """The record's byte for each user agent, classified when it is first seen. Bounded, and emptied when
-    full: after that each is classified once more."""
+class ClassificationCache(Generations[bytes, int]):
+    """The record's byte for each user agent, classified when it is first seen."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(lambda agent: pack_classification(judge(agent)), MAX_KNOWN)
         program_names()  # loaded before the first visitor waits
-
-    def __missing__(self, agent: bytes) -> int:
-        if len(self) >= MAX_KNOWN:
-            self.clear()
-        classification = self[agent] = pack_classification(judge(agent))
-        return classification

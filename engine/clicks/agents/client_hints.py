@@ -13,6 +13,7 @@ import re
 from typing import Final, NamedTuple
 
 from engine.clicks.click import MAX_USER_AGENT_BYTES
+from engine.common.generations import Generations
 
 MAX_HINT_BYTES: Final = 255  # of one field; longer ones are no browser's
 MAX_KNOWN: Final = 4_096
@@ -77,22 +78,19 @@ def take_hints(text: str) -> tuple[str, Hints]:
     return text[: match.start()], Hints(brand, platform, "Mobile" in words)
 
 
-class HintedAgents(dict[tuple[bytes, ...], bytes]):
+class HintedAgents(Generations[tuple[bytes, ...], bytes]):
     """The user agent with its hints, by (user agent, brands) or (user agent, brands, mobile, platform).
 
-    Without a platform, it is empty for a user agent that may hide one. Bounded, and emptied when full: after
-    that each is read once more.
+    Without a platform, it is empty for a user agent that may hide one.
     """
 
-    def __missing__(self, key: tuple[bytes, ...]) -> bytes:
-        if len(self) >= MAX_KNOWN:
-            self.clear()
-        agent, brands, *rest = key
-        mobile, platform = rest or (b"", b"")
-        hinted = (
-            with_hints(agent, brands, mobile, platform)
-            if rest or not hides_platform(agent)
-            else b""
-        )
-        self[key] = hinted
-        return hinted
+    def __init__(self) -> None:
+        super().__init__(_hinted, MAX_KNOWN)
+
+
+def _hinted(key: tuple[bytes, ...]) -> bytes:
+    agent, brands, *rest = key
+    mobile, platform = rest or (b"", b"")
+    if rest or not hides_platform(agent):
+        return with_hints(agent, brands, mobile, platform)
+    return b""
