@@ -1,6 +1,14 @@
 """Click ids as one edge makes them: the parameter by which a target reports a conversion of a click."""
 
+from engine.clicks.click import VISITOR_BYTES
 from engine.clicks.click_id import PARAMETER, ClickId, ClickIdCipher
+from engine.clicks.record_items import (
+    COOKIE,
+    EXPOSURES,
+    NO_VARIANT_REF,
+    items,
+    unpack_variant_refs,
+)
 
 
 class ClickIds:
@@ -17,3 +25,18 @@ class ClickIds:
             self.missing += 1
             return b""
         return PARAMETER + self.cipher.seal(click)
+
+
+def click_of(
+    ids: tuple[int, int, int], at_us: int, variant_items: bytes, visitor_id: bytes
+) -> ClickId:
+    """Return the content of a click id: tenant, profile and link, the time, the first exposure among the record
+    items, and the visitor; by cookie, if the exposure is."""
+    if not variant_items:
+        return ClickId(*ids, at_us, visitor_id=visitor_id)
+    data = items(variant_items)
+    variant = next(iter(unpack_variant_refs(data.get(EXPOSURES, b""))), NO_VARIANT_REF)
+    cookie = data.get(COOKIE, b"")
+    by_cookie = bool(cookie) and bool(cookie[VISITOR_BYTES])
+    visitor = cookie[:VISITOR_BYTES] if by_cookie else visitor_id
+    return ClickId(*ids, at_us, *variant, by_cookie, visitor)

@@ -6,9 +6,9 @@ A link without a gate costs a visit nothing: its route is plain.
 from typing import Any, Final, NamedTuple
 
 from actors.visits.click_quotas import ClickPermit, ClickQuotas
+from actors.visits.experiments.variants import VariantDestination
 from actors.visits.password_checks import PasswordChecks
 from actors.visits.responses import VisitResponses
-from actors.visits.variants import VariantDestination
 from engine.clicks.click import BOT_CLASSES, CLASS_MASK, VisitorClass
 from engine.links.options import NO_OPTIONS, LinkOptions
 from engine.links.target import add_utm
@@ -146,6 +146,14 @@ class LinkGate:
     def is_secret(self) -> bool:
         """Whether only visitors who pass may know where the link leads."""
         return self.password_hash is not None or self._permit is not None
+
+    @property
+    def leads_on(self) -> bool:
+        """Whether it leads visitors to a target, and at once: without a password, limit or warning, and with
+        nothing behind the link's address."""
+        if self.is_secret or self._warning is not None:
+            return False
+        return not self.takes_extra or self.extended(b"") is not None
 
     @property
     def has_rules(self) -> bool:

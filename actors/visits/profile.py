@@ -16,14 +16,12 @@ from typing import Final
 
 import msgspec
 
-from actors.visits.click_ids import ClickIds
+from actors.visits.click_ids import ClickIds, click_of
 from actors.visits.entrances import Entrances
-from actors.visits.link_gate import GateParts, LinkGate, needs_gate, own_location, robots
-from actors.visits.page_renders import Look, PageRenders, WantedPage
-from actors.visits.profile_page import NO_PAGE, PageSource, ShownVariant, make_page
-from actors.visits.responses import PageTails, VisitResponses, page_response
-from actors.visits.route import VisitRoute, extra_weight
-from actors.visits.variants import (
+from actors.visits.experiments.hit_variants import HitVariants, PageElsewhere
+from actors.visits.experiments.variants import (
+    ASSIGNED,
+    EXPOSED,
     NO_PAGE_EXPERIMENTS,
     LinkExperiments,
     PageExperiments,
@@ -32,22 +30,21 @@ from actors.visits.variants import (
     exposure_items,
     outcome_items,
 )
+from actors.visits.link_gate import GateParts, LinkGate, needs_gate, own_location, robots
+from actors.visits.page_renders import Look, PageRenders, WantedPage
+from actors.visits.profile_page import NO_PAGE, PageSource, ShownVariant, make_page
+from actors.visits.responses import PageTails, VisitResponses, page_response
+from actors.visits.route import VisitRoute, extra_weight
 from engine.clicks.click import CLASS_MASK, MAX_ITEMS_BYTES, VISITOR_BYTES, ClickKind, VisitorClass
-from engine.clicks.click_id import ClickId
 from engine.clicks.own_event import event_items
 from engine.clicks.record_items import (
-    COOKIE,
-    EXPOSURES,
     HIT,
-    NO_VARIANT_REF,
     TRIGGER,
     UTM,
     HostItems,
     Trigger,
     item,
-    unpack_variant_refs,
 )
-from engine.clicks.record_items import items as unpack_items
 from engine.clicks.record_layout import NO_VISITOR, pack_record
 from engine.links import name, target
 from engine.pages.files import PageFile
@@ -71,12 +68,8 @@ _LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, ClickKind.VIEW
 _TRIGGER_ITEMS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
 _NO_PAGE_CHOSEN: Final = b"", b"", b""
 _NO_LINK_EXPERIMENTS: Final[dict[int, list[VariantAssigner]]] = {}  # shared by all profiles without
-# Visitor classes whose exposures and outcomes are recorded.
-_EXPOSED: Final = frozenset((VisitorClass.UNCLASSIFIED, VisitorClass.HUMAN))
-# Visitor classes that get the variant that a human would; the others get the control.
-_ASSIGNED: Final = _EXPOSED | {VisitorClass.HEAD, VisitorClass.PREFETCH}
 # Visitor classes that get a click id: they may convert at the target, and a prefetch may become a visit.
-_GIVEN_CLICK_ID: Final = _EXPOSED | {VisitorClass.APP, VisitorClass.TOOL, VisitorClass.PREFETCH}
+_GIVEN_CLICK_ID: Final = EXPOSED | {VisitorClass.APP, VisitorClass.TOOL, VisitorClass.PREFETCH}
 # Visitor classes whose entrances are remembered: a prefetched page may be shown without another request.
 _REMEMBERED: Final = _GIVEN_CLICK_ID
 _host_items: Final = HostItems()
@@ -181,13 +174,13 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
                 _, tail = self._replace_query(route, route.target, query)
         elif route.sole_assigner is not None and trigger is not _PAGE and not preview_token:
             visitor_class = visit.classification & CLASS_MASK
-            assigned = route.sole_assigner.assign(visit, visitor_class in _ASSIGNED, b"")
+            assigned = route.sole_assigner.assign(visit, visitor_class in ASSIGNED, b"")
             variant, _, exposure_item = assigned
             tail = route.tail if variant is None else route.sole_destinations[variant].tail
-            if visitor_class in _EXPOSED:
+            if visitor_class in EXPOSED:
                 items += exposure_item
         else:
-            tail, variant_items, fields = self._redirect(
+            _, tail, variant_items, fields = self._redirect(
                 route, visit, trigger, query, preview_token, visitor_id
             )
             items += variant_items
@@ -199,20 +192,30 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         )  # fmt: skip
         return fields + tail, record
 
-    def hit(self, route: VisitRoute, visit: Visit, hit: Hit, hit_id: bytes = b"") -> bytes:
-        """Return the record of a hit (engine/visits/hit.py); `visit` has its request. No experiment takes part,
-        as the page elsewhere decides what it shows. `hit_id` is empty for a pixel's."""
+    def page_elsewhere(self) -> PageElsewhere:
+        return PageElsewhere(self._page_experiments, self.page, self._responses.visitors_url)
+
+    def hit_variants(self, route: VisitRoute, visit: Visit, hit: Hit) -> HitVariants:
+        leads_on = route.link_id and (route.gate is None or route.gate.leads_on)
+        if not (leads_on and hit.experiments):
+            return self.page_elsewhere().of_hit(visit, route.link_id, hit)
+        visitor_id = self._visitor_id(visit)
+        location, _, items, _ = self._redirect(
+            route, visit, _PAGE, b"", b"", visitor_id, sets_cookie=False
+        )
+        return HitVariants(items, target=location.decode("ascii"))
+
+    def hit(
+        self, route: VisitRoute, visit: Visit, hit: Hit, hit_id: bytes, variant_items: bytes
+    ) -> bytes:
         request = visit.request
-        agent, network, items = request.user_agent, visit.client.network, visit.client.place
-        items += item(HIT, hit_id)
+        items = visit.client.place + item(HIT, hit_id) + variant_items
         if request.host:
             items += _host_items[request.host]
         is_view = route.kind == _VIEW
         if not is_view:
             items += _TRIGGER_ITEMS[_PAGE]
-        visitor_id = NO_VISITOR
-        if visit.pseudonymiser is not None:
-            visitor_id = visit.pseudonymiser.pseudonym(self._ids + network + agent)
+        visitor_id = self._visitor_id(visit)
         query = request.query if names_campaign(request.query) else b""
         trigger = _PAGE if hit.is_inside or hit.event or not is_view else _LINK
         referrer, query = self._way(route, visit, trigger, None, query, visitor_id)
@@ -222,9 +225,15 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         if hit.event:
             kind, items = ClickKind.EVENT, items + event_items(hit.event)
         return pack_record(
-            kind, visit.classification, visit.at_us, route.ids, agent, referrer,
+            kind, visit.classification, visit.at_us, route.ids, request.user_agent, referrer,
             request.language, visitor_id, items,
         )  # fmt: skip
+
+    def _visitor_id(self, visit: Visit) -> bytes:
+        if visit.pseudonymiser is None:
+            return NO_VISITOR
+        identity = self._ids + visit.client.network + visit.request.user_agent
+        return visit.pseudonymiser.pseudonym(identity)
 
     def _way(
         self,
@@ -258,9 +267,9 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         if not experiments.live:
             return page_response(visit, self._page(visit, (), ())), b"", b""
         visitor_class = visit.classification & CLASS_MASK
-        exposed = visitor_class in _EXPOSED
+        exposed = visitor_class in EXPOSED
         cookie, fields = self._cookie(visit.request, experiments.asks_for_cookie and exposed)
-        assignments = experiments.assign(visit, visitor_class in _ASSIGNED, cookie)
+        assignments = experiments.assign(visit, visitor_class in ASSIGNED, cookie)
         numbers = tuple(assignment.variant for assignment in assignments)
         tails = self._page(visit, numbers, experiments.shown(numbers))
         if tails is None or not exposed:
@@ -291,9 +300,12 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         query: bytes,
         preview_token: bytes,
         visitor_id: bytes,
-    ) -> tuple[bytes, bytes, bytes]:
-        """Answer a visit to a link that is in experiments or gives click ids. Returns (the response after its
-        status line and date, record items with exposures and outcomes, more header fields)."""
+        *,
+        sets_cookie: bool = True,
+    ) -> tuple[bytes, bytes, bytes, bytes]:
+        """Answer a visit to a link that is in experiments or gives click ids. Returns (where it leads, the
+        response after its status line and date, record items with exposures and outcomes, more header fields).
+        """
         location, tail, items, fields = route.target, route.tail, b"", b""
         if (extra := visit.request.extra) and route.gate is not None:
             location, tail = self._moved(route, route.gate.extended(extra) or location)
@@ -302,17 +314,18 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
             location, tail = ruled
         elif route.experiments is not None or (trigger is _PAGE and self._page_experiments.live):
             destination, items, fields = self._choose_destination(
-                route, visit, trigger, preview_token
+                route, visit, trigger, preview_token, sets_cookie=sets_cookie
             )
             if destination is not None:
                 location, tail = destination
         if query and route.passthrough:
             location, tail = self._replace_query(route, location, query)
         if route.click_id and visit.classification & CLASS_MASK in _GIVEN_CLICK_ID:
-            click_id = self._click_ids.parameter(self._click(route, visit, items, visitor_id))
+            ids = self.tenant_id, self.profile_id, route.link_id
+            click_id = self._click_ids.parameter(click_of(ids, visit.at_us, items, visitor_id))
             if click_id:
                 location, tail = self._moved(route, target.add_query(location, click_id))
-        return tail, items, fields
+        return location, tail, items, fields
 
     def _replace_query(
         self, route: VisitRoute, location: bytes, query: bytes
@@ -325,23 +338,30 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         return location, route.robots + self._responses.redirect_tail(route.status, location)
 
     def _choose_destination(
-        self, route: VisitRoute, visit: Visit, trigger: Trigger, preview_token: bytes
+        self,
+        route: VisitRoute,
+        visit: Visit,
+        trigger: Trigger,
+        preview_token: bytes,
+        *,
+        sets_cookie: bool,
     ) -> tuple[VariantDestination | None, bytes, bytes]:
         """Return (destination or None for the link's own target, record items with exposures and outcomes,
         more header fields)."""
         experiments, destination, fields = route.experiments, None, b""
         exposures, exposures_by_cookie = b"", False
         visitor_class = visit.classification & CLASS_MASK
-        exposed = visitor_class in _EXPOSED
+        exposed = visitor_class in EXPOSED
         cookie = visit.request.cookie
         if experiments is not None:
             if preview_token:
                 destination = experiments.preview(preview_token, visit.at_us)
                 if destination is not None:
                     return destination, b"", b""
-            cookie, fields = self._cookie(visit.request, experiments.asks_for_cookie and exposed)
+            asks = sets_cookie and experiments.asks_for_cookie
+            cookie, fields = self._cookie(visit.request, asks and exposed)
             destination, exposures, exposures_by_cookie = experiments.assign(
-                visit, visitor_class in _ASSIGNED, cookie
+                visit, visitor_class in ASSIGNED, cookie
             )
             exposures = exposures if exposed else b""
             exposures_by_cookie = bool(exposures) and exposures_by_cookie
@@ -354,30 +374,6 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         pseudonym = self._cookie_pseudonym(cookie) if exposures_by_cookie or by_cookie else b""
         items = outcome_items(exposures, exposures_by_cookie, outcomes, by_cookie, pseudonym)
         return destination, items, fields
-
-    def _click(
-        self, route: VisitRoute, visit: Visit, variant_items: bytes, visitor_id: bytes
-    ) -> ClickId:
-        """Return the content of a click id: the link, the time, the first exposure and the visitor; by cookie,
-        if the exposure is."""
-        if not variant_items:
-            return ClickId(
-                self.tenant_id, self.profile_id, route.link_id, visit.at_us, visitor_id=visitor_id
-            )
-        items = unpack_items(variant_items)
-        variant = next(iter(unpack_variant_refs(items.get(EXPOSURES, b""))), NO_VARIANT_REF)
-        cookie = items.get(COOKIE, b"")
-        by_cookie = bool(cookie) and bool(cookie[VISITOR_BYTES])
-        visitor = cookie[:VISITOR_BYTES] if by_cookie else visitor_id
-        return ClickId(
-            self.tenant_id,
-            self.profile_id,
-            route.link_id,
-            visit.at_us,
-            *variant,
-            by_cookie,
-            visitor,
-        )
 
     def _cookie(self, request: VisitRequest, wanted: bool) -> tuple[bytes, bytes]:
         """Return (the visitor's cookie or empty, the header field that sets a new one or empty). A new one is

@@ -8,6 +8,7 @@ import msgspec
 
 from actors.visits.page_renders import TimedPage
 from actors.visits.responses import VisitResponses
+from engine.assets.address import main_path
 from engine.clicks.language import preferred_language
 from engine.experiments.experiment import Variant
 from engine.pages.blocks import Block, EmailFormBlock, HeadingBlock
@@ -120,6 +121,11 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
             return False
         shown = visible_blocks(self.profile_page(), moment_of(at_us))
         return any(isinstance(each, EmailFormBlock) and each.id == block for each in shown)
+
+    def picture_url(self, asset_id: str | None, visitors_url: str) -> str | None:
+        """Return the URL of a picture that a variant shows; None if it shows none."""
+        picture = decode_pictures(self.variant_pictures).get(asset_id) if asset_id else None
+        return None if picture is None else visitors_url + main_path(picture.hash)
 
     def sources(self, visitors_url: str) -> PageSources:
         """Return what a rendering needs beyond the page."""

@@ -4,9 +4,10 @@ from typing import Final, Protocol
 
 import msgspec
 
+from actors.visits.experiments.hit_variants import HitVariants, PageElsewhere
+from actors.visits.experiments.variants import LinkExperiments, VariantDestination
 from actors.visits.link_gate import LinkGate
 from actors.visits.profile_page import PageSource
-from actors.visits.variants import LinkExperiments, VariantDestination
 from engine.clicks.record_layout import pack_ids
 from engine.pages.files import PageFile
 from engine.visits.edge_assignment import VariantAssigner
@@ -32,8 +33,17 @@ class VisitHandler(Protocol):
     def page_file(self, name: str, at_us: int) -> PageFile | None:
         """Return a file of the page, as it is at a Unix time in microseconds; None if there is none."""
 
-    def hit(self, route: "VisitRoute", visit: Visit, hit: Hit, hit_id: bytes = b"") -> bytes:
-        """Return the record of a view, click or own event of a page elsewhere."""
+    def page_elsewhere(self) -> PageElsewhere:
+        """Return the experiments on the page for those who show it elsewhere."""
+
+    def hit_variants(self, route: "VisitRoute", visit: Visit, hit: Hit) -> HitVariants:
+        """Return what experiments make of a hit that takes part in them. Changes nothing."""
+
+    def hit(
+        self, route: "VisitRoute", visit: Visit, hit: Hit, hit_id: bytes, variant_items: bytes
+    ) -> bytes:
+        """Return the record of a hit; `visit` has its request, and `hit_id` is empty for a pixel's.
+        `variant_items` are the items of hit_variants()."""
 
 
 class VisitRoute(msgspec.Struct, gc=False, eq=False):

@@ -17,6 +17,8 @@ class VisitCounters:
     def __init__(self) -> None:
         self.visits_by_status = dict.fromkeys((200, *REDIRECTS, 304), 0)
         self.hits = 0  # views and clicks of pages elsewhere
+        self.variants_answered = 0  # questions of pages elsewhere for their visitors' variants
+        self.variants_refused = 0  # variants that they named, and their visitors do not have
         self.previews = 0  # visits of messengers that got a link's preview card
         self.files = 0  # files of pages: contacts, events, manifests
         self.destinations = 0  # pages that say where a link leads

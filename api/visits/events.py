@@ -12,14 +12,21 @@ import msgspec
 from quart import Response
 
 from api.http.auth import current_caller
-from api.http.bodies import draft_of, json_object, json_response, printable_name
+from api.http.bodies import Url, draft_of, json_object, json_response, printable_name
 from api.http.query import path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route
 from engine.accounts.access import Action, Caller
 from engine.common.errors import FieldError, InvalidError
 from engine.links.ports import ProfileStore
-from engine.visits.hit import HitOutcome
-from engine.visits.hit_draft import MAX_EVENTS, HitDraft, hit_of_event, validate_event
+from engine.visits.hit import HitAnswer, HitOutcome
+from engine.visits.hit_draft import (
+    MAX_EVENTS,
+    MAX_WITH_EXPERIMENTS,
+    HitDraft,
+    hit_of_event,
+    validate_event,
+)
+from engine.visits.page_variant import PageVariant
 from engine.visits.ports import HitSender
 
 ACCESS_S: Final = 5.0
@@ -34,10 +41,17 @@ class EventsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 class EventOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of an event: `recorded`, `duplicate` (its id was recorded before), or `unknown`, as the
-    profile has no link of this slug, or the link is closed."""
+    profile has no link of this slug, or the link is closed.
+
+    A view with `experiments` has `variants`, those of the page that its visitor gets, to be applied in their
+    order. A click has `target`, where its visitor's variant leads; null if only Waypost may lead there, as the
+    link has a password, a limit or a warning.
+    """
 
     id: str
     outcome: HitOutcome
+    variants: list[PageVariant] | msgspec.UnsetType = msgspec.UNSET
+    target: Url | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class EventsResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,11 +86,8 @@ class EventRoutes:
         events = _events(await json_object())
         access = await self._access(current_caller(), id_)
         hits = [hit_of_event(event, access.tenant_id, id_, access.handle) for event in events]
-        outcomes = await self._sender.send(id_, hits)
-        results = [
-            EventOutcome(id=event.id, outcome=outcome)
-            for event, outcome in zip(events, outcomes, strict=True)
-        ]
+        answers = await self._sender.send(id_, hits)
+        results = [_outcome(*pair) for pair in zip(events, answers, strict=True)]
         return json_response(EventsResponse(results=results))
 
     async def _access(self, caller: Caller, profile_id: int) -> _Access:
@@ -92,6 +103,16 @@ class EventRoutes:
             if len(self._known) > MAX_REMEMBERED:
                 self._known.popitem(last=False)
         return access
+
+
+def _outcome(event: HitDraft, answer: HitAnswer) -> EventOutcome:
+    takes_part = event.experiments and answer.outcome != "unknown"
+    return EventOutcome(
+        id=event.id,
+        outcome=answer.outcome,
+        variants=list(answer.variants) if takes_part and event.type == "view" else msgspec.UNSET,
+        target=answer.target if takes_part and event.type == "click" else msgspec.UNSET,
+    )
 
 
 def _events(body: dict[str, Any]) -> list[HitDraft]:
@@ -114,6 +135,9 @@ def _events(body: dict[str, Any]) -> list[HitDraft]:
             events.append(draft_of(HitDraft, item, validate_event, {}))
         except InvalidError as error:
             errors += [FieldError(f"events[{index}].{e.field}", e.reason) for e in error.errors]
+    if sum(event.experiments for event in events) > MAX_WITH_EXPERIMENTS:
+        reason = f"must have experiments in at most {MAX_WITH_EXPERIMENTS} of a request"
+        errors.append(FieldError("events", reason))
     if errors:
         raise InvalidError(errors)
     return events
@@ -139,6 +163,7 @@ _REPORT: Final = Doc(
                 "language": "de-DE",
                 "url": "https://ada.example/?utm_source=ig",
                 "referrer": "https://l.instagram.com/",
+                "experiments": True,
             },
             {
                 "id": "signup-1207",
@@ -152,7 +177,16 @@ _REPORT: Final = Doc(
         200: ResponseDoc(
             "Each is recorded, was recorded before, or is of no link.",
             EventsResponse,
-            {"results": [{"id": "req-81f2", "outcome": "recorded"}]},
+            {
+                "results": [
+                    {
+                        "id": "req-81f2",
+                        "outcome": "recorded",
+                        "target": "https://shop.example/spring-video",
+                    },
+                    {"id": "signup-1207", "outcome": "recorded"},
+                ]
+            },
         )
     },
 )

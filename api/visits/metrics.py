@@ -11,6 +11,14 @@ PAGES: Final = Metric("waypost_pages_total", "Visits answered with a profile's p
 HITS: Final = Metric(
     "waypost_hits_total", "Views, clicks and own events of pages elsewhere, answered with a pixel"
 )
+VARIANTS_ANSWERED: Final = Metric(
+    "waypost_variants_answered_total",
+    "Questions of pages elsewhere for the variants of experiments that a visitor gets",
+)
+VARIANTS_REFUSED: Final = Metric(
+    "waypost_variants_refused_total",
+    "Variants that pages elsewhere named in a hit, not recorded, as their visitors do not have them",
+)
 PREVIEWS: Final = Metric(
     "waypost_previews_total", "Visits of messengers answered with a link's preview card"
 )
@@ -76,6 +84,8 @@ def samples(server: VisitorServer) -> list[Sample]:
         PAGES.sample(server.visits_by_status[200] + server.visits_by_status[304]),
         PAGE_FILES.sample(server.files),
         HITS.sample(server.hits),
+        VARIANTS_ANSWERED.sample(server.variants_answered),
+        VARIANTS_REFUSED.sample(server.variants_refused),
         PREVIEWS.sample(server.previews),
         DESTINATIONS.sample(server.destinations),
         CLOSED.sample(server.closed),

@@ -6,6 +6,7 @@ Guarantees:
 - A hit that comes again is recorded once: the edge remembers the last MAX_IDS ids. After a restart it reads
   them from the journals of its machine (storage/clicks/hit_ids.py), so a crash before the answer doubles
   nothing.
+- A hit that takes part in experiments is answered with its visitor's variants, also when it comes again.
 - An address is used to make place and pseudonym, and is kept nowhere but in the bounded table of clients.
 """
 
@@ -15,6 +16,7 @@ from typing import Final
 
 import trio
 
+from actors.visits.experiments.hit_variants import NO_HIT_VARIANTS
 from actors.visits.registry import Found, Registry
 from actors.visits.route import VisitRoute, is_closed
 from api.visits.client_resolver import ClientResolver
@@ -23,7 +25,7 @@ from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
 from engine.visits.classifier import ClassificationCache
 from engine.visits.daily_key import DAY_US
-from engine.visits.hit import HitOutcome, ServerHit, server_hit
+from engine.visits.hit import Hit, HitAnswer, HitOutcome, ServerHit, server_hit
 from engine.visits.request import Visit
 
 MAX_IDS: Final = 100_000
@@ -85,31 +87,37 @@ class ServerHits:
             if len(self._ids) > MAX_IDS:
                 self._ids.popitem(last=False)
 
-    async def record(self, hits: Sequence[ServerHit]) -> list[HitOutcome]:
-        """Record the hits that are new. Returns an outcome for each.
+    async def record(self, hits: Sequence[ServerHit]) -> list[HitAnswer]:
+        """Record the hits that are new. Returns an answer for each.
 
         Raises UnavailableError when none was recorded, so all may be sent again.
         """
         routes = {path: await self._route(path) for path in {hit.path for hit in hits}}
         now_us = self._clock_us()
         # No await from here on: a hit that comes twice at once is recorded once.
-        outcomes: list[HitOutcome] = []
+        answers: list[HitAnswer] = []
         records: dict[bytes, bytes] = {}
         for hit in hits:
             route = routes[hit.path]
-            if hit.id in self._ids or hit.id in records:
-                outcomes.append("duplicate")
-            elif route is None or is_closed(route, now_us):
-                outcomes.append("unknown")
-            else:
-                records[hit.id] = self._record(hit, route, now_us)
-                outcomes.append("recorded")
+            is_new = hit.id not in self._ids and hit.id not in records
+            if route is None or is_closed(route, now_us):
+                answers.append(HitAnswer("unknown" if is_new else "duplicate"))
+                continue
+            page = server_hit(hit)
+            visit = self._visit(hit, page, now_us)
+            variants = NO_HIT_VARIANTS
+            if page.takes_part:
+                variants = route.actor.hit_variants(route, visit, page)
+            outcome: HitOutcome = "recorded" if is_new else "duplicate"
+            answers.append(HitAnswer(outcome, variants.variants, variants.target))
+            if is_new:
+                records[hit.id] = route.actor.hit(route, visit, page, hit.id, variants.items)
         if records and not self._recorder.append(list(records.values())):
             raise UnavailableError("the journal cannot be written")
         self.remember(records)
-        for outcome in outcomes:
-            self._counts[outcome] += 1
-        return outcomes
+        for answer in answers:
+            self._counts[answer.outcome] += 1
+        return answers
 
     async def _route(self, path: bytes) -> VisitRoute | None:
         route = self._registry.paths.get(path)
@@ -120,16 +128,14 @@ class ServerHits:
             raise UnavailableError("too many visits wait for their profiles")
         return await waiter.route()
 
-    def _record(self, hit: ServerHit, route: VisitRoute, now_us: int) -> bytes:
-        page = server_hit(hit)
-        visit = Visit(
+    def _visit(self, hit: ServerHit, page: Hit, now_us: int) -> Visit:
+        return Visit(
             page.request,
             self._clients.of_peer(hit.address),
             self._classifications[page.request.user_agent],
             now_us,
             self._pseudonyms.pseudonymiser(now_us // DAY_US),
         )
-        return route.actor.hit(route, visit, page, hit.id)
 
     def places_changed(self) -> None:
         """Look all places up again, as another geo file is in use."""

@@ -1,4 +1,4 @@
-"""Answers to side paths of links and pages: hits of pages elsewhere, QR codes, and where a link leads."""
+"""Answers to side paths of links and pages: hits and variants elsewhere, QR codes, where a link leads."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from actors.visits.qr_codes import QrCodes
 from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
 from api.visits.gated_answers import GatedAnswers
-from api.visits.pages.elsewhere import ANYWHERE, PIXEL, record_hit
+from api.visits.pages.elsewhere import ANYWHERE, PIXEL, record_hit, variants_tail
 from api.visits.pages.look_pages import destination_tail
 from api.visits.pages.profile_page import file_tail
 from api.visits.responses import response_tail
@@ -36,9 +36,14 @@ class SideAnswers(GatedAnswers):
         """Answer a request for something at a link's or page's address; `route` is the link's or page's."""
         client = connection.client or self._resolve_client(connection, request)
         if path.side == "hit":
-            self._records += record_hit(route, self._visit_of(request, client))
+            record, refused = record_hit(route, self._visit_of(request, client))
+            if record:
+                self._records.append(record)
             self.hits += 1
+            self.variants_refused += refused
             self._respond(connection, 200, PIXEL, request.head_only, close=not request.keep_alive)
+        elif path.side == "variants":
+            self._answer_variants(connection, request, route, client)
         elif path.side == "qr":
             self._answer_qr(connection, request, route, path, client)
         elif path.side == "file":
@@ -47,6 +52,19 @@ class SideAnswers(GatedAnswers):
             self._refuse(connection, 404, request.head_only, close=not request.keep_alive)
         else:
             self._answer_destination(connection, request, route)
+
+    def _answer_variants(
+        self,
+        connection: VisitorConnection,
+        request: VisitRequest,
+        route: VisitRoute,
+        client: ClientInfo,
+    ) -> None:
+        """Say which variants a page elsewhere has to show this visitor. It is no visit."""
+        variants = route.actor.page_elsewhere().variants(self._visit_of(request, client))
+        self.variants_answered += 1
+        tail, close = variants_tail(variants), not request.keep_alive
+        self._respond(connection, 200, tail, request.head_only, close=close)
 
     def _answer_destination(
         self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute

@@ -9,12 +9,14 @@
 | `r` | the page's own referrer, `document.referrer` |
 | `event` | the name of an own event, which is recorded instead of a view or click |
 | `p.NAME` | a property of the own event |
+| `x` | the variants of experiments that the page shows, by their `ref`, joined by commas |
 
 A server reports hits of its own pages over the API (`POST /v1/profiles/{id}/events`), each with an id, so that
 a hit that it sends again is recorded once.
 
 The page's host becomes the domain, its query names the campaign. Nothing here trusts what it reads: of both
-URLs only printable ASCII is kept, cut to the bounds of a visit's own fields.
+URLs only printable ASCII is kept, cut to the bounds of a visit's own fields. A variant that `x` names is
+recorded only if the edge assigns it to the visitor, too.
 """
 
 import re
@@ -27,7 +29,13 @@ from msgspec.structs import replace
 
 from engine.clicks.click import MAX_LANGUAGE_BYTES, MAX_REFERRER_BYTES, MAX_USER_AGENT_BYTES
 from engine.clicks.own_event import event_text, own_event
-from engine.clicks.record_items import HIT_ID_BYTES, MAX_HOST_BYTES
+from engine.clicks.record_items import (
+    HIT_ID_BYTES,
+    MAX_HOST_BYTES,
+    MAX_VARIANT_REFS,
+    VariantRef,
+)
+from engine.visits.page_variant import PageVariant, parse_ref
 from engine.visits.request import VisitRequest
 
 PIXEL: Final = b"/pixel.gif"
@@ -39,16 +47,29 @@ _URL: Final = re.compile(rb"(?is)https?://([a-z0-9.-]+)(?::\d*)?(?:/[^?#]*)?(?:\
 class Hit(NamedTuple):
     """A hit. `request` is the pixel's with host, query and referrer of the page; `is_inside`: the visitor came
     from a page of the same site, so `request` has no referrer. `event` is the text of an own event
-    (engine/clicks/own_event.py)."""
+    (engine/clicks/own_event.py).
+
+    `refs` are the variants that the page says it shows. `experiments`: it shows what the answer to the hit
+    says; with `shows`, only of experiments on these links and blocks.
+    """
 
     request: VisitRequest
     is_inside: bool
     event: bytes = b""
+    refs: frozenset[VariantRef] = frozenset()
+    experiments: bool = False
+    shows: frozenset[str] | None = None
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether the visitor may take part in experiments."""
+        return self.experiments or bool(self.refs)
 
 
 class ServerHit(msgspec.Struct, frozen=True, array_like=True):
     """A hit that a server reports, as the console hands it to an edge. `id` is hit_id(); `path` the canonical
-    path of the page or link; `address` the visitor's, used and forgotten by the edge. `event` as in Hit."""
+    path of the page or link; `address` the visitor's, used and forgotten by the edge. The last three fields are
+    as in Hit."""
 
     id: bytes
     path: bytes
@@ -58,9 +79,20 @@ class ServerHit(msgspec.Struct, frozen=True, array_like=True):
     url: bytes
     referrer: bytes
     event: bytes = b""
+    experiments: bool = False
+    shows: frozenset[str] | None = None
 
 
 HitOutcome = Literal["recorded", "duplicate", "unknown"]
+
+
+class HitAnswer(msgspec.Struct, frozen=True, array_like=True):
+    """The answer of an edge to a server's hit. Of a hit with `experiments`, `variants` are those that the page
+    has to show, and `target` is where a click leads; None where only Waypost may lead there."""
+
+    outcome: HitOutcome
+    variants: tuple[PageVariant, ...] = ()
+    target: str | None = None
 
 
 def hit_id(tenant_id: int, profile_id: int, id_: str) -> bytes:
@@ -77,7 +109,15 @@ def hit_of(request: VisitRequest) -> Hit:
         values.setdefault(name, value)
     page = unquote_to_bytes(values[b"u"]) if b"u" in values else request.referrer
     hit = page_hit(request, page, unquote_to_bytes(values.get(b"r", b"")))
-    return hit._replace(event=_event(values)) if b"event" in values else hit
+    if b"event" in values:
+        return hit._replace(event=_event(values))
+    return hit._replace(refs=_refs(values[b"x"])) if values.get(b"x") else hit
+
+
+def _refs(value: bytes) -> frozenset[VariantRef]:
+    """Return the first MAX_VARIANT_REFS references of a parameter, without those that are none."""
+    texts = [text for text in _decoded(value).split(",") if text][:MAX_VARIANT_REFS]
+    return frozenset(ref for text in texts if (ref := parse_ref(text)) is not None)
 
 
 def _event(values: dict[bytes, bytes]) -> bytes:
@@ -106,7 +146,9 @@ def server_hit(hit: ServerHit) -> Hit:
         False,
         False,
     )
-    return page_hit(request, hit.url, hit.referrer)._replace(event=hit.event)
+    return page_hit(request, hit.url, hit.referrer)._replace(
+        event=hit.event, experiments=hit.experiments, shows=hit.shows
+    )
 
 
 def page_hit(request: VisitRequest, url: bytes, referrer: bytes) -> Hit:
@@ -121,6 +163,7 @@ def page_hit(request: VisitRequest, url: bytes, referrer: bytes) -> Hit:
         host=host.rstrip(b".")[:MAX_HOST_BYTES],
         query=query,
         referrer=b"" if is_inside else referrer,
+        cookie=b"",  # some browsers send it with a pixel, none with the script's requests
     )
     return Hit(page_request, is_inside)
 

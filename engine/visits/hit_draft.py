@@ -1,9 +1,12 @@
 """An event that a server reports: a view of a profile, a click on a link or an own event elsewhere."""
 
+import re
 from typing import Annotated, Final, Literal
 
 import msgspec
 
+from engine.clicks.agents.client_hints import MAX_HINT_BYTES, with_hints
+from engine.clicks.click import MAX_USER_AGENT_BYTES
 from engine.clicks.own_event import (
     MAX_NAME_CHARS,
     MAX_PROPERTIES,
@@ -25,6 +28,9 @@ MAX_ID_CHARS: Final = 64
 MAX_URL_CHARS: Final = 2048
 MAX_AGENT_CHARS: Final = 1024
 MAX_LANGUAGE_CHARS: Final = 256
+MAX_WITH_EXPERIMENTS: Final = 10  # of one request, as each answer may have many variants
+MAX_SHOWN: Final = 500
+_SUBJECT: Final = re.compile("[a-z0-9-]{1,32}").fullmatch
 
 
 def _text(description: str, max_chars: int) -> msgspec.Meta:
@@ -72,6 +78,11 @@ class HitDraft(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = {}
     user_agent: Annotated[str, _text("the visitor's User-Agent", MAX_AGENT_CHARS)] = ""
+    sec_ch_ua: Annotated[str, _text("the visitor's Sec-CH-UA", MAX_HINT_BYTES)] = ""
+    sec_ch_ua_mobile: Annotated[str, _text("the visitor's Sec-CH-UA-Mobile", MAX_HINT_BYTES)] = ""
+    sec_ch_ua_platform: Annotated[
+        str, _text("the visitor's Sec-CH-UA-Platform", MAX_HINT_BYTES)
+    ] = ""
     language: Annotated[str, _text("the visitor's Accept-Language", MAX_LANGUAGE_CHARS)] = ""
     url: Annotated[
         str,
@@ -80,6 +91,22 @@ class HitDraft(msgspec.Struct, frozen=True, kw_only=True):
     referrer: Annotated[
         str, _text("the URL from which the visitor came to the page", MAX_URL_CHARS)
     ] = ""
+    experiments: Annotated[
+        bool,
+        msgspec.Meta(
+            description="whether the visitor takes part in experiments: your page shows the variants of the "
+            "answer to a view, and leads a click to the `target` of its answer. At most "
+            f"{MAX_WITH_EXPERIMENTS} events of a request"
+        ),
+    ] = False
+    shows: Annotated[
+        list[str] | msgspec.UnsetType,
+        msgspec.Meta(
+            description=f"of a view with `experiments`: ids of links and blocks, {MAX_SHOWN} at most, if your "
+            "page shows only these; experiments on others leave the visitor out",
+            extra_json_schema={"maxItems": MAX_SHOWN},
+        ),
+    ] = msgspec.UNSET
 
 
 def validate_event(draft: HitDraft) -> tuple[HitDraft | None, list[FieldError]]:
@@ -87,6 +114,9 @@ def validate_event(draft: HitDraft) -> tuple[HitDraft | None, list[FieldError]]:
     errors = [
         *_text_errors("id", draft.id, MAX_ID_CHARS),
         *_text_errors("user_agent", draft.user_agent, MAX_AGENT_CHARS),
+        *_text_errors("sec_ch_ua", draft.sec_ch_ua, MAX_HINT_BYTES),
+        *_text_errors("sec_ch_ua_mobile", draft.sec_ch_ua_mobile, MAX_HINT_BYTES),
+        *_text_errors("sec_ch_ua_platform", draft.sec_ch_ua_platform, MAX_HINT_BYTES),
         *_text_errors("language", draft.language, MAX_LANGUAGE_CHARS),
         *_text_errors("url", draft.url, MAX_URL_CHARS),
         *_text_errors("referrer", draft.referrer, MAX_URL_CHARS),
@@ -108,6 +138,7 @@ def validate_event(draft: HitDraft) -> tuple[HitDraft | None, list[FieldError]]:
         errors += name.slug_errors(draft.slug)
     elif draft.slug:
         errors.append(FieldError("slug", "must be left out of a view"))
+    errors += _experiment_errors(draft, type_)
     if errors or address is None or type_ is None:
         return None, errors
     return msgspec.structs.replace(draft, address=address, type=type_), []
@@ -127,6 +158,22 @@ def _event_errors(draft: HitDraft) -> list[FieldError]:
             errors.append(FieldError("properties", reason))
             break
         errors += text_errors(_value_text(value), f"properties.{key}", MAX_VALUE_CHARS)
+    return errors
+
+
+def _experiment_errors(draft: HitDraft, type_: str | None) -> list[FieldError]:
+    """Return the errors of `experiments` and `shows`."""
+    errors = []
+    if draft.experiments and type_ == "event":
+        errors.append(FieldError("experiments", "must be left out of an own event"))
+    if draft.shows is msgspec.UNSET:
+        return errors
+    if type_ != "view" or not draft.experiments:
+        errors.append(FieldError("shows", "must be left out, except of a view with experiments"))
+    if len(draft.shows) > MAX_SHOWN:
+        errors.append(FieldError("shows", f"must be at most {MAX_SHOWN}"))
+    elif not all(map(_SUBJECT, draft.shows)):
+        errors.append(FieldError("shows", "must be ids of links and blocks of the page"))
     return errors
 
 
@@ -152,12 +199,23 @@ def hit_of_event(event: HitDraft, tenant_id: int, profile_id: int, handle: str) 
         hit_id(tenant_id, profile_id, event.id),
         name.encode_path(handle, slug) if slug else name.encode_path("@" + handle),
         event.address,
-        event.user_agent.encode(),
+        _agent(event),
         event.language.encode(),
         event.url.encode(),
         event.referrer.encode(),
         _own_event(event) if event.type == "event" else b"",
+        event.experiments,
+        None if event.shows is msgspec.UNSET else frozenset(event.shows),
     )
+
+
+def _agent(event: HitDraft) -> bytes:
+    """Return the user agent with what the hints say more, as the visitor server reads both of a head."""
+    agent = event.user_agent.strip(" ").encode()[:MAX_USER_AGENT_BYTES]
+    if not event.sec_ch_ua:
+        return agent
+    hints = event.sec_ch_ua, event.sec_ch_ua_mobile, event.sec_ch_ua_platform
+    return with_hints(agent, *(hint.encode() for hint in hints))
 
 
 def _own_event(event: HitDraft) -> bytes:

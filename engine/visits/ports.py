@@ -7,7 +7,7 @@ from typing import Protocol
 from engine.links.profile import ProfileChange
 from engine.visits.daily_key import DailyKey
 from engine.visits.domain_host import DomainHost
-from engine.visits.hit import HitOutcome, ServerHit
+from engine.visits.hit import HitAnswer, ServerHit
 from engine.visits.snapshot import LinkBatch, Snapshot
 
 
@@ -87,8 +87,8 @@ class EdgeChannel(Protocol):
 class HitSender(Protocol):
     """Edges that record hits of servers."""
 
-    async def send(self, profile_id: int, hits: Sequence[ServerHit]) -> list[HitOutcome]:
-        """Have the hits recorded, and return an outcome for each. A hit whose id was recorded is a duplicate.
+    async def send(self, profile_id: int, hits: Sequence[ServerHit]) -> list[HitAnswer]:
+        """Have the hits recorded, and return an answer for each. A hit whose id was recorded is a duplicate.
 
         Raises UnavailableError if none may be taken for recorded: send them again, with their ids.
         """

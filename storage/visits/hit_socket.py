@@ -1,7 +1,7 @@
 """Hits of servers on their way from the console to an edge of the same machine, over a unix socket.
 
     request    u32 length | msgpack: a list of ServerHit
-    response   u32 length | msgpack: a list of outcomes, or a text that says why nothing was recorded
+    response   u32 length | msgpack: a list of HitAnswer, or a text that says why nothing was recorded
 
 A connection is for one request. A profile's hits go to one edge, which remembers their ids; while that edge
 restarts they are refused, so that none is recorded by two.
@@ -18,7 +18,7 @@ import msgspec
 import trio
 
 from engine.common.errors import UnavailableError
-from engine.visits.hit import HitOutcome, ServerHit
+from engine.visits.hit import HitAnswer, ServerHit
 
 _log = logging.getLogger("waypost.hits")
 
@@ -29,7 +29,7 @@ LIMIT_S: Final = 8.0
 _LENGTH: Final = Struct("<I")
 _NO_EDGE: Final = "no edge of this machine takes hits now; send them again"
 
-Handler = Callable[[Sequence[ServerHit]], Awaitable[list[HitOutcome]]]
+Handler = Callable[[Sequence[ServerHit]], Awaitable[list[HitAnswer]]]
 
 
 async def serve_hits(
@@ -56,7 +56,7 @@ async def serve_hits(
     await trio.serve_listeners(answer, [trio.SocketListener(listener)])
 
 
-async def _answered(data: bytes | None, handle: Handler) -> list[HitOutcome] | str:
+async def _answered(data: bytes | None, handle: Handler) -> list[HitAnswer] | str:
     try:
         if data is None:
             return "the request was cut off"
@@ -75,18 +75,18 @@ class EdgeHitSender:
         self._folder = folder
         self._edges = sorted(edges)
 
-    async def send(self, profile_id: int, hits: Sequence[ServerHit]) -> list[HitOutcome]:
+    async def send(self, profile_id: int, hits: Sequence[ServerHit]) -> list[HitAnswer]:
         if not self._edges:
             raise UnavailableError("this machine has no edge, which is what takes hits")
         edge = self._edges[profile_id % len(self._edges)]
-        answer: list[HitOutcome] | str = _NO_EDGE
+        answer: list[HitAnswer] | str = _NO_EDGE
         with trio.move_on_after(LIMIT_S), contextlib.suppress(OSError, trio.BrokenResourceError):
             stream = await trio.open_unix_socket(str(self._folder / f"{edge}{SUFFIX}"))
             async with stream:
                 await stream.send_all(_framed(hits))
                 data = await _received(stream)
                 if data is not None:
-                    answer = msgspec.msgpack.decode(data, type=list[HitOutcome] | str)
+                    answer = msgspec.msgpack.decode(data, type=list[HitAnswer] | str)
         if isinstance(answer, str):
             raise UnavailableError(answer)
         return answer

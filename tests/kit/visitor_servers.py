@@ -19,11 +19,12 @@ import trio
 from actors.assets.served_files import EdgeAssetFiles
 from actors.visits.hosts import Hosts
 from actors.visits.qr_codes import QrCodes
-from actors.visits.registry import Registry
+from actors.visits.registry import Found, Registry
 from api.visits.client_resolver import ClientResolver
 from api.visits.compiled.selection import select_server
 from api.visits.pages.visit_responses import visit_responses
 from api.visits.server import VisitorServer
+from api.visits.server_hits import deliver
 from engine.clicks import journal_format
 from engine.clicks.click import Click
 from engine.operations.settings import Settings
@@ -231,6 +232,10 @@ class ServedEdge:
             while not condition():  # noqa: ASYNC110  # nothing announces it
                 await trio.sleep(0.002)
 
+    def deliver(self, results: list[Found], available: bool) -> None:
+        """Hand routes to visitors and to hits of servers, as an edge does."""
+        deliver(results, available, self.server.deliver)
+
     async def close(self) -> None:
         for stream in self._streams:
             await stream.aclose()
@@ -257,7 +262,7 @@ async def served_edge(
     edge = ServedEdge(limits, send_buffer_bytes, core, profiles)
     loop = asyncio.get_running_loop()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(edge.registry.find, edge.server.deliver))
+        nursery.start_soon(partial(edge.registry.find, edge.deliver))
         nursery.start_soon(edge.registry.dispatcher.run_one)
         quotas = MemoryClickQuotas(edge.profiles.click_limit)
         nursery.start_soon(edge.registry.gate_parts.click_quotas.run, quotas, edge.server.deliver)

@@ -14,7 +14,9 @@ from engine.common.json_forms import time_text
 _PUBLIC: Final = b"Cache-Control: public, max-age=3600\r\n"
 _FOLDER: Final = resources.files(__package__)
 # Crawlers may follow links: previews need that, and `noindex` is only seen by those who do.
-_ROBOTS: Final = b"User-agent: *\nDisallow: /*/pixel.gif$\nDisallow: /*+$\n"
+_ROBOTS: Final = (
+    b"User-agent: *\nDisallow: /*/pixel.gif$\nDisallow: /*/variants.json$\nDisallow: /*+$\n"
+)
 SECURITY_TXT: Final = b"/.well-known/security.txt"
 _VALID_FOR: Final = timedelta(days=90)
 _DAY_US: Final = 86_400_000_000

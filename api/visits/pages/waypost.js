@@ -1,20 +1,22 @@
-(function (d, w) {
-  var s = d.currentScript, h = s.dataset.profile, o = new URL(s.src).origin;
-  function send(path, more) {
-    var q = new URLSearchParams(Object.assign({ u: location.href, r: d.referrer }, more));
-    fetch(o + path + "/pixel.gif?" + q, { mode: "no-cors", credentials: "omit", keepalive: true }).catch(function () {});
-  }
-  w.waypostView = function () { send("/@" + h); };
-  w.waypostClick = function (slug) { send("/" + h + "/" + encodeURIComponent(slug)); };
-  w.waypostEvent = function (name, properties) {
-    var q = { event: name };
-    for (var p in properties) q["p." + p] = properties[p];
-    send("/@" + h, q);
-  };
-  w.waypost = w.waypost || w.waypostEvent;
-  d.addEventListener("click", function (e) {
-    var a = e.target.closest && e.target.closest("[data-waypost]");
-    if (a) w.waypostClick(a.dataset.waypost);
-  }, true);
-  if (s.dataset.view !== "off") w.waypostView();
-})(document, window);
+(w => {
+ let d = document, s = d.currentScript, h = s.dataset.profile, p = new URL("/@" + h, s.src), send = (path, more) => {
+  let q = { u: location, r: d.referrer, x: w.waypostRefs || s.dataset.refs || "" };
+  q = new URLSearchParams(Object.assign(q, more));
+  fetch(new URL(path + "/pixel.gif?" + q, p), { mode: "no-cors", keepalive: true }).catch(() => {});
+ };
+ w.waypostVariants = () => fetch(p + "/variants.json").then(r => r.json())
+  .then(b => (w.waypostRefs = b.variants.map(v => v.ref), b.variants));
+ w.waypostView = () => send(p);
+ w.waypostClick = slug => send("/" + h + "/" + encodeURIComponent(slug));
+ w.waypostEvent = (event, o) => {
+  let q = { event };
+  for (let n in o) q["p." + n] = o[n];
+  send(p, q);
+ };
+ w.waypost = w.waypost || w.waypostEvent;
+ addEventListener("click", ({ target: t }) => {
+  let a = t.closest && t.closest("[data-waypost]");
+  if (a) w.waypostClick(a.dataset.waypost);
+ }, true);
+ if (s.dataset.view != "off") w.waypostView();
+})(window);

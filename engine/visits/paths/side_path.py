@@ -4,6 +4,7 @@
     /spring/qr          its QR code
     /spring+            where it leads
     /@ada/contact-b1.vcf    a file of the page (engine/pages/files.py)
+    /@ada/variants.json     the variants of experiments that a page elsewhere shows
     /@ada/subscribe     the form for addresses of visitors
 
 No slug may be `qr`, have a dot or a plus, so that a side path is no link's own.
@@ -14,9 +15,9 @@ from typing import Final, Literal, NamedTuple
 
 from engine.visits.hit import PIXEL
 
-Side = Literal["hit", "qr", "destination", "file", "subscribe"]
+Side = Literal["hit", "qr", "destination", "file", "subscribe", "variants"]
 _OF_PAGE: Final = re.compile(
-    rb"(/@[^/]+)/(?:(subscribe)|manifest\.webmanifest|(?:contact-[a-z0-9-]{1,32}\.vcf|event-[a-z0-9-]{1,32}\.ics))"
+    rb"(/@[^/]+)/(?:(subscribe)|(variants\.json)|manifest\.webmanifest|(?:contact-[a-z0-9-]{1,32}\.vcf|event-[a-z0-9-]{1,32}\.ics))"
 )
 
 
@@ -40,5 +41,7 @@ def side_path(path: bytes) -> SidePath | None:
         subject = of_page[1]
         if of_page[2]:
             return SidePath(subject, "subscribe")
+        if of_page[3]:
+            return SidePath(subject, "variants")
         return SidePath(subject, "file", path[len(subject) + 1 :].decode("ascii"))
     return None

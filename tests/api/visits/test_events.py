@@ -7,6 +7,7 @@ import pytest
 from api.visits.events import ACCESS_S
 from engine.accounts.access import Caller
 from engine.clicks.own_event import MARK
+from engine.visits.page_variant import PageVariant
 from tests.kit.consoles import Console
 
 pytestmark = pytest.mark.usefixtures("autojump_clock")
@@ -61,6 +62,89 @@ async def test_own_events_have_names_and_properties() -> None:
     assert (signup.path, link.path) == (b"/@anna", b"/anna/spring")
     text = MARK.join(("signup", "plan=pro", "price=9.5", "seats=3", "trial=true"))
     assert (signup.event, link.event) == (text.encode(), b"signup")
+
+
+async def test_events_in_experiments_are_answered_with_variants_and_targets() -> None:
+    console, path = await opened()
+    variant = PageVariant(
+        experiment_id="81", variant="bold", ref="81-1-1", link_id="7", block_id=None, title="Now",
+        picture_url=None, position=0, style=None,
+    )  # fmt: skip
+    console.hits.variants, console.hits.target = (variant,), "https://a.example/?wp_click=x"
+    part = {"experiments": True}
+    shown = VIEW | part | {"id": "s", "shows": ["7", "hero-1"]}
+    console.hits.unknown.add(b"/anna/none")
+    gone = CLICK | part | {"id": "g", "slug": "none"}
+    events = [VIEW | part, shown, CLICK | part, gone, EVENT, VIEW | {"id": "plain"}]
+    answer = await console.call("POST", path, {"events": events})
+    view, of_shown, click, unknown, event, plain = answer.json["results"]
+    assert view == {
+        "id": "a", "outcome": "recorded",
+        "variants": [{
+            "experiment_id": "81", "variant": "bold", "ref": "81-1-1", "link_id": "7", "block_id": None,
+            "title": "Now", "picture_url": None, "position": 0, "style": None,
+        }],
+    }  # fmt: skip
+    assert of_shown["variants"] == view["variants"]
+    assert click == {
+        "id": "b",
+        "outcome": "recorded",
+        "target": "https://a.example/?wp_click=x",
+    }
+    assert unknown == {"id": "g", "outcome": "unknown"}
+    assert [each.keys() for each in (event, plain)] == [{"id", "outcome"}] * 2
+    hits = list(console.hits.recorded.values())
+    assert [hit.experiments for hit in hits] == [True, True, True, False, False]
+    assert [hit.shows for hit in hits[:3]] == [None, {"7", "hero-1"}, None]
+    console.hits.target = None
+    again = await console.call("POST", path, {"events": [CLICK | part]})
+    assert again.json["results"] == [{"id": "b", "outcome": "duplicate", "target": None}]
+
+
+async def test_a_request_has_few_events_in_experiments() -> None:
+    console, path = await opened()
+    views = [VIEW | {"id": str(n), "experiments": n < 10} for n in range(100)]
+    assert (await console.call("POST", path, {"events": views})).status == 200
+    views[10]["experiments"] = True
+    assert "events" in (await console.call("POST", path, {"events": views})).problem(422)
+
+
+async def test_client_hints_are_read_as_those_of_a_visitor() -> None:
+    console, path = await opened()
+    hints = {
+        "user_agent": " Mozilla/5.0 (X11; Linux x86_64) Chrome/141.0.0.0 Safari/537.36 ",
+        "sec_ch_ua": '"Brave";v="141", "Chromium";v="141"',
+        "sec_ch_ua_platform": '"Android"', "sec_ch_ua_mobile": "?1",
+    }  # fmt: skip
+    await console.call("POST", path, {"events": [VIEW | hints]})
+    (hit,) = console.hits.recorded.values()
+    assert hit.user_agent.endswith(b"Safari/537.36 Sec-CH-UA (Brave; Android; Mobile)")
+    assert hit.user_agent.startswith(b"Mozilla")
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (EVENT | {"experiments": True}, "experiments"),
+        (VIEW | {"experiments": "yes"}, "experiments"),
+        (VIEW | {"shows": ["7"]}, "shows"),
+        (CLICK | {"experiments": True, "shows": ["7"]}, "shows"),
+        (VIEW | {"experiments": True, "shows": "7"}, "shows"),
+        (VIEW | {"experiments": True, "shows": [7]}, "shows"),
+        (VIEW | {"experiments": True, "shows": [""]}, "shows"),
+        (VIEW | {"experiments": True, "shows": ["7"] * 501}, "shows"),
+        (VIEW | {"sec_ch_ua": "x" * 256}, "sec_ch_ua"),
+        (VIEW | {"sec_ch_ua_platform": "\n"}, "sec_ch_ua_platform"),
+        (VIEW | {"variant": "bold"}, "variant"),
+    ],
+)
+async def test_a_bad_event_in_an_experiment_names_its_field(
+    event: dict[str, Any], field: str
+) -> None:
+    console, path = await opened()
+    answer = await console.call("POST", path, {"events": [event]})
+    assert answer.problem(422).keys() == {f"events[0].{field}"}
+    assert console.hits.recorded == {}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from engine.clicks.click import MAX_REFERRER_BYTES
 from engine.clicks.record_items import MAX_HOST_BYTES
 from engine.visits.hit import hit_of
+from engine.visits.page_variant import parse_ref, ref_text
 from engine.visits.request import VisitRequest
 
 
@@ -42,6 +43,26 @@ def test_the_page_of_a_hit(
     assert (hit.request.host, hit.request.query) == (host, page_query)
     assert (hit.request.referrer, hit.is_inside) == (referrer, is_inside)
     assert (hit.request.user_agent, hit.request.language) == (b"ua", b"de")
+
+
+@pytest.mark.parametrize(
+    ("query", "refs"),
+    [
+        (b"x=81-1-0", {(81, 1, 0)}),
+        (b"x=81-1-0%2C82-12-9,,81-1-0", {(81, 1, 0), (82, 12, 9)}),
+        (b"x=81-1-0&x=82-1-0", {(81, 1, 0)}),
+        (b"x=%s" % b",".join(b"%d-1-0" % n for n in range(1, 12)), {(n, 1, 0) for n in range(1, 9)}),
+        (b"x=81-1,81-1-10,081-1-0,81-0-0,-1-1-1,81-1-0-aaaa,b,%FF,81-1-0%0A", set()),
+        (b"x=", set()),
+        (b"x=81-1-0&event=signup", set()),
+        (b"", set()),
+    ],
+)  # fmt: skip
+def test_the_variants_that_a_page_names(query: bytes, refs: set[tuple[int, int, int]]) -> None:
+    hit = hit_of(pixel(query))
+    assert hit.refs == refs
+    assert hit.takes_part == bool(refs)
+    assert all(parse_ref(ref_text(ref)) == ref for ref in hit.refs)
 
 
 @given(st.binary(max_size=400), st.binary(max_size=400))

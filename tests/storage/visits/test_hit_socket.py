@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from engine.common.errors import UnavailableError
-from engine.visits.hit import HitOutcome, ServerHit
+from engine.visits.hit import HitAnswer, ServerHit
+from engine.visits.hit_draft import MAX_WITH_EXPERIMENTS
+from engine.visits.page_variant import PageVariant
 from storage.visits import hit_socket
 from storage.visits.hit_socket import SUFFIX, EdgeHitSender, serve_hits
 from storage.visits.memory_hits import MemoryHits
@@ -29,7 +32,7 @@ async def sender(
         yield edge, edge
         return
 
-    async def handle(hits: Sequence[ServerHit]) -> list[HitOutcome]:
+    async def handle(hits: Sequence[ServerHit]) -> list[HitAnswer]:
         return await edge.send(PROFILE, hits)
 
     async with trio.open_nursery() as nursery:
@@ -43,8 +46,25 @@ async def test_each_hit_has_an_outcome(sender: tuple[Any, MemoryHits]) -> None:
     edge.unknown.add(b"/a/none")
     hits = [hit(1), hit(1), hit(2, b"/a/none"), hit(3, url=b"x" * 2048)]
     outcomes = ["recorded", "duplicate", "unknown", "recorded"]
-    assert await console.send(PROFILE, hits) == outcomes
+    answers = await console.send(PROFILE, hits)
+    assert [answer.outcome for answer in answers] == outcomes
     assert list(edge.recorded.values()) == [hits[0], hits[3]]
+
+
+async def test_a_hit_in_an_experiment_has_its_variants_and_target(
+    sender: tuple[Any, MemoryHits],
+) -> None:
+    console, edge = sender
+    variant = PageVariant(
+        experiment_id=str(2**63 - 1), variant="\u00e9" * 64, ref=None, link_id="7", block_id=None,
+        title="\U0001f600" * 256, picture_url="https://go.example/a/x", position=0, style="filled",
+    )  # fmt: skip
+    edge.variants, edge.target = (variant,) * 100, "https://a.example/" + "x" * 32_750
+    shows = frozenset(str(number) for number in range(500))
+    hits = [replace(hit(n), experiments=True, shows=shows) for n in range(MAX_WITH_EXPERIMENTS)]
+    answers = await console.send(PROFILE, hits)
+    assert answers == [HitAnswer("recorded", edge.variants, edge.target)] * len(hits)
+    assert list(edge.recorded.values()) == hits
 
 
 async def test_what_an_edge_cannot_record_is_unavailable(sender: tuple[Any, MemoryHits]) -> None:
@@ -53,7 +73,7 @@ async def test_what_an_edge_cannot_record_is_unavailable(sender: tuple[Any, Memo
     with pytest.raises(UnavailableError):
         await console.send(PROFILE, [hit(1)])
     edge.away = False
-    assert await console.send(PROFILE, [hit(1)]) == ["recorded"]
+    assert await console.send(PROFILE, [hit(1)]) == [HitAnswer("recorded")]
 
 
 async def test_without_its_edge_a_profile_is_unavailable(tmp_path: Path) -> None:
@@ -76,7 +96,9 @@ async def test_nonsense_is_answered_and_the_edge_goes_on(tmp_path: Path) -> None
                     answer = b"".join([chunk async for chunk in stream])
             assert b"version" in answer or b"cut off" in answer
         assert path.stat().st_mode & 0o777 == 0o600
-        assert await EdgeHitSender(tmp_path, ["edge-0"]).send(1, [hit(1)]) == ["recorded"]
+        assert await EdgeHitSender(tmp_path, ["edge-0"]).send(1, [hit(1)]) == [
+            HitAnswer("recorded")
+        ]
         nursery.cancel_scope.cancel()
 
 
@@ -85,7 +107,7 @@ async def test_an_edge_that_hangs_is_given_up(
 ) -> None:
     monkeypatch.setattr(hit_socket, "LIMIT_S", 0.05)
 
-    async def hang(hits: Sequence[ServerHit]) -> list[HitOutcome]:
+    async def hang(hits: Sequence[ServerHit]) -> list[HitAnswer]:
         await trio.sleep_forever()
         raise AssertionError
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from actors.visits.page_renders import Look
 from actors.visits.profile_page import ShownVariant, Subject
+from engine.clicks.click import VisitorClass
 from engine.clicks.record_items import COOKIE, EXPOSURES, OUTCOMES, item
 from engine.experiments.experiment import EdgeExperiment, Variant
 from engine.visits.edge_assignment import AssignedVariant, VariantAssigner
@@ -16,6 +17,10 @@ from engine.visits.request import Visit
 
 logger = logging.getLogger("waypost.variants")
 
+# Visitor classes whose exposures and outcomes are recorded.
+EXPOSED: Final = frozenset((VisitorClass.UNCLASSIFIED, VisitorClass.HUMAN))
+# Visitor classes that get the variant that a human would; the others get the control.
+ASSIGNED: Final = EXPOSED | {VisitorClass.HEAD, VisitorClass.PREFETCH}
 _PREVIEW: Final = -1  # no variant's number: begins the look of a preview
 
 
@@ -84,7 +89,7 @@ class PageExperiments:
     __slots__ = ("_all", "asks_for_cookie", "live")
 
     def __init__(self, assigners: Iterable[VariantAssigner], subjects: Collection[Subject]) -> None:
-        self._all = tuple(a for a in assigners if _subject(a) in subjects)
+        self._all = tuple(a for a in assigners if subject_of(a) in subjects)
         self.live = tuple(assigner for assigner in self._all if assigner.live)
         self.asks_for_cookie = any(assigner.cookie and assigner.running for assigner in self.live)
 
@@ -99,7 +104,7 @@ class PageExperiments:
         lowest for the first). An experiment on what the page does not show exposes nobody."""
         packed, by_cookie = b"", 0
         for assigner, assignment in zip(self.live, assignments, strict=True):
-            if assignment.packed_exposure and _subject(assigner) in shown:
+            if assignment.packed_exposure and subject_of(assigner) in shown:
                 by_cookie |= assigner.cookie << len(packed) // len(assignment.packed_exposure)
                 packed += assignment.packed_exposure
         return packed, by_cookie
@@ -133,10 +138,11 @@ class PageExperiments:
 
 
 def _shown(assigner: VariantAssigner, number: int) -> ShownVariant:
-    return _subject(assigner), assigner.variants[number]
+    return subject_of(assigner), assigner.variants[number]
 
 
-def _subject(assigner: VariantAssigner) -> Subject:
+def subject_of(assigner: VariantAssigner) -> Subject:
+    """Return the link or block that a page's experiment is on."""
     experiment = assigner.experiment
     return str(experiment.link_id) if experiment.block_id is None else experiment.block_id
 

@@ -1,0 +1,1 @@
+"""Experiments at an edge: variants of links and pages, and of pages elsewhere."""
