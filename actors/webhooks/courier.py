@@ -305,14 +305,16 @@ class Courier:
         result = await self._send(due, at)
         ended = trio.current_time()
         retry_s = delay_s(due.tries + 1, result, self._now(), self._jitter)
+        breaker.end(ended, succeeded=result.delivered, scale=1 / self._limits.time_scale)
         attempt = Attempt(
             due,
             at,
             round((ended - started) * 1000),
             result,
             None if retry_s is None else retry_s / self._limits.time_scale,
+            breaker.failures,
+            breaker.rest_s(ended),
         )
-        breaker.end(ended, succeeded=result.delivered, scale=1 / self._limits.time_scale)
         self.attempts[attempt.state] += 1
         self._unrecorded.append(attempt)
         self._record_wakeup.notify()

@@ -5,9 +5,8 @@ fails in between, the connection breaks before the end of the body: half a log n
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 from quart import Response
@@ -15,21 +14,19 @@ from quart import Response
 from api.http.auth import current_caller
 from api.http.bodies import Id, ListResponse, json_response, utc
 from api.http.excel import EXCEL, NAME, is_for_excel
-from api.http.query import PAGE, page_of, page_response, parameters, parsed_id, path_id
+from api.http.query import PAGE, moments, page_of, page_response, parameters, parsed_id, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from engine.audit.audit_log import COLUMNS, ActivityEntry, ActivityFilter, csv_row
 from engine.audit.ports import ActivityReader
 from engine.common.errors import FieldError, InvalidError
 from engine.common.export import csv_lines, file_head
 from engine.common.list_page import ListPage
-from engine.stats import period
 
 EXPORT_PAGE: Final = 500
 EXPORT_LIMIT_S: Final = 3600
 MAX_WORD: Final = 64
 _FILTERS: Final = ("action", "object_type", "object_id", "user_id", "from", "to")
 _FORMATS: Final = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
-_UTC: Final = ZoneInfo("UTC")
 
 
 class ActorResponse(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -128,13 +125,7 @@ def _filter(query: dict[str, str], errors: list[FieldError]) -> ActivityFilter:
     for name, word in words.items():
         if word is not None and (not 1 <= len(word) <= MAX_WORD or not word.isprintable()):
             errors.append(FieldError(name, f"must have 1 to {MAX_WORD} printable characters"))
-    times: dict[str, datetime] = {}
-    for name in ("from", "to"):
-        if name in query:
-            try:
-                times[name] = period.parse_moment(query[name], _UTC).astimezone(UTC)
-            except ValueError as error:
-                errors.append(FieldError(name, str(error)))
+    times = moments(query, ("from", "to"), errors)
     filter_ = ActivityFilter(
         object_id=_id(query, "object_id", errors),
         user_id=_id(query, "user_id", errors),

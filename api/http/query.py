@@ -8,7 +8,9 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 from quart import request
@@ -17,6 +19,7 @@ from api.http.bodies import ListResponse, printable_name
 from api.http.routes import Parameter
 from engine.common.errors import FieldError, InvalidError, NotFoundError
 from engine.common.list_page import ListPage
+from engine.stats import period
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -24,6 +27,7 @@ Item = TypeVar("Item")
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 100
 MAX_ID: Final = 2**63 - 1
+_UTC: Final = ZoneInfo("UTC")
 # The parameters of every list, for the reference.
 PAGE: Final = (
     Parameter(
@@ -105,6 +109,21 @@ def page_of(query: dict[str, str], errors: list[FieldError]) -> tuple[int, int]:
         if not 1 <= limit <= MAX_LIMIT:
             errors.append(FieldError("limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
     return after, limit
+
+
+def moments(
+    query: dict[str, str], names: Iterable[str], errors: list[FieldError]
+) -> dict[str, datetime]:
+    """Return the parameters that name moments, in UTC: an instant, or a UTC date. Errors are added to
+    `errors`."""
+    times: dict[str, datetime] = {}
+    for name in names:
+        if name in query:
+            try:
+                times[name] = period.parse_moment(query[name], _UTC).astimezone(UTC)
+            except ValueError as error:
+                errors.append(FieldError(name, str(error)))
+    return times
 
 
 def page_response(page: ListPage, response_of: Callable[[T], Item]) -> ListResponse[Item]:

@@ -17,7 +17,15 @@ from api.http.bodies import (
     utc,
 )
 from api.http.idempotency import idempotency_of_request, response_of
-from api.http.query import PAGE, page_of, page_response, parameters, path_id, refuse_parameters
+from api.http.query import (
+    PAGE,
+    moments,
+    page_of,
+    page_response,
+    parameters,
+    path_id,
+    refuse_parameters,
+)
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError, InvalidError
@@ -63,14 +71,17 @@ class DeliveryResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """A replay of the events since a time: of failed deliveries, or with `failed_only` false of all."""
+    """A replay of the events since a time: of failed deliveries, or with `failed_only` false of all. `dry_run`:
+    count them, and send nothing."""
 
     since: Annotated[datetime, StandIn(datetime(2026, 1, 1, tzinfo=UTC))]
     failed_only: bool = True
+    dry_run: bool = False
 
 
 class ReplayResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of replayed deliveries. `next_since` is set if more are left: call again with it."""
+    """The number of replayed deliveries, or after a dry run of those that would be. `next_since` is set if more
+    are left: call again with it."""
 
     replayed: int
     next_since: datetime | None
@@ -91,14 +102,17 @@ class DeliveryRoutes:
         ]
 
     async def list_page(self, webhook_id: str) -> Response:
-        query, errors = parameters("cursor", "limit", "state", "type")
+        query, errors = parameters("cursor", "limit", "state", "type", "from", "to")
         before, limit = page_of(query, errors)
+        times = moments(query, ("from", "to"), errors)
         for name, values in (("state", DELIVERY_STATES), ("type", tuple(EVENT_TYPES))):
             if name in query and query[name] not in values:
                 errors.append(FieldError(name, f"must be one of {', '.join(values)}"))
         if errors:
             raise InvalidError(errors)
-        filter_ = DeliveryFilter(query.get("state"), query.get("type"))
+        filter_ = DeliveryFilter(
+            query.get("state"), query.get("type"), times.get("from"), times.get("to")
+        )
         items = await self._store.deliveries(
             current_caller(), path_id(webhook_id), filter_, before, limit
         )
@@ -123,12 +137,12 @@ class DeliveryRoutes:
         id_ = path_id(webhook_id)
         draft = draft_of(ReplayDraft, await json_object(), _validate, {})
         count, next_since = await self._store.replay_since(
-            current_caller(), id_, draft.since, draft.failed_only
+            current_caller(), id_, draft.since, draft.failed_only, draft.dry_run
         )
         response = ReplayResponse(
             replayed=count, next_since=None if next_since is None else utc(next_since)
         )
-        return json_response(response, 202)
+        return json_response(response, 200 if draft.dry_run else 202)
 
     async def test(self, webhook_id: str) -> Response:
         refuse_parameters()
@@ -232,6 +246,10 @@ _LIST: Final = Doc(
             "failed",
         ),
         Parameter("type", "Only events of this type.", str, "link.created"),
+        Parameter(
+            "from", "Only events since then: an instant, or a UTC date.", example="2026-05-01"
+        ),
+        Parameter("to", "Only events before then: an instant, or a UTC date."),
     ),
     responses={
         200: ResponseDoc(
@@ -262,13 +280,17 @@ _REPLAY_SINCE: Final = Doc(
     summary="Replay deliveries since a time",
     tag="Webhooks",
     description="Sends events again, oldest first, including those from while the webhook was disabled; at "
-    f"most {REPLAYED_AT_ONCE:,} in one call. Takes the role admin.",
+    f"most {REPLAYED_AT_ONCE:,} in one call. With `dry_run`, counts them, also for a disabled webhook. "
+    "Takes the role admin.",
     body=ReplayDraft,
     body_example={"since": "2026-05-01T00:00:00Z"},
     responses={
+        200: ResponseDoc(
+            "So many would be sent.", ReplayResponse, {"replayed": 17, "next_since": None}
+        ),
         202: ResponseDoc(
             "The events will be sent.", ReplayResponse, {"replayed": 17, "next_since": None}
-        )
+        ),
     },
     errors=(409,),
 )

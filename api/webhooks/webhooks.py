@@ -1,7 +1,8 @@
 """`/v1/profiles/{id}/webhooks` and `/v1/webhooks/{id}`: the webhooks of a profile."""
 
 from datetime import datetime
-from typing import Final
+from hashlib import blake2b
+from typing import Annotated, Final
 
 import msgspec
 from quart import Response
@@ -26,6 +27,7 @@ from engine.common.errors import FieldError
 from engine.common.idempotency import StoredResponse
 from engine.webhooks.ports import WebhookStore
 from engine.webhooks.webhook import (
+    CIRCUIT_STATES,
     Draft,
     NewSecret,
     NewWebhookDraft,
@@ -35,9 +37,19 @@ from engine.webhooks.webhook import (
 )
 
 
+class CircuitResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook's circuit breaker: `open` rests until `until`, `half_open` permits one request at a time.
+    `failures` counts those in a row."""
+
+    state: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(CIRCUIT_STATES)})]
+    failures: int
+    until: datetime | None
+
+
 class WebhookResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A webhook as the API shows it. `secret` is only in the response that makes it; with the signature v1a,
-    every response has `public_key` instead."""
+    every response has `public_key` instead. `failing_since`: no delivery has succeeded since then; null after
+    one has, and before the first."""
 
     id: Id
     profile_id: Id
@@ -55,6 +67,8 @@ class WebhookResponse(msgspec.Struct, frozen=True, kw_only=True):
     version: Version
     created_at: datetime
     updated_at: datetime
+    failing_since: datetime | None
+    circuit: CircuitResponse
     secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -95,7 +109,11 @@ class WebhookRoutes:
     async def read(self, webhook_id: str) -> Response:
         refuse_parameters()
         webhook = await self._store.webhook(current_caller(), path_id(webhook_id))
-        return read_response(webhook_response(webhook), webhook.version)
+        noted = webhook.failing_since, webhook.failures, webhook.rests_until
+        suffix = (
+            blake2b(msgspec.json.encode(noted), digest_size=8).hexdigest() if any(noted) else ""
+        )
+        return read_response(webhook_response(webhook), webhook.version, suffix)
 
     async def update(self, webhook_id: str) -> Response:
         """Change the fields that the body names, keep the others."""
@@ -161,6 +179,12 @@ def webhook_response(webhook: Webhook) -> WebhookResponse:
         version=webhook.version,
         created_at=utc(webhook.created_at),
         updated_at=utc(webhook.updated_at),
+        failing_since=None if webhook.failing_since is None else utc(webhook.failing_since),
+        circuit=CircuitResponse(
+            state=webhook.circuit_state,
+            failures=webhook.failures,
+            until=None if webhook.rests_until is None else utc(webhook.rests_until),
+        ),
     )
 
 
@@ -204,6 +228,8 @@ EXAMPLE: Final = {
     "version": 1,
     "created_at": "2026-05-01T09:31:00Z",
     "updated_at": "2026-05-01T09:31:00Z",
+    "failing_since": None,
+    "circuit": {"state": "closed", "failures": 0, "until": None},
 }
 _CREATE: Final = Doc(
     id="createWebhook",

@@ -51,6 +51,10 @@ class CircuitBreaker:
         """Whether the breaker can be dropped: no request in flight and no failure to remember."""
         return not self.in_flight and not self.failures
 
+    def rest_s(self, now_s: float) -> float:
+        """Return for how many seconds no request may begin."""
+        return max(0.0, self._open_until_s - now_s)
+
     def permits(self, now_s: float) -> int:
         """Return how many requests may begin now."""
         if now_s < self._open_until_s:

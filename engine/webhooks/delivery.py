@@ -80,7 +80,8 @@ class Delivery(NamedTuple):
 
 
 class ReplayResult(NamedTuple):
-    """The number of replayed deliveries. `next_since` is the start of the next replay if more are left."""
+    """The number of replayed deliveries, or of a dry run: that would be replayed. `next_since` is the start of
+    the next replay if more are left."""
 
     replayed: int
     next_since: datetime | None
@@ -109,13 +110,19 @@ class RecordOutcome(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """An attempt to be recorded. `delay_s` are the seconds until the next one; None: there is none."""
+    """An attempt to be recorded. `delay_s` are the seconds until the next one; None: there is none.
+
+    `failures` and `rest_s` are its webhook's circuit breaker after it: failures in a row, seconds without
+    attempts.
+    """
 
     due: DueDelivery
     at: datetime
     duration_ms: int
     result: AttemptResult
     delay_s: float | None
+    failures: int = 0
+    rest_s: float = 0.0
 
     @property
     def state(self) -> DeliveryState:

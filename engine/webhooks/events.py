@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
+_IDS_BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_LAST_MILLISECOND: Final = 2**43 - 1
 IdText = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,18}$")]
 
 
@@ -355,6 +357,13 @@ def matching_names(type_: str) -> tuple[str, ...]:
 SUBSCRIBABLE_NAMES: Final = tuple(
     sorted({name for type_ in EVENT_TYPES for name in matching_names(type_)})
 )
+
+
+def lowest_event_id(at: datetime, later_s: int = 0) -> int:
+    """Return an id that no event made since `later_s` after `at` is below: ids begin with the milliseconds
+    since 2026."""
+    milliseconds = int((at - _IDS_BEGIN).total_seconds() + later_s) * 1000
+    return min(max(milliseconds, 0), _LAST_MILLISECOND) << 20
 
 
 def event_id(number: int) -> str:

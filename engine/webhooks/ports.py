@@ -17,6 +17,7 @@ from engine.webhooks.delivery import (
     ReplayResult,
 )
 from engine.webhooks.events import EventDraft
+from engine.webhooks.summary import WebhookSummary
 from engine.webhooks.webhook import (
     DeliveryFilter,
     NewSecret,
@@ -84,13 +85,22 @@ class WebhookStore(Protocol):
         """Make a delivery due again. Returns it."""
 
     async def replay_since(
-        self, caller: Caller, webhook_id: int, since: datetime, failed_only: bool
+        self,
+        caller: Caller,
+        webhook_id: int,
+        since: datetime,
+        failed_only: bool,
+        dry_run: bool = False,
     ) -> ReplayResult:
         """Make the deliveries of events since a time due now, oldest first, at most REPLAYED_AT_ONCE.
 
         The events are those that the webhook subscribes to, also those from a time when it was disabled.
-        `failed_only` leaves out delivered ones.
+        `failed_only` leaves out delivered ones. `dry_run` only counts, also for a disabled webhook.
         """
+
+    async def summary(self, caller: Caller, webhook_id: int, days: int) -> WebhookSummary:
+        """Return what the webhook's deliveries of the last `days` UTC days have come to, at most
+        SUMMED_DELIVERIES."""
 
     async def send_test(
         self, caller: Caller, webhook_id: int, once: IdempotentRequest[Delivery] | None = None

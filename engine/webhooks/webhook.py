@@ -1,7 +1,7 @@
 """A webhook: a URL to which a profile's events are sent, signed. Re-exports sign() and allowed_address()."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, get_args
 
 import ada_url
 import msgspec
@@ -10,6 +10,7 @@ from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
 from engine.links.target import MAX_URL_CHARS, TargetError, check, is_private_host
+from engine.webhooks.circuit_breaker import FAILURE_THRESHOLD
 from engine.webhooks.events import SUBSCRIBABLE_NAMES
 from engine.webhooks.public_address import allowed_address, is_loopback
 from engine.webhooks.signature import sign
@@ -24,6 +25,8 @@ OLD_SECRET_HOURS: Final = 24
 MAX_SECRETS: Final = 10  # valid ones of one webhook
 MAX_CONCURRENCY: Final = 100
 MAX_RATE_PER_S: Final = 10_000
+CircuitState = Literal["closed", "open", "half_open"]
+CIRCUIT_STATES: Final[tuple[str, ...]] = get_args(CircuitState)
 
 WebhookUrl = Annotated[
     str,
@@ -104,7 +107,11 @@ Draft = TypeVar("Draft", bound=WebhookDraft)
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored webhook. `public_key` is set for the signature scheme v1a only."""
+    """A stored webhook. `public_key` is set for the signature scheme v1a only.
+
+    `failing_since` is None after a success. `failures` counts those in a row, and `rests_until` is the end of
+    the rest of its circuit breaker, None: it does not rest; none of the three changes the version.
+    """
 
     id: int
     profile_id: int
@@ -122,13 +129,25 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created_at: datetime
     updated_at: datetime
+    failing_since: datetime | None = None
+    failures: int = 0
+    rests_until: datetime | None = None
+
+    @property
+    def circuit_state(self) -> CircuitState:
+        """The state of the circuit breaker, by its last recorded attempt."""
+        if self.failures < FAILURE_THRESHOLD:
+            return "closed"
+        return "half_open" if self.rests_until is None else "open"
 
 
 class DeliveryFilter(NamedTuple):
-    """The conditions of a list of deliveries; None: any."""
+    """The conditions of a list of deliveries; None: any. Events happened from `start` to before `end`."""
 
     state: str | None = None
     type: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
 
 
 class NewSecret(NamedTuple):

@@ -69,8 +69,9 @@ GRANT SELECT (tenant_id, webhook_id, created_at, expires_at, public_key), DELETE
     ON webhook_secrets TO waypost_app;
 GRANT SELECT, DELETE ON webhook_secrets TO waypost_aggregator;
 
--- The courier's lease on a webhook's deliveries, and since when none of them has succeeded. The fencing token
--- grows whenever the lease changes hands; a report under an older one is refused.
+-- The courier's lease on a webhook's deliveries, since when none of them has succeeded, and what its circuit breaker
+-- has counted: failures in a row, and until when it rests. The fencing token grows whenever the lease changes hands; a
+-- report under an older one is refused.
 CREATE TABLE webhook_states (
     tenant_id bigint NOT NULL,
     webhook_id bigint NOT NULL,
@@ -78,6 +79,8 @@ CREATE TABLE webhook_states (
     fencing_token bigint NOT NULL DEFAULT 0,
     lease_until timestamptz,
     failing_since timestamptz,
+    failures integer NOT NULL DEFAULT 0,
+    rests_until timestamptz,
     PRIMARY KEY (tenant_id, webhook_id),
     FOREIGN KEY (tenant_id, webhook_id) REFERENCES webhooks ON DELETE CASCADE
 ) WITH (fillfactor = 50);
@@ -86,8 +89,9 @@ ALTER TABLE webhook_states ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON webhook_states TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
 CREATE POLICY definer ON webhook_states TO waypost_owner USING (true) WITH CHECK (true);
-GRANT INSERT (tenant_id, webhook_id) ON webhook_states TO waypost_app;
-GRANT SELECT, UPDATE (lease_owner, fencing_token, lease_until, failing_since)
+GRANT SELECT (tenant_id, webhook_id, failing_since, failures, rests_until), INSERT (tenant_id, webhook_id)
+    ON webhook_states TO waypost_app;
+GRANT SELECT, UPDATE (lease_owner, fencing_token, lease_until, failing_since, failures, rests_until)
     ON webhook_states TO waypost_aggregator;
 
 -- The tenant and profile of a webhook, and the current user's role there; as link_access().

@@ -2113,7 +2113,9 @@ CREATE TABLE waypost.webhook_states (
     lease_owner text,
     fencing_token bigint DEFAULT 0 NOT NULL,
     lease_until timestamp with time zone,
-    failing_since timestamp with time zone
+    failing_since timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    rests_until timestamp with time zone
 )
 WITH (fillfactor='50');
 
@@ -4140,9 +4142,9 @@ GRANT SELECT(public_key),INSERT(public_key) ON TABLE waypost.webhook_secrets TO 
 
 GRANT SELECT ON TABLE waypost.webhook_states TO waypost_aggregator;
 
-GRANT INSERT(tenant_id) ON TABLE waypost.webhook_states TO waypost_app;
+GRANT SELECT(tenant_id),INSERT(tenant_id) ON TABLE waypost.webhook_states TO waypost_app;
 
-GRANT INSERT(webhook_id) ON TABLE waypost.webhook_states TO waypost_app;
+GRANT SELECT(webhook_id),INSERT(webhook_id) ON TABLE waypost.webhook_states TO waypost_app;
 
 GRANT UPDATE(lease_owner) ON TABLE waypost.webhook_states TO waypost_aggregator;
 
@@ -4150,7 +4152,14 @@ GRANT UPDATE(fencing_token) ON TABLE waypost.webhook_states TO waypost_aggregato
 
 GRANT UPDATE(lease_until) ON TABLE waypost.webhook_states TO waypost_aggregator;
 
+GRANT SELECT(failing_since) ON TABLE waypost.webhook_states TO waypost_app;
 GRANT UPDATE(failing_since) ON TABLE waypost.webhook_states TO waypost_aggregator;
+
+GRANT SELECT(failures) ON TABLE waypost.webhook_states TO waypost_app;
+GRANT UPDATE(failures) ON TABLE waypost.webhook_states TO waypost_aggregator;
+
+GRANT SELECT(rests_until) ON TABLE waypost.webhook_states TO waypost_app;
+GRANT UPDATE(rests_until) ON TABLE waypost.webhook_states TO waypost_aggregator;
 
 GRANT SELECT,DELETE ON TABLE waypost.webhooks TO waypost_app;
 GRANT SELECT,DELETE ON TABLE waypost.webhooks TO waypost_aggregator;

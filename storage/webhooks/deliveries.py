@@ -144,16 +144,20 @@ class PostgresDeliveryQueue:
 async def _note_endpoint_health(connection: Connection, attempts: Sequence[Attempt]) -> int:
     """Record which webhooks succeed, and disable those that are gone or fail too long. Returns their number."""
     health: dict[tuple[int, int], bool] = {}
+    circuits: dict[tuple[int, int], tuple[int, float]] = {}
     for attempt in attempts:
         key = attempt.due.tenant_id, attempt.due.webhook_id
         health[key] = health.get(key, False) or attempt.result.delivered
+        circuits[key] = attempt.failures, attempt.rest_s  # the last counts: they come as they ended
     # With the URL, because the webhook may have another one by now.
     gone = {(a.due.tenant_id, a.due.webhook_id, a.due.url) for a in attempts if a.gone}
     if not health:
         return 0
     webhooks = sorted(health)
     keys = _columns(webhooks, 2)
-    await connection.execute(_SQL["note_health"], *keys, [health[webhook] for webhook in webhooks])
+    good = [health[webhook] for webhook in webhooks]
+    counted = _columns([circuits[webhook] for webhook in webhooks], 2)
+    await connection.execute(_SQL["note_health"], *keys, good, *counted)
     if all(health.values()) and not gone:
         return 0
     disabled = await connection.fetch(

@@ -135,12 +135,15 @@ SELECT a.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], 
 ON CONFLICT DO NOTHING;
 
 -- name: note_health
--- Set or clear since when no delivery has succeeded.
+-- Set or clear since when no delivery has succeeded, and what the circuit breaker has counted: failures in a row, and
+-- for how many seconds it rests.
 UPDATE webhook_states AS s
-SET failing_since = CASE WHEN u.good THEN NULL ELSE coalesce(s.failing_since, now()) END
-FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS u (tenant_id, webhook_id, good)
+SET failing_since = CASE WHEN u.good THEN NULL ELSE coalesce(s.failing_since, now()) END, failures = u.failures,
+    rests_until = CASE WHEN u.rest_s > 0 THEN now() + make_interval(secs => u.rest_s) END
+FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::integer[], $5::float8[])
+    AS u (tenant_id, webhook_id, good, failures, rest_s)
 WHERE s.tenant_id = u.tenant_id AND s.webhook_id = u.webhook_id
-    AND (s.failing_since IS NULL) <> u.good;
+    AND ((s.failing_since IS NULL) <> u.good OR s.failures <> u.failures OR u.rest_s > 0);
 
 -- name: disable
 -- Disable webhooks whose URL is gone ($3 to $5), or with no success for $6 seconds since they were enabled. A

@@ -6,7 +6,6 @@ No method yields to another task while it changes the state, so each is a transa
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -22,7 +21,6 @@ from engine.webhooks.delivery import (
     DISABLED_AFTER_S,
     REPLAYED_AT_ONCE,
     RETENTION_DAYS,
-    SHOWN_ATTEMPTS,
     Attempt,
     Delivery,
     DueDelivery,
@@ -32,6 +30,7 @@ from engine.webhooks.delivery import (
 )
 from engine.webhooks.events import EndpointDisabled, EndpointTest, EventDraft, matching_names
 from engine.webhooks.ports import InFlightDelivery
+from engine.webhooks.summary import SUMMED_DELIVERIES, WebhookSummary
 from engine.webhooks.webhook import (
     MAX_SECRETS,
     MAX_WEBHOOKS,
@@ -44,6 +43,8 @@ from engine.webhooks.webhook import (
 )
 from storage.links.memory_profiles import MemoryProfiles
 from storage.postgres.memory_idempotency import MemoryIdempotency
+from storage.webhooks.memory_rows import DeliveryRow, EventRow, WebhookRow, as_delivery, shown
+from storage.webhooks.memory_summary import summary_of
 from storage.webhooks.webhooks import (
     TEST_MESSAGE,
     delivery_not_found,
@@ -53,49 +54,9 @@ from storage.webhooks.webhooks import (
     webhook_limit_error,
 )
 
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-@dataclass
-class _MemoryWebhook:
-    """A webhook with its secrets (newest first, each with its end) and its lease."""
-
-    tenant_id: int
-    webhook: Webhook
-    secrets: list[tuple[str, datetime | None]]
-    enabled_at: datetime
-    owner: str | None = None
-    token: int = 0
-    until: datetime = _LONG_AGO
-    failing_since: datetime | None = None
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return self.tenant_id, self.webhook.id
-
-
-@dataclass
-class _Event:
-    id: int
-    draft: EventDraft
-    at: datetime
-    webhook_id: int | None = None
-    pending: bool = True
-
-
-@dataclass
-class _Delivery:
-    event: _Event
-    next_attempt_at: datetime
-    state: str = "pending"
-    tries: int = 0
-    attempts: int = 0
-    finished_at: datetime | None = None
-    recent_attempts: list[RecordedAttempt] = field(default_factory=list)
 
 
 class MemoryWebhooks:
@@ -105,10 +66,10 @@ class MemoryWebhooks:
         self._profiles = profiles
         self._now = now
         self._ids = itertools.count(1)
-        self._webhooks: dict[int, _MemoryWebhook] = {}
-        self._events: dict[int, _Event] = {}
+        self._webhooks: dict[int, WebhookRow] = {}
+        self._events: dict[int, EventRow] = {}
         self._once_names: set[tuple[int, int, str]] = set()
-        self._deliveries: dict[int, dict[int, _Delivery]] = defaultdict(dict)
+        self._deliveries: dict[int, dict[int, DeliveryRow]] = defaultdict(dict)
         self._idempotency = MemoryIdempotency(now)
 
     def append_to_outbox(self, drafts: Sequence[EventDraft]) -> None:
@@ -120,7 +81,7 @@ class MemoryWebhooks:
             if not subscribed or (draft.once is not None and once in self._once_names):
                 continue
             self._once_names |= {once} if draft.once is not None else set()
-            self._add(_Event(next(self._ids), draft, self._now()))
+            self._add(EventRow(next(self._ids), draft, self._now()))
 
     # ---- WebhookStore, for the console ----------------------------------------------------------
 
@@ -147,7 +108,7 @@ class MemoryWebhooks:
                 disabled_reason=None, public_key=public, secret_changed_at=now, version=1,
                 created_at=now, updated_at=now,
             )  # fmt: skip
-            self._webhooks[webhook.id] = _MemoryWebhook(
+            self._webhooks[webhook.id] = WebhookRow(
                 profile.tenant_id, webhook, [(secret, None)], now
             )
             return NewSecret(webhook, None if public else secret)
@@ -156,16 +117,15 @@ class MemoryWebhooks:
 
     async def webhook(self, caller: Caller, webhook_id: int) -> Webhook:
         await trio.lowlevel.checkpoint()
-        return self._enter(caller, webhook_id).webhook
+        return shown(self._enter(caller, webhook_id), self._now())
 
     async def list_webhooks(
         self, caller: Caller, profile_id: int, after: int, limit: int
     ) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.MANAGE_WEBHOOKS)
-        webhooks = [
-            entry.webhook for entry in self._of_profile(profile_id) if entry.webhook.id > after
-        ]
+        entries = self._of_profile(profile_id)
+        webhooks = [shown(entry, self._now()) for entry in entries if entry.webhook.id > after]
         return ListPage.of(webhooks, limit)
 
     async def update_webhook(
@@ -179,7 +139,7 @@ class MemoryWebhooks:
         entry = self._enter(caller, webhook_id, if_version)
         wanted = draft_after(draft, entry.webhook)
         if not differs(entry.webhook, wanted):
-            return entry.webhook
+            return shown(entry, self._now())
         if (wanted.enabled and not entry.webhook.enabled) or wanted.url != entry.webhook.url:
             entry.enabled_at = self._now()
         self._change(
@@ -193,7 +153,7 @@ class MemoryWebhooks:
             enabled=wanted.enabled,
             disabled_reason=None if wanted.enabled else entry.webhook.disabled_reason,
         )
-        return entry.webhook
+        return shown(entry, self._now())
 
     async def delete_webhook(
         self, caller: Caller, webhook_id: int, if_version: int | None = None
@@ -229,32 +189,40 @@ class MemoryWebhooks:
         await trio.lowlevel.checkpoint()
         self._enter(caller, webhook_id)
         deliveries = [
-            _as_delivery(delivery)
+            as_delivery(delivery)
             for id_, delivery in sorted(self._deliveries[webhook_id].items(), reverse=True)
             if (not before or id_ < before)
             and conditions.state in (None, delivery.state)
             and conditions.type in (None, delivery.event.draft.type)
+            and (conditions.start is None or delivery.event.at >= conditions.start)
+            and (conditions.end is None or delivery.event.at < conditions.end)
         ]
         return ListPage.of(deliveries, limit, "event_id")
 
     async def delivery(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery:
         await trio.lowlevel.checkpoint()
         self._enter(caller, webhook_id)
-        return _as_delivery(self._delivery(webhook_id, event_id))
+        return as_delivery(self._delivery(webhook_id, event_id))
 
     async def replay(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery:
         await trio.lowlevel.checkpoint()
         require_enabled(self._enter(caller, webhook_id).webhook)
         delivery = self._delivery(webhook_id, event_id)
         self._make_pending(webhook_id, delivery.event)
-        return _as_delivery(delivery)
+        return as_delivery(delivery)
 
     async def replay_since(
-        self, caller: Caller, webhook_id: int, since: datetime, failed_only: bool
+        self,
+        caller: Caller,
+        webhook_id: int,
+        since: datetime,
+        failed_only: bool,
+        dry_run: bool = False,
     ) -> ReplayResult:
         await trio.lowlevel.checkpoint()
         entry = self._enter(caller, webhook_id)
-        require_enabled(entry.webhook)
+        if not dry_run:
+            require_enabled(entry.webhook)
         deliveries = self._deliveries[webhook_id]
         events = [
             event
@@ -267,10 +235,14 @@ class MemoryWebhooks:
                 failed_only and event.id in deliveries and deliveries[event.id].state == "delivered"
             )
         ][:REPLAYED_AT_ONCE]
-        for event in events:
+        for event in () if dry_run else events:
             self._make_pending(webhook_id, event)
         more = len(events) == REPLAYED_AT_ONCE
         return ReplayResult(len(events), events[-1].at if more else None)
+
+    async def summary(self, caller: Caller, webhook_id: int, days: int) -> WebhookSummary:
+        page = await self.deliveries(caller, webhook_id, DeliveryFilter(), 0, SUMMED_DELIVERIES)
+        return summary_of(page.items, self._now(), days)
 
     async def send_test(
         self, caller: Caller, webhook_id: int, once: IdempotentRequest[Delivery] | None = None
@@ -286,9 +258,9 @@ class MemoryWebhooks:
             profile_id=str(profile_id), webhook_id=str(webhook_id), message=TEST_MESSAGE
         )
         draft = EventDraft(entry.tenant_id, profile_id, "endpoint.test", data)
-        event = self._add(_Event(next(self._ids), draft, self._now(), webhook_id, False))
+        event = self._add(EventRow(next(self._ids), draft, self._now(), webhook_id, False))
         self._make_pending(webhook_id, event)
-        return _as_delivery(self._deliveries[webhook_id][event.id])
+        return as_delivery(self._deliveries[webhook_id][event.id])
 
     # ---- DeliveryQueue, for couriers ------------------------------------------------------------
 
@@ -366,14 +338,12 @@ class MemoryWebhooks:
 
     # ---- the state ------------------------------------------------------------------------------
 
-    def _of_profile(self, profile_id: int) -> Iterator[_MemoryWebhook]:
+    def _of_profile(self, profile_id: int) -> Iterator[WebhookRow]:
         return (
             entry for entry in self._webhooks.values() if entry.webhook.profile_id == profile_id
         )
 
-    def _enter(
-        self, caller: Caller, webhook_id: int, if_version: int | None = None
-    ) -> _MemoryWebhook:
+    def _enter(self, caller: Caller, webhook_id: int, if_version: int | None = None) -> WebhookRow:
         entry = self._webhooks.get(webhook_id)
         if entry is None:
             raise NotFoundError.of("webhook")
@@ -381,34 +351,36 @@ class MemoryWebhooks:
         require_version(entry.webhook.version, if_version)
         return entry
 
-    def _change(self, entry: _MemoryWebhook, **values: object) -> None:
+    def _change(self, entry: WebhookRow, **values: object) -> None:
         values |= {"version": entry.webhook.version + 1, "updated_at": self._now()}
         entry.webhook = msgspec.structs.replace(entry.webhook, **values)
 
-    def _subscribes(self, entry: _MemoryWebhook, type_: str) -> bool:
+    def _subscribes(self, entry: WebhookRow, type_: str) -> bool:
         return not set(matching_names(type_)).isdisjoint(entry.webhook.event_types)
 
-    def _is_for(self, entry: _MemoryWebhook, event: _Event) -> bool:
+    def _is_for(self, entry: WebhookRow, event: EventRow) -> bool:
         if event.webhook_id is None:
             return self._subscribes(entry, event.draft.type)
         return event.webhook_id == entry.webhook.id
 
-    def _add(self, event: _Event) -> _Event:
+    def _add(self, event: EventRow) -> EventRow:
         self._events[event.id] = event
         return event
 
-    def _make_pending(self, webhook_id: int, event: _Event) -> None:
-        delivery = self._deliveries[webhook_id].setdefault(event.id, _Delivery(event, self._now()))
+    def _make_pending(self, webhook_id: int, event: EventRow) -> None:
+        delivery = self._deliveries[webhook_id].setdefault(
+            event.id, DeliveryRow(event, self._now())
+        )
         delivery.state, delivery.tries, delivery.finished_at = "pending", 0, None
         delivery.next_attempt_at = self._now()
 
-    def _delivery(self, webhook_id: int, event_id: int) -> _Delivery:
+    def _delivery(self, webhook_id: int, event_id: int) -> DeliveryRow:
         delivery = self._deliveries[webhook_id].get(event_id)
         if delivery is None:
             raise delivery_not_found()
         return delivery
 
-    def _due(self, entry: _MemoryWebhook, now: datetime) -> list[_Delivery]:
+    def _due(self, entry: WebhookRow, now: datetime) -> list[DeliveryRow]:
         pending = [
             delivery
             for delivery in self._deliveries[entry.webhook.id].values()
@@ -419,7 +391,7 @@ class MemoryWebhooks:
         due = [delivery for delivery in pending if delivery.next_attempt_at <= now]
         return sorted(due, key=lambda delivery: (delivery.next_attempt_at, delivery.event.id))
 
-    def _as_due(self, entry: _MemoryWebhook, delivery: _Delivery) -> DueDelivery:
+    def _as_due(self, entry: WebhookRow, delivery: DeliveryRow) -> DueDelivery:
         now = self._now()
         secrets = tuple(text for text, end in entry.secrets if end is None or end > now)
         event, webhook = delivery.event, entry.webhook
@@ -429,7 +401,7 @@ class MemoryWebhooks:
             secrets, event.draft.type, event.at, msgspec.to_builtins(event.draft.data),
         )  # fmt: skip
 
-    def _settle(self, entry: _MemoryWebhook, attempt: Attempt) -> None:
+    def _settle(self, entry: WebhookRow, attempt: Attempt) -> None:
         due, result, now = attempt.due, attempt.result, self._now()
         delivery = self._deliveries[entry.webhook.id].get(due.event_id)
         if delivery is None:
@@ -447,9 +419,13 @@ class MemoryWebhooks:
         delivery.next_attempt_at = now + timedelta(seconds=attempt.delay_s or 0)
         delivery.finished_at = None if attempt.state == "pending" else now
 
-    def _note_endpoint_health(self, entry: _MemoryWebhook, attempt: Attempt) -> bool:
+    def _note_endpoint_health(self, entry: WebhookRow, attempt: Attempt) -> bool:
         """Disable a webhook that is gone or fails for too long. Returns whether it was disabled."""
         now = self._now()
+        entry.failures, entry.rests_until = (
+            attempt.failures,
+            now + timedelta(seconds=attempt.rest_s),
+        )
         if attempt.result.delivered:
             entry.failing_since = None
             return False
@@ -473,18 +449,3 @@ class MemoryWebhooks:
         draft = EventDraft(entry.tenant_id, webhook.profile_id, "endpoint.disabled", data)
         self.append_to_outbox([draft])
         return True
-
-
-def _as_delivery(delivery: _Delivery) -> Delivery:
-    event = delivery.event
-    return Delivery(
-        event.id,
-        event.draft.type,
-        event.at,
-        delivery.state,  # type: ignore[arg-type]  # a DeliveryState
-        delivery.attempts,
-        delivery.next_attempt_at if delivery.state == "pending" else None,
-        delivery.finished_at,
-        msgspec.to_builtins(event.draft.data),
-        tuple(delivery.recent_attempts[-SHOWN_ATTEMPTS:]),
-    )

@@ -29,8 +29,9 @@ from engine.webhooks.delivery import (
     RecordedAttempt,
     ReplayResult,
 )
-from engine.webhooks.events import EndpointTest
+from engine.webhooks.events import EndpointTest, lowest_event_id
 from engine.webhooks.signature import SECRET_BYTES, new_key_pair, new_secret
+from engine.webhooks.summary import WebhookSummary
 from engine.webhooks.webhook import (
     MAX_SECRETS,
     MAX_WEBHOOKS,
@@ -45,10 +46,13 @@ from storage.accounts.access import MAX_ID, ProfileAccess, enter_profile, valida
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.postgres.idempotency import run_once
+from storage.webhooks.summaries import read_summary
 
 SQL: Final = queries.load("webhooks/webhooks")
 TEST_MESSAGE: Final = "A test, sent on request."
 DELETE_ROWS: Final = 5_000
+# An event's id is made a moment before or after the time that it is given.
+ID_MARGIN_S: Final = 3_600
 T = TypeVar("T")
 
 
@@ -175,9 +179,14 @@ class PostgresWebhookStore:
     ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
             access = await _enter(connection, caller, webhook_id)
-            below = min(before, MAX_ID) if before else MAX_ID
             rows = await connection.fetch(
-                SQL["deliveries"], access.tenant_id, webhook_id, below, *conditions, limit + 1
+                SQL["deliveries"],
+                access.tenant_id,
+                webhook_id,
+                _below(before, conditions),
+                *conditions,
+                lowest_event_id(conditions.start, -ID_MARGIN_S) if conditions.start else 0,
+                limit + 1,
             )
             deliveries = await _with_attempts(connection, access, webhook_id, rows)
             return ListPage.of(deliveries, limit, "event_id")
@@ -202,11 +211,17 @@ class PostgresWebhookStore:
         return await self._database.transaction(work, caller=caller)
 
     async def replay_since(
-        self, caller: Caller, webhook_id: int, since: datetime, failed_only: bool
+        self,
+        caller: Caller,
+        webhook_id: int,
+        since: datetime,
+        failed_only: bool,
+        dry_run: bool = False,
     ) -> ReplayResult:
         async def work(connection: Connection) -> ReplayResult:
             access = await _enter(connection, caller, webhook_id)
-            require_enabled(await _fetch(connection, access, webhook_id))
+            if not dry_run:
+                require_enabled(await _fetch(connection, access, webhook_id))
             row = await connection.fetchrow(
                 SQL["replay_since"],
                 access.tenant_id,
@@ -214,12 +229,20 @@ class PostgresWebhookStore:
                 since,
                 failed_only,
                 REPLAYED_AT_ONCE,
+                dry_run,
             )
             assert row is not None
             more = row["count"] == REPLAYED_AT_ONCE
             return ReplayResult(row["count"], row["last"] if more else None)
 
         return await self._database.transaction(work, caller=caller)
+
+    async def summary(self, caller: Caller, webhook_id: int, days: int) -> WebhookSummary:
+        async def work(connection: Connection) -> WebhookSummary:
+            access = await _enter(connection, caller, webhook_id)
+            return await read_summary(connection, access.tenant_id, webhook_id, days)
+
+        return await self._read(caller, work)
 
     async def send_test(
         self, caller: Caller, webhook_id: int, once: IdempotentRequest[Delivery] | None = None
@@ -304,14 +327,27 @@ async def _lock(
     return stored
 
 
+def _below(before: int, conditions: DeliveryFilter) -> int:
+    """Return the id that all of a page's deliveries are below; `before` 0: the page is the first."""
+    below = min(before, MAX_ID) if before else MAX_ID
+    end = conditions.end
+    return below if end is None else min(below, lowest_event_id(end, ID_MARGIN_S))
+
+
 async def _delivery(
     connection: Connection, access: ProfileAccess, webhook_id: int, event_id: int
 ) -> Delivery:
     valid_id = validate_id(event_id, "delivery")
     rows = await connection.fetch(
-        SQL["deliveries"], access.tenant_id, webhook_id, min(valid_id + 1, MAX_ID), None, None, 1
+        SQL["deliveries"],
+        access.tenant_id,
+        webhook_id,
+        min(valid_id + 1, MAX_ID),
+        *DeliveryFilter(),
+        valid_id,
+        1,
     )
-    if not rows or rows[0]["event_id"] != event_id:
+    if not rows:
         raise delivery_not_found()
     return (await _with_attempts(connection, access, webhook_id, rows))[0]
 

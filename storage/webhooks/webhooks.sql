@@ -32,8 +32,10 @@ SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.max
     w.max_rate, w.enabled, w.signature, w.disabled_reason, (SELECT k.public_key FROM webhook_secrets AS k
         WHERE k.tenant_id = w.tenant_id AND k.webhook_id = w.id AND k.expires_at IS NULL
         ORDER BY k.created_at DESC LIMIT 1) AS public_key,
-    w.secret_changed_at, w.version, w.created_at, w.updated_at
-FROM webhooks AS w WHERE w.tenant_id = $1 AND w.id = $2;
+    w.secret_changed_at, w.version, w.created_at, w.updated_at, s.failing_since, coalesce(s.failures, 0) AS failures,
+    CASE WHEN s.rests_until > clock_timestamp() THEN s.rests_until END AS rests_until
+FROM webhooks AS w LEFT JOIN webhook_states AS s ON s.tenant_id = w.tenant_id AND s.webhook_id = w.id
+WHERE w.tenant_id = $1 AND w.id = $2;
 
 -- name: list_webhooks
 -- List a profile's webhooks in the order of their ids.
@@ -41,8 +43,10 @@ SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.max
     w.max_rate, w.enabled, w.signature, w.disabled_reason, (SELECT k.public_key FROM webhook_secrets AS k
         WHERE k.tenant_id = w.tenant_id AND k.webhook_id = w.id AND k.expires_at IS NULL
         ORDER BY k.created_at DESC LIMIT 1) AS public_key,
-    w.secret_changed_at, w.version, w.created_at, w.updated_at
-FROM webhooks AS w WHERE w.tenant_id = $1 AND w.profile_id = $2 AND w.id > $3 ORDER BY w.id LIMIT $4;
+    w.secret_changed_at, w.version, w.created_at, w.updated_at, s.failing_since, coalesce(s.failures, 0) AS failures,
+    CASE WHEN s.rests_until > clock_timestamp() THEN s.rests_until END AS rests_until
+FROM webhooks AS w LEFT JOIN webhook_states AS s ON s.tenant_id = w.tenant_id AND s.webhook_id = w.id
+WHERE w.tenant_id = $1 AND w.profile_id = $2 AND w.id > $3 ORDER BY w.id LIMIT $4;
 
 -- name: lock_webhook
 -- Serialise the changes of one webhook.
@@ -86,13 +90,15 @@ UPDATE webhooks SET secret_changed_at = clock_timestamp(), version = version + 1
 WHERE tenant_id = $1 AND id = $2;
 
 -- name: deliveries
--- List deliveries of one webhook, newest event first, with ids below $3; of one state or type, if given.
+-- List deliveries of one webhook, newest event first, with ids below $3 and from $8; of one state or type, or of events
+-- from a time ($6) to before another ($7), if given.
 SELECT d.event_id, e.type, e.at, d.state, d.attempts,
     CASE d.state WHEN 'pending' THEN d.next_attempt_at END AS next_attempt_at, d.finished_at, e.data
 FROM deliveries AS d JOIN events AS e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
 WHERE d.tenant_id = $1 AND d.webhook_id = $2 AND d.event_id < $3
+    AND ($6::timestamptz IS NULL OR e.at >= $6) AND ($7::timestamptz IS NULL OR e.at < $7) AND d.event_id >= $8
     AND ($4::text IS NULL OR d.state = $4) AND ($5::text IS NULL OR e.type = $5)
-ORDER BY d.event_id DESC LIMIT $6;
+ORDER BY d.event_id DESC LIMIT $9;
 
 -- name: attempts
 -- Read the newest attempt of each of some deliveries.
@@ -112,7 +118,7 @@ RETURNING event_id;
 
 -- name: replay_since
 -- Replay all events that the webhook subscribes to since a time, oldest first; also those that happened while
--- it was disabled. $4: only events that were not delivered.
+-- it was disabled. $4: only events that were not delivered; $6: only count them.
 WITH wanted AS (
     SELECT e.id, e.at FROM webhooks AS w JOIN events AS e
         ON e.tenant_id = w.tenant_id AND e.profile_id = w.profile_id
@@ -126,7 +132,7 @@ WITH wanted AS (
         AND NOT ($4 AND coalesce(d.state, '') = 'delivered')
     ORDER BY e.at, e.id LIMIT $5
 ), again AS (
-    INSERT INTO deliveries AS d (tenant_id, webhook_id, event_id) SELECT $1, $2, id FROM wanted
+    INSERT INTO deliveries AS d (tenant_id, webhook_id, event_id) SELECT $1, $2, id FROM wanted WHERE NOT $6
     ON CONFLICT (tenant_id, webhook_id, event_id) DO UPDATE
     SET state = 'pending', tries = 0, next_attempt_at = clock_timestamp(), finished_at = NULL
 )
@@ -140,3 +146,34 @@ VALUES ($1, $2, $3, false, 'endpoint.test', $4::text::jsonb) RETURNING id;
 -- name: make_delivery
 -- Make its delivery.
 INSERT INTO deliveries (tenant_id, webhook_id, event_id) VALUES ($1, $2, $3);
+
+-- name: today
+-- Read today's date in UTC.
+SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date;
+
+-- name: summary
+-- Count the newest $4 deliveries of one webhook with ids from $3 by the UTC day of their event: ids begin with the time.
+WITH newest AS (
+    SELECT event_id, state, attempts FROM deliveries
+    WHERE tenant_id = $1 AND webhook_id = $2 AND event_id >= $3 ORDER BY event_id DESC LIMIT $4
+)
+SELECT ((timestamptz '2026-01-01Z' + make_interval(secs => (event_id >> 20) / 1000.0)) AT TIME ZONE 'UTC')::date AS day,
+    count(*) FILTER (WHERE state = 'delivered') AS delivered, count(*) FILTER (WHERE state = 'failed') AS failed,
+    count(*) FILTER (WHERE state = 'pending') AS pending, sum(attempts)::bigint AS attempts,
+    min(event_id) FILTER (WHERE state = 'pending') AS oldest_pending,
+    min(event_id) FILTER (WHERE state = 'failed') AS oldest_failed
+FROM newest GROUP BY 1 ORDER BY 1;
+
+-- name: answer_times
+-- Read how long receivers took to respond: the median and the 95th percentile, of the newest $4 deliveries' attempts.
+SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY a.duration_ms) AS p50_ms,
+    percentile_disc(0.95) WITHIN GROUP (ORDER BY a.duration_ms) AS p95_ms
+FROM (
+    SELECT event_id FROM deliveries
+    WHERE tenant_id = $1 AND webhook_id = $2 AND event_id >= $3 ORDER BY event_id DESC LIMIT $4
+) AS newest JOIN delivery_attempts AS a ON a.tenant_id = $1 AND a.webhook_id = $2 AND a.event_id = newest.event_id
+WHERE a.status IS NOT NULL;
+
+-- name: event_times
+-- Read when some events happened.
+SELECT id, at FROM events WHERE tenant_id = $1 AND id = ANY ($2::bigint[]);

@@ -196,7 +196,7 @@ TABLES = {
     ),
     "webhook_states": Table(
         "INSERT INTO webhook_states (tenant_id, webhook_id) VALUES ({t}, {w})",
-        app="I",
+        app="SI",
         aggregator="SU",
     ),
     "events": Table(

@@ -11,7 +11,7 @@ from actors.webhooks.courier import CourierLimits
 from engine.common.errors import UnavailableError
 from engine.webhooks.circuit_breaker import FAILURE_THRESHOLD
 from engine.webhooks.delivery import Attempt, DueDelivery, RecordOutcome
-from tests.kit.courier_world import CALLER, Killed, Mute, World, down, for_a_while, hangs
+from tests.kit.courier_world import CALLER, Killed, Mute, World, down, for_a_while, hangs, now, ok
 
 
 async def test_a_courier_has_no_more_deliveries_in_flight_than_its_limit(
@@ -158,3 +158,24 @@ async def test_claimed_deliveries_beyond_the_circuit_breaker_are_not_attempted(
         world.happen(20)
     assert len(claimed) > len(world.got["shop"])
     assert world.most["shop"] <= 4
+
+
+async def test_a_circuit_breaker_is_noted_with_each_attempt(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World()
+    await world.start()
+    webhook = await world.webhook("shop")
+    world.behaviour["shop"] = down
+    world.happen(FAILURE_THRESHOLD)
+    await for_a_while(world.courier(), 1)
+    open_ = await world.hooks.webhook(CALLER, webhook.id)
+    assert (open_.circuit_state, open_.failures) == ("open", FAILURE_THRESHOLD)
+    assert open_.rests_until is not None
+    assert 3.5 < (open_.rests_until - now()).total_seconds() <= 5
+    await trio.sleep(10)
+    assert (await world.hooks.webhook(CALLER, webhook.id)).circuit_state == "half_open"
+    world.behaviour["shop"] = ok
+    await for_a_while(world.courier(), 60)
+    closed = await world.hooks.webhook(CALLER, webhook.id)
+    assert (closed.circuit_state, closed.failures, closed.rests_until) == ("closed", 0, None)

@@ -140,6 +140,8 @@ async def test_webhooks_of_another_tenant_do_not_exist() -> None:
         ("GET", f"{path}/deliveries", None), ("GET", f"{path}/deliveries/{delivery['id']}", None),
         ("POST", f"{path}/deliveries/{delivery['id']}/replay", None),
         ("POST", f"{path}/replay", {"since": "2026-01-01T00:00:00Z"}),
+        ("POST", f"{path}/replay", {"since": "2026-01-01T00:00:00Z", "dry_run": True}),
+        ("GET", f"{path}/summary", None),
         ("GET", f"/v1/profiles/{profile['id']}/webhooks", None),
         ("POST", f"/v1/profiles/{profile['id']}/webhooks", HOOK),
     ):  # fmt: skip
@@ -171,10 +173,11 @@ async def test_deliveries_are_listed_newest_first_with_their_attempts() -> None:
          "response": "\N{REPLACEMENT CHARACTER}no"}
     ]  # fmt: skip
     assert (await console.call("GET", f"{path}/{delivery['id']}")).json == delivery
-    for query, count in (("state=failed", 3), ("state=delivered", 0), ("type=link.created", 0)):
+    for query, count in (("state=failed", 3), ("state=delivered", 0), ("type=link.created", 0),
+                         ("from=2026-03-15", 3), ("to=2026-03-15", 0)):  # fmt: skip
         assert len((await console.call("GET", f"{path}?{query}")).json["items"]) == count
-    bad = await console.call("GET", f"{path}?state=lost&type=x&cursor=!&limit=0&more=1")
-    assert bad.problem(422).keys() == {"state", "type", "cursor", "limit", "more"}
+    bad = await console.call("GET", f"{path}?state=lost&type=x&cursor=!&limit=0&more=1&from=never")
+    assert bad.problem(422).keys() == {"state", "type", "cursor", "limit", "more", "from"}
 
 
 async def test_replays_and_test_events() -> None:
@@ -199,6 +202,49 @@ async def test_replays_and_test_events() -> None:
     (await console.call("POST", f"{path}/deliveries/17/replay")).problem(409)
 
 
+async def test_a_dry_run_counts_also_for_a_disabled_webhook() -> None:
+    console = Console()
+    profile, webhook = await created(console)
+    await happened(console, profile, 2)
+    path = f"/v1/webhooks/{webhook['id']}"
+    await console.call("PATCH", path, {"enabled": False})
+    body = {"since": "2026-03-15T10:00:00Z"}
+    counted = await console.call("POST", f"{path}/replay", body | {"dry_run": True})
+    assert (counted.status, counted.json) == (200, {"replayed": 2, "next_since": None})
+    (await console.call("POST", f"{path}/replay", body)).problem(409)
+    refused = await console.call("POST", f"{path}/replay", body | {"dry_run": "yes"})
+    assert refused.problem(422).keys() == {"dry_run"}
+
+
+async def test_a_summary_has_its_days_and_counts() -> None:
+    console = Console()
+    profile, webhook = await created(console)
+    await happened(console, profile, 3)
+    path = f"/v1/webhooks/{webhook['id']}/summary"
+    summary = (await console.call("GET", f"{path}?days=2")).json
+    assert summary["days"][-1] == {"day": "2026-03-15", "delivered": 0, "failed": 3, "pending": 0}
+    assert (len(summary["days"]), summary["failed"], summary["p95_ms"]) == (2, 3, 12)
+    assert summary["oldest_failed_at"] == "2026-03-15T10:07:00Z"
+    assert len((await console.call("GET", path)).json["days"]) == 30
+    for bad in ("0", "31", "-1", "x", "1.5", ""):
+        refused = await console.call("GET", f"{path}?days={bad}&more=1")
+        assert refused.problem(422).keys() == {"days", "more"}
+
+
+async def test_what_couriers_note_changes_the_tag_but_not_what_a_change_must_match() -> None:
+    console = Console()
+    profile, webhook = await created(console)
+    path = f"/v1/webhooks/{webhook['id']}"
+    before = await console.call("GET", path)
+    assert before.json["circuit"] == {"state": "closed", "failures": 0, "until": None}
+    await happened(console, profile)
+    after = await console.call("GET", path, If_None_Match=before.headers["ETag"])
+    assert (after.status, after.json["failing_since"]) == (200, "2026-03-15T10:07:00Z")
+    assert (await console.call("GET", path, If_None_Match=after.headers["ETag"])).status == 304
+    tag = after.headers["ETag"]
+    assert (await console.call("PATCH", path, {"max_rate": 3}, If_Match=tag)).status == 200
+
+
 async def test_a_profile_has_twenty_webhooks_at_most() -> None:
     console = Console()
     profile, _ = await created(console)
@@ -221,7 +267,8 @@ async def test_every_event_type_has_a_schema_and_an_example() -> None:
 
 
 def test_examples_of_the_reference_have_the_shape_of_responses() -> None:
-    from api.webhooks import deliveries, webhooks
+    from api.webhooks import deliveries, summaries, webhooks
 
     msgspec.convert(webhooks.EXAMPLE, webhooks.WebhookResponse)
     msgspec.convert(deliveries._EXAMPLE, deliveries.DeliveryResponse)
+    msgspec.convert(summaries.EXAMPLE, summaries.SummaryResponse)

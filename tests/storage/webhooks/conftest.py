@@ -47,7 +47,7 @@ async def hooks(place: str) -> AsyncIterator[Hooks]:
             """Move all times into the past, as if the clock had advanced."""
             for statement in (
                 "UPDATE webhook_states SET lease_until = lease_until - $1::interval, "
-                "failing_since = failing_since - $1::interval",
+                "failing_since = failing_since - $1::interval, rests_until = rests_until - $1::interval",
                 "UPDATE deliveries SET next_attempt_at = next_attempt_at - $1::interval",
                 "UPDATE webhooks SET enabled_at = enabled_at - $1::interval",
                 "UPDATE events SET at = at - $1::interval",

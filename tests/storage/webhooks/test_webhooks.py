@@ -74,6 +74,8 @@ async def test_other_tenants_and_keys_without_the_scope_see_no_webhook(hooks: Ho
             hooks.store.delivery(caller, webhook.id, due.event_id),
             hooks.store.replay(caller, webhook.id, due.event_id),
             hooks.store.replay_since(caller, webhook.id, datetime.now(UTC), False),
+            hooks.store.replay_since(caller, webhook.id, datetime.now(UTC), False, True),
+            hooks.store.summary(caller, webhook.id, 30),
             hooks.store.send_test(caller, webhook.id),
         ):
             with pytest.raises(error):
