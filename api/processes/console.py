@@ -65,7 +65,7 @@ from storage.jobs.jobs import PostgresJobStore
 from storage.limits.shared_secret import SharedRateLimiter
 from storage.links.blocklist_file import REFRESH_S
 from storage.links.domains import PostgresDomainStore
-from storage.links.imports import PostgresImportStore
+from storage.links.imports.imports import PostgresImportStore
 from storage.links.orphan_visits import PostgresOrphanVisitLists
 from storage.links.policy_source import PolicySource
 from storage.links.profiles import PostgresProfileStore

@@ -58,8 +58,8 @@ from storage.http.sender import HttpWebhookSender
 from storage.jobs.jobs import PostgresJobQueue
 from storage.links.domain_looks import PostgresDomainLookStore
 from storage.links.health import PostgresLinkHealthStore
-from storage.links.import_rows import PostgresLinkImporter
-from storage.links.imports import ImportSweep, PostgresImportSpool
+from storage.links.imports.import_rows import PostgresLinkImporter
+from storage.links.imports.imports import ImportSweep, PostgresImportSpool
 from storage.links.orphan_visits import OrphanVisitPurge
 from storage.links.policy_source import PolicySource
 from storage.links.prober import HttpProber

@@ -71,9 +71,9 @@ from storage.experiments.memory_experiments import MemoryExperimentStore
 from storage.github.memory_syncs import MemoryGithubSyncs
 from storage.jobs.memory_jobs import MemoryJobs
 from storage.limits.memory_limiter import MemoryRateLimiter, MemoryRateLimitServer
+from storage.links.imports.memory_imports import MemoryImports
 from storage.links.memory_domains import MemoryDomains
 from storage.links.memory_health import MemoryLinkHealthStore
-from storage.links.memory_imports import MemoryImports
 from storage.links.memory_orphan_visits import MemoryOrphanVisits
 from storage.links.memory_profiles import MemoryProfiles
 from storage.pages.memory_pages import MemoryPages

@@ -40,7 +40,7 @@ from storage.experiments.counts import add_increments
 from storage.experiments.experiments import PostgresExperimentStore
 from storage.experiments.memory_counts import MemoryExperimentCounts
 from storage.experiments.memory_experiments import MemoryExperimentStore
-from storage.links.import_rows import PostgresLinkImporter
+from storage.links.imports.import_rows import PostgresLinkImporter
 from storage.links.memory_profiles import MemoryProfiles
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Database, Role

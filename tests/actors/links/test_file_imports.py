@@ -16,7 +16,7 @@ from engine.links.imports.row_error import RowReject
 from engine.links.ports import ImportResult, ImportRow
 from engine.links.profile import ProfileDraft
 from storage.jobs.memory_jobs import MemoryJobs
-from storage.links.memory_imports import MemoryImports
+from storage.links.imports.memory_imports import MemoryImports
 from storage.links.memory_profiles import MemoryProfiles
 from tests.kit.file_imports import TARGET, ImportStores, claimed, file_imports
 

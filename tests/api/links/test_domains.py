@@ -1,12 +1,7 @@
 """Domains over the API: made, listed, changed, deleted and looked at; what is refused, and to whom."""
 
-import re
-
-from api.links.domains import DomainRoutes
 from engine.links.domain import TxtAnswer, look_result, record_value
 from engine.links.orphan_visits import OrphanCount
-from engine.operations.settings import Settings
-from tests.architecture.sources import ROOT
 from tests.kit.consoles import NOW, VISITORS, Console
 
 HOST = {"host": "Links.Example.com", "root_target": "https://example.com/"}
@@ -109,14 +104,3 @@ async def test_a_proxy_learns_for_which_hosts_it_may_get_certificates() -> None:
     for query in ("", "?domain=", "?host=a.example"):
         answer = await console.call("GET", f"/internal/tls-ask{query}", key="")
         assert "domain" in answer.problem(422)
-
-
-def test_the_example_of_a_proxy_asks_where_the_console_answers() -> None:
-    """The console's and the visitors' default ports stand in the example, and the path is a route."""
-    text = (ROOT / "docs" / "Caddyfile").read_text()
-    asked = re.findall(r"ask http://127\.0\.0\.1:(\d+)(/\S+)", text)
-    settings = Settings()
-    assert asked == [(str(settings.console_port), "/internal/tls-ask")]
-    assert f"reverse_proxy 127.0.0.1:{settings.visitors_port}" in text
-    rules = {route.rule for route in DomainRoutes(Console().domains, ()).routes()}
-    assert asked[0][1] in rules

@@ -23,7 +23,7 @@ from storage.accounts.members import PostgresMemberStore
 from storage.accounts.passwords import PasswordHasher
 from storage.audit.audit_log import PostgresActivityReader
 from storage.audit.verification import AuditResult, verify
-from storage.links.import_rows import PostgresLinkImporter
+from storage.links.imports.import_rows import PostgresLinkImporter
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Database
 from tests.kit.consoles import Console

@@ -47,7 +47,7 @@ def test_every_query_is_used() -> None:
     "file",
     [
         "links/profiles",
-        "links/import_rows",
+        "links/imports/import_rows",
         "visits/snapshots",
         "accounts/keys",
         "postgres/idempotency",

@@ -19,7 +19,7 @@ from storage.links.link_rows import link_of
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
-SQL: Final = queries.load("links/import_rows")
+SQL: Final = queries.load("links/imports/import_rows")
 MAX_ROWS: Final = 5_000
 # In the order of the parameters of write_links.
 _COLUMNS: Final = (
@@ -61,7 +61,7 @@ class PostgresLinkImporter:
 
         async def work(connection: Connection) -> ImportResult:
             profiles = await _lock_profiles(connection, caller, rows)
-            result = await _Batch(connection, caller.tenant_id, profiles).import_rows(
+            result = await _RowBatch(connection, caller.tenant_id, profiles).import_rows(
                 rows, ImportPlan(if_exists)
             )
             if dry_run:
@@ -89,7 +89,7 @@ async def _lock_profiles(
     return {row["handle"]: _Profile(row["id"], row["version"] + 1) for row in locked}
 
 
-class _Batch:
+class _RowBatch:
     """One batch in its transaction. `profiles` are locked."""
 
     def __init__(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.links.ports import ImportRow
-from storage.links.import_rows import PostgresLinkImporter
+from storage.links.imports.import_rows import PostgresLinkImporter
 from storage.postgres.database import Connection
 from tests.kit.hosted import hosted_run
 from tests.kit.stores import Stores

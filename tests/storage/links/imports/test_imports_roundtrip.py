@@ -20,8 +20,8 @@ from engine.links.profile import Profile, ProfileDraft
 from engine.links.rules import LinkRule, RuleConditions, TimeWindow
 from storage.accounts.keys import ensure_owner
 from storage.jobs.jobs import PostgresJobQueue
-from storage.links.import_rows import PostgresLinkImporter
-from storage.links.imports import PostgresImportSpool, PostgresImportStore
+from storage.links.imports.import_rows import PostgresLinkImporter
+from storage.links.imports.imports import PostgresImportSpool, PostgresImportStore
 from storage.links.profiles import PostgresProfileStore
 from tests.kit.file_imports import TARGET, ImportStores
 from tests.kit.hosted import hosted_run

@@ -1,4 +1,4 @@
-"""Imports of files in memory: the twin of storage/links/imports.py."""
+"""Imports of files in memory: the twin of storage/links/imports/imports.py."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from engine.links.imports.link_import import (
 )
 from engine.links.imports.row_error import RowReject
 from storage.jobs.memory_jobs import ENDED, MemoryJobs, trio_now
-from storage.links.imports import ended, import_job, stale, too_many_open
+from storage.links.imports.imports import ended, import_job, stale, too_many_open
 from storage.links.memory_profiles import MemoryProfiles
 
 

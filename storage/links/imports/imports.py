@@ -39,7 +39,7 @@ from storage.jobs.jobs import enqueue
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
-SQL: Final = queries.load("links/imports")
+SQL: Final = queries.load("links/imports/imports")
 RETRY_AFTER_S: Final = 10.0
 WAIT_S: Final = 2.0
 MAX_ATTEMPTS: Final = 5

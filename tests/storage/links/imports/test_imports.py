@@ -31,9 +31,9 @@ from storage.accounts.keys import ensure_owner
 from storage.bridge import in_asyncio
 from storage.jobs.jobs import PostgresJobQueue
 from storage.jobs.memory_jobs import MemoryJobs
-from storage.links.import_rows import PostgresLinkImporter
-from storage.links.imports import ImportSweep, PostgresImportSpool, PostgresImportStore
-from storage.links.memory_imports import MemoryImports
+from storage.links.imports.import_rows import PostgresLinkImporter
+from storage.links.imports.imports import ImportSweep, PostgresImportSpool, PostgresImportStore
+from storage.links.imports.memory_imports import MemoryImports
 from storage.links.memory_profiles import MemoryProfiles
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Connection, Database

@@ -1,0 +1,1 @@
+"""Imports of links into Postgres, and their files until they are done."""
