@@ -90,7 +90,7 @@ async def _lock_profiles(
 
 
 class _RowBatch:
-    """One batch in its transaction. `profiles` are locked."""
+    """Batch of rows in its transaction. `profiles` are locked."""
 
     def __init__(
         self, connection: Connection, tenant_id: int, profiles: Mapping[str, _Profile]
