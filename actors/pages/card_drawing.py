@@ -16,9 +16,9 @@ from engine.jobs.handler import repeatable
 from engine.jobs.periodic import MINUTE, PeriodicJob
 from engine.jobs.schedule import Every
 from engine.operations.metrics import Metric, Sample
-from engine.pages.card import FILE, DueCard
 from engine.pages.ports import CardStore
-from engine.pages.sharing_cards import page_picture
+from engine.pages.sharing.card import FILE, DueCard
+from engine.pages.sharing.sharing_cards import page_picture
 
 BATCH: Final = 20
 MAX_BATCHES: Final = 100

@@ -12,7 +12,6 @@ from engine.assets.address import main_path
 from engine.clicks.language import preferred_language
 from engine.experiments.experiment import Variant
 from engine.pages.blocks import Block, EmailFormBlock, HeadingBlock
-from engine.pages.card import card_path
 from engine.pages.default_page import default_page
 from engine.pages.files import PageFile, page_file
 from engine.pages.html.block_view import STALE_AFTER
@@ -23,6 +22,7 @@ from engine.pages.page_changes import next_change_at, translation_of, visible_bl
 from engine.pages.page_link import PageLink, SnapshotPage
 from engine.pages.pictures import decode_pictures
 from engine.pages.publication import decode_page, shown_block_ids
+from engine.pages.sharing.card import card_path
 from engine.pages.shown_links import link_cards, page_path, repository_cards
 from engine.visits.snapshot import Snapshot
 
@@ -115,12 +115,13 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
         url = visitors_url + self.path
         return page_file(page, file_name, url=url, title=title, now=moment_of(at_us))
 
-    def has_form(self, block: str, at_us: int) -> bool:
-        """Return whether the page shows a form for addresses in this block."""
+    def form(self, block: str, at_us: int) -> EmailFormBlock | None:
+        """Return the form for addresses that the page shows in this block; None if there is none."""
         if self.published is None:
-            return False
+            return None
         shown = visible_blocks(self.profile_page(), moment_of(at_us))
-        return any(isinstance(each, EmailFormBlock) and each.id == block for each in shown)
+        forms = (each for each in shown if isinstance(each, EmailFormBlock) and each.id == block)
+        return next(forms, None)
 
     def picture_url(self, asset_id: str | None, visitors_url: str) -> str | None:
         """Return the URL of a picture that a variant shows; None if it shows none."""

@@ -54,12 +54,16 @@ class PageVersionResponse(PageVersionSummary, frozen=True, kw_only=True):
 
 
 class PageDraftRoutes:
-    """Routes of drafts and versions. `private_hosts`: whether pages may name hosts off the public internet."""
+    """Routes of drafts and versions. `private_hosts`: whether pages may name hosts off the public internet;
+    `sends_mail`: whether the engine has a mail server."""
 
-    def __init__(self, store: PageStore, announcer: Announcer, *, private_hosts: bool) -> None:
+    def __init__(
+        self, store: PageStore, announcer: Announcer, *, private_hosts: bool, sends_mail: bool
+    ) -> None:
         self._store = store
         self._announcer = announcer
         self._private_hosts = private_hosts
+        self._sends_mail = sends_mail
 
     def routes(self) -> list[Route]:
         path = "/v1/profiles/<profile_id>/page"
@@ -83,7 +87,9 @@ class PageDraftRoutes:
         body = await json_object()
         for name in _READ_ONLY:
             body.pop(name, None)
-        page, errors = parse_page(body, private_hosts=self._private_hosts)
+        page, errors = parse_page(
+            body, private_hosts=self._private_hosts, sends_mail=self._sends_mail
+        )
         if page is None:
             raise InvalidError(errors)
 

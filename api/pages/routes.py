@@ -22,8 +22,12 @@ class PageDeps:
 
 
 def routes(deps: PageDeps, shared: Shared) -> list[Route]:
-    private_hosts = shared.settings.private_targets
-    drafts = PageDraftRoutes(deps.pages, deps.announcer, private_hosts=private_hosts)
+    drafts = PageDraftRoutes(
+        deps.pages,
+        deps.announcer,
+        private_hosts=shared.settings.private_targets,
+        sends_mail=bool(shared.settings.smtp_url),
+    )
     return [
         *drafts.routes(),
         *PagePreviewRoutes(deps.pages, shared.visitors_url, shared.now).routes(),

@@ -2,6 +2,7 @@
 
 import random
 import socket
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +26,7 @@ from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec
 from actors.pages.card_drawing import CardDrawing
+from actors.pages.subscription_mails import SubscriptionMails
 from actors.stats.delta_settler import DeltaSettler
 from actors.stats.digests import Digests
 from actors.stats.live_feed import LiveFeed
@@ -66,6 +68,7 @@ from storage.links.prober import HttpProber
 from storage.links.txt_records import DnsTxtRecords
 from storage.mail.smtp import NO_MAILS, SmtpMailer
 from storage.pages.cards import PostgresCardStore
+from storage.pages.subscribers import PostgresUnconfirmedAddresses
 from storage.postgres.database import Database
 from storage.postgres.idempotency import IdempotencyPurge
 from storage.privacy.erasure import Eraser
@@ -133,6 +136,10 @@ class Workers:
         self._copier = DimensionCopier(PostgresConversionDimensions(database))
         self._mailer = mailer(settings)
         self._digests = self._new_digests(app_database)
+        self._unconfirmed = PostgresUnconfirmedAddresses(database)
+        self._confirmations = SubscriptionMails(
+            self._unconfirmed, self._mailer, settings.visitors_url, time.time
+        )
         self.periodic_jobs = self._periodic_jobs(redis)
         self._imports = self._file_imports(app_database, redis)
         self._queue = PostgresJobQueue(database)
@@ -151,7 +158,8 @@ class Workers:
 
     def _periodic_jobs(self, redis: RedisServer) -> list[PeriodicJob]:
         checks = self._checks, self._domains, self._github
-        actors = (*checks, self._automation, self._assets, self._cards, self._digests)
+        pages = self._assets, self._cards, self._unconfirmed
+        actors = (*checks, self._automation, *pages, self._digests)
         return [
             *(job for actor in actors for job in actor.periodic_jobs()),
             *maintenance(self._settings, self._database, redis),
@@ -163,7 +171,8 @@ class Workers:
         resets = ResetMails(tokens, self._mailer, self._settings.console_url)
         periodic = {job.kind: job.handler for job in self.periodic_jobs}
         imports, digests = self._imports.handlers(), self._digests.handlers()
-        return periodic | self._github.handlers() | imports | digests | resets.handlers()
+        mails = resets.handlers() | self._confirmations.handlers()
+        return periodic | self._github.handlers() | imports | digests | mails
 
     def _new_digests(self, app_database: Database) -> Digests:
         settings = self._settings
@@ -267,6 +276,7 @@ class Workers:
             *self._copier.samples(),
             *self._assets.samples(),
             *self._cards.samples(),
+            *self._confirmations.samples(),
             *(self._mailer.samples() if self._mailer else NO_MAILS),
             *self._database.samples(),
         ]

@@ -8,7 +8,7 @@ from actors.visits.registry import Registry
 from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
 from api.visits.counters import VisitCounters
-from api.visits.pages.look_pages import subscription_answer
+from api.visits.pages.subscription_pages import subscription_answer
 from engine.visits.paths.side_path import side_path
 from engine.visits.request import ClientInfo, Visit, VisitRequest
 
@@ -95,7 +95,7 @@ class GatedAnswers(VisitCounters):
         route: VisitRoute,
         client: ClientInfo,
     ) -> None:
-        """Have the address of a form kept, or say what became of it."""
+        """Have what a form about an address says carried out, or say what became of it."""
         status = 200
         if not request.form_outcome:
             subscriptions = self._registry.subscriptions

@@ -4,11 +4,13 @@ from typing import Final
 
 from actors.visits.qr_codes import QrCodes
 from actors.visits.route import VisitRoute
+from actors.visits.subscriptions import link_of_query
 from api.visits.connection import VisitorConnection
 from api.visits.gated_answers import GatedAnswers
 from api.visits.pages.elsewhere import ANYWHERE, PIXEL, record_hit, variants_tail
 from api.visits.pages.look_pages import destination_tail
 from api.visits.pages.profile_page import file_tail
+from api.visits.pages.subscription_pages import subscription_answer, subscription_question
 from api.visits.responses import response_tail
 from engine.links.codes.qr import FORMATS, qr_look_of_query
 from engine.links.name import canonical_path
@@ -48,8 +50,8 @@ class SideAnswers(GatedAnswers):
             self._answer_qr(connection, request, route, path, client)
         elif path.side == "file":
             self._answer_file(connection, request, route, path)
-        elif path.side == "subscribe":  # forms are sent, not read
-            self._refuse(connection, 404, request.head_only, close=not request.keep_alive)
+        elif path.side == "subscribe":
+            self._answer_subscription_link(connection, request, route)
         else:
             self._answer_destination(connection, request, route)
 
@@ -65,6 +67,23 @@ class SideAnswers(GatedAnswers):
         self.variants_answered += 1
         tail, close = variants_tail(variants), not request.keep_alive
         self._respond(connection, 200, tail, request.head_only, close=close)
+
+    def _answer_subscription_link(
+        self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute
+    ) -> None:
+        """Ask whether what the link of a mail is for is to be done."""
+        close, link = not request.keep_alive, link_of_query(request.query)
+        subscriptions, actor = self._registry.subscriptions, route.actor
+        if link is None or subscriptions.tokens is None:  # forms are sent, not read
+            status = 404 if link is None else 503
+            self._refuse(connection, status, request.head_only, close=close)
+            return
+        key = actor.tenant_id, actor.profile_id, self._now_us
+        if subscriptions.request_id(link, *key) is None:
+            status, tail = subscription_answer("gone", route.paths[0])
+        else:
+            status, tail = 200, subscription_question(link, route.paths[0])
+        self._respond(connection, status, tail, request.head_only, close=close)
 
     def _answer_destination(
         self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute

@@ -41,10 +41,12 @@ def _required_text(text: str, field: str, max_chars: int) -> list[FieldError]:
 
 
 class BlockRules:
-    """Checks blocks. `private_hosts`: whether URLs may name hosts off the public internet."""
+    """Checks blocks. `private_hosts`: whether URLs may name hosts off the public internet; `sends_mail`:
+    whether the engine has a mail server."""
 
-    def __init__(self, private_hosts: bool) -> None:
+    def __init__(self, private_hosts: bool, *, sends_mail: bool = False) -> None:
         self._private_hosts = private_hosts
+        self.sends_mail = sends_mail
 
     def normalised(self, block: b.Block, field: str) -> tuple[b.Block, list[FieldError]]:
         """Return a block with its URLs normalised, and its errors, each named by `field` and its own name."""
@@ -286,12 +288,14 @@ def _qr(_: BlockRules, block: b.QrBlock, field: str) -> tuple[Changes, list[Fiel
 
 
 def _email_form(
-    _: BlockRules, block: b.EmailFormBlock, field: str
+    rules: BlockRules, block: b.EmailFormBlock, field: str
 ) -> tuple[Changes, list[FieldError]]:
     errors = _required_text(block.title, f"{field}.title", b.MAX_TITLE_CHARS)
     errors += text_errors(block.button, f"{field}.button", b.MAX_BUTTON_CHARS)
-    if block.double_opt_in:
-        reason = "must be false, as addresses are not confirmed by mail"
+    if block.double_opt_in and not rules.sends_mail:
+        reason = (
+            "must be false, as this engine sends no mail: its operator has not set WAYPOST_SMTP_URL"
+        )
         errors.append(FieldError(f"{field}.double_opt_in", reason))
     return {}, errors + text_errors(block.consent, f"{field}.consent", b.MAX_LINE_CHARS)
 

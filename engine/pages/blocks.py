@@ -317,7 +317,10 @@ class EmailFormBlock(BlockBase, frozen=True, tag_field="kind", tag="email_form")
     consent: Annotated[str, _text("what visitors agree to", MAX_LINE_CHARS)] = ""
     double_opt_in: Annotated[
         bool,
-        msgspec.Meta(description="reserved: addresses are not confirmed by mail, so only false"),
+        msgspec.Meta(
+            description="true: an address is on the list once its visitor has opened a link that is mailed "
+            "there; only where the engine sends mail"
+        ),
     ] = False
 
 

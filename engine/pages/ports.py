@@ -6,11 +6,11 @@ from typing import NamedTuple, Protocol
 from engine.accounts.access import Caller
 from engine.common.list_page import ListPage
 from engine.links.profile import ProfileChange
-from engine.pages.card import DueCard
 from engine.pages.html.sources import PagePicture
 from engine.pages.page import ProfilePage
 from engine.pages.page_link import PageLink
 from engine.pages.publication import PublishedVersion, StoredDraft
+from engine.pages.sharing.card import DueCard
 
 
 class PagePreview(NamedTuple):

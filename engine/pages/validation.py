@@ -40,26 +40,27 @@ MAX_POSITION: Final = MAX_BLOCKS - 1
 
 
 def parse_page(
-    body: Any, *, private_hosts: bool = True
+    body: Any, *, private_hosts: bool = True, sends_mail: bool = False
 ) -> tuple[ProfilePage | None, list[FieldError]]:
     """Return the page of a request's JSON, normalised, or None and all errors: wrong types and broken rules.
 
-    `private_hosts`: whether URLs may name hosts off the public internet.
+    `private_hosts`: whether URLs may name hosts off the public internet; `sends_mail`: whether forms may have
+    addresses confirmed by mail.
     """
     parser = DraftParser()
     draft = parser.struct(body, ProfilePage, "")
     if draft is None:
         return None, parser.errors
-    page, errors = validate_page(draft, private_hosts=private_hosts)
+    page, errors = validate_page(draft, private_hosts=private_hosts, sends_mail=sends_mail)
     errors = parser.errors + [error for error in errors if not _within(error.field, parser.bad)]
     return (None, errors[:MAX_ERRORS]) if errors else (page, [])
 
 
 def validate_page(
-    draft: ProfilePage, *, private_hosts: bool = True
+    draft: ProfilePage, *, private_hosts: bool = True, sends_mail: bool = False
 ) -> tuple[ProfilePage | None, list[FieldError]]:
     """Return the draft normalised (ids of blocks, URLs, colours, services), or None and all errors."""
-    rules = BlockRules(private_hosts)
+    rules = BlockRules(private_hosts, sends_mail=sends_mail)
     blocks, id_errors = with_ids(draft.blocks)
     errors = _page_errors(draft) + id_errors
     errors += _sharing_errors(draft.sharing, rules)

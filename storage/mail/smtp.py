@@ -150,6 +150,8 @@ def encoded(message: MailMessage, sender: Sender, now: datetime) -> bytes:
     mail["Auto-Submitted"] = "auto-generated"
     if message.unsubscribe_url:
         mail["List-Unsubscribe"] = f"<{message.unsubscribe_url}>"
+        if message.one_click:
+            mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail.set_content(message.text, cte="quoted-printable")
     if message.html:
         mail.add_alternative(message.html, subtype="html", cte="quoted-printable")

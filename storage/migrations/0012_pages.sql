@@ -46,7 +46,7 @@ GRANT SELECT, INSERT, DELETE ON page_versions TO waypost_app;
 GRANT SELECT ON page_versions TO waypost_edge;
 -- Workers announce a page anew when GitHub's facts of one of its links have changed.
 GRANT SELECT (tenant_id, profile_id, number, link_ids) ON page_versions TO waypost_aggregator;
--- And they draw its card (engine/pages/card.py), which `card_due` is until then.
+-- And they draw its card (engine/pages/sharing/card.py), which `card_due` is until then.
 GRANT SELECT (page, pictures, published_at, card_due), UPDATE (card_due) ON page_versions TO waypost_aggregator;
 -- Edges show them.
 CREATE POLICY visitors ON github_syncs FOR SELECT TO waypost_edge USING (true);
@@ -90,7 +90,7 @@ CREATE POLICY definer ON page_subscribers TO waypost_owner USING (true) WITH CHE
 GRANT SELECT, DELETE ON page_subscribers TO waypost_app;
 
 -- Note a visitor's address; once more changes nothing. Returns false, and keeps nothing, when the profile is gone or
--- has 50,000 addresses already.
+-- has 50,000 addresses already: then for an address that it has, too, so that nobody learns which those are.
 CREATE FUNCTION subscribe(of_tenant bigint, of_profile bigint, of_block text, address text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, waypost, pg_temp
@@ -98,8 +98,7 @@ AS $$
 BEGIN
     IF EXISTS (SELECT FROM page_subscribers AS s
                WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile OFFSET 49999) THEN
-        RETURN EXISTS (SELECT FROM page_subscribers AS s WHERE s.tenant_id = of_tenant
-            AND s.profile_id = of_profile AND s.block = of_block AND s.email = address);
+        RETURN false;
     END IF;
     INSERT INTO page_subscribers (tenant_id, profile_id, block, email)
     SELECT p.tenant_id, p.id, of_block, address FROM profiles AS p
@@ -110,7 +109,117 @@ BEGIN
 END
 $$;
 
--- The log says that a member deleted an address, and not which one: entries of the log stay.
+-- Addresses that are not confirmed yet. `mailed_at` are the times of the mails that asked to, within the last hour.
+-- They are deleted two days after the last one (subscriptions.purge). A subscriber has the id of the request, so
+-- that one link of the mail takes the address off the list before and after it was confirmed.
+CREATE TABLE subscription_requests (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    email text COLLATE "C" NOT NULL CHECK (length(email) <= 254),
+    block text COLLATE "C" NOT NULL CHECK (length(block) <= 32),
+    id bigint NOT NULL DEFAULT new_id(),
+    mailed_at timestamptz[] NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant_id, profile_id, email, block),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX subscription_requests_id ON subscription_requests (tenant_id, profile_id, id);
+CREATE INDEX subscription_requests_age ON subscription_requests (requested_at);
+
+ALTER TABLE subscription_requests ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON subscription_requests TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY definer ON subscription_requests TO waypost_owner USING (true) WITH CHECK (true);
+GRANT SELECT ON subscription_requests TO waypost_app;
+GRANT SELECT, DELETE ON subscription_requests TO waypost_aggregator;
+CREATE POLICY subscriptions ON jobs FOR INSERT TO waypost_owner WITH CHECK (kind = 'subscriptions.confirm');
+
+-- Have a visitor's address confirmed by mail: at most 3 mails an hour for an address, and 500 for a profile. Returns
+-- `waiting`, for an address that gets no further mail or is on the list already, too; `busy` beyond the profile's
+-- mails; `full` when it has 50,000 addresses; `gone` without the profile.
+CREATE FUNCTION request_subscription(of_tenant bigint, of_profile bigint, of_block text, address text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, waypost, pg_temp
+AS $$
+DECLARE
+    hour_ago CONSTANT timestamptz := clock_timestamp() - interval '1 hour';
+    request_id bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('subscriptions', of_profile));
+    IF NOT EXISTS (SELECT FROM profiles AS p WHERE p.tenant_id = of_tenant AND p.id = of_profile) THEN
+        RETURN 'gone';
+    ELSIF EXISTS (SELECT FROM page_subscribers AS s
+                  WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile OFFSET 49999) THEN
+        RETURN 'full';
+    ELSIF EXISTS (SELECT FROM subscription_requests AS r CROSS JOIN unnest(r.mailed_at) AS m (at)
+                  WHERE r.tenant_id = of_tenant AND r.profile_id = of_profile AND m.at > hour_ago OFFSET 499) THEN
+        RETURN 'busy';
+    ELSIF EXISTS (SELECT FROM subscription_requests AS r CROSS JOIN unnest(r.mailed_at) AS m (at)
+                  WHERE r.tenant_id = of_tenant AND r.profile_id = of_profile AND r.email = address
+                    AND m.at > hour_ago OFFSET 2) THEN
+        RETURN 'waiting';
+    END IF;
+    INSERT INTO subscription_requests AS r (tenant_id, profile_id, email, block, id, mailed_at)
+    VALUES (of_tenant, of_profile, address, of_block,
+        coalesce((SELECT s.id FROM page_subscribers AS s WHERE s.tenant_id = of_tenant
+            AND s.profile_id = of_profile AND s.block = of_block AND s.email = address), new_id()),
+        ARRAY[clock_timestamp()])
+    ON CONFLICT (tenant_id, profile_id, email, block) DO UPDATE SET requested_at = clock_timestamp(),
+        mailed_at = ARRAY(SELECT m.at FROM unnest(r.mailed_at) AS m (at) WHERE m.at > hour_ago)
+            || clock_timestamp()
+    RETURNING id INTO request_id;
+    INSERT INTO jobs (tenant_id, profile_id, kind, payload, unique_key, max_attempts)
+    VALUES (of_tenant, of_profile, 'subscriptions.confirm', jsonb_build_object('request_id', request_id::text),
+        request_id::text, 12)
+    ON CONFLICT (tenant_id, kind, unique_key) WHERE finished_at IS NULL DO NOTHING;
+    RETURN 'waiting';
+END
+$$;
+
+-- Put the address of a request on the list. Returns `confirmed`, once more, too; `full`; or `gone` when there is
+-- neither the request nor its address on the list.
+CREATE FUNCTION confirm_subscription(of_tenant bigint, of_profile bigint, request_id bigint) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, waypost, pg_temp
+AS $$
+DECLARE
+    is_listed CONSTANT boolean := EXISTS (SELECT FROM page_subscribers AS s
+        WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile AND s.id = request_id);
+    request subscription_requests;
+BEGIN
+    IF NOT is_listed AND EXISTS (SELECT FROM page_subscribers AS s
+            WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile OFFSET 49999) THEN
+        RETURN 'full';
+    END IF;
+    DELETE FROM subscription_requests AS r
+    WHERE r.tenant_id = of_tenant AND r.profile_id = of_profile AND r.id = request_id RETURNING * INTO request;
+    IF request.id IS NULL THEN
+        RETURN CASE WHEN is_listed THEN 'confirmed' ELSE 'gone' END;
+    END IF;
+    INSERT INTO page_subscribers (tenant_id, profile_id, id, block, email)
+    VALUES (of_tenant, of_profile, request.id, request.block, request.email) ON CONFLICT DO NOTHING;
+    RETURN 'confirmed';
+END
+$$;
+
+-- Take an address off the list, or forget that it waits for being confirmed.
+CREATE FUNCTION unsubscribe(of_tenant bigint, of_profile bigint, request_id bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, waypost, pg_temp
+BEGIN ATOMIC
+    DELETE FROM subscription_requests AS r
+    WHERE r.tenant_id = of_tenant AND r.profile_id = of_profile AND r.id = request_id;
+    DELETE FROM page_subscribers AS s
+    WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile AND s.id = request_id;
+END;
+
+-- What links of mails to subscribers are signed with: workers sign, edges check.
+CREATE FUNCTION subscription_secret() RETURNS bytea
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT waypost.shared_secret('subscriptions') $$;
+
+-- The log says that an address was deleted, by a member or by its visitor, and not which one: entries of the log stay.
 CREATE FUNCTION log_unsubscription() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, waypost, pg_temp
@@ -118,7 +227,8 @@ AS $$
 BEGIN
     IF EXISTS (SELECT FROM profiles AS p WHERE p.tenant_id = OLD.tenant_id AND p.id = OLD.profile_id) THEN
         PERFORM append_to_audit_log(OLD.tenant_id, OLD.profile_id, 'subscriber', ARRAY[jsonb_build_array(
-            OLD.id, NULL, NULL, 'subscriber.deleted')]);
+            OLD.id, NULL, NULL,
+            CASE WHEN current_user_id() IS NULL THEN 'subscriber.left' ELSE 'subscriber.deleted' END)]);
     END IF;
     RETURN NULL;
 END
@@ -126,5 +236,9 @@ $$;
 CREATE TRIGGER log_delete AFTER DELETE ON page_subscribers
     FOR EACH ROW EXECUTE FUNCTION log_unsubscription();
 
-REVOKE ALL ON FUNCTION log_publication(), log_unsubscription(), subscribe(bigint, bigint, text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION subscribe(bigint, bigint, text, text) TO waypost_edge;
+REVOKE ALL ON FUNCTION log_publication(), log_unsubscription(), subscribe(bigint, bigint, text, text),
+    request_subscription(bigint, bigint, text, text), confirm_subscription(bigint, bigint, bigint),
+    unsubscribe(bigint, bigint, bigint), subscription_secret() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION subscribe(bigint, bigint, text, text), request_subscription(bigint, bigint, text, text),
+    confirm_subscription(bigint, bigint, bigint), unsubscribe(bigint, bigint, bigint) TO waypost_edge;
+GRANT EXECUTE ON FUNCTION subscription_secret() TO waypost_edge, waypost_aggregator;

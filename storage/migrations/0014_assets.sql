@@ -74,7 +74,7 @@ CREATE POLICY tenant ON page_assets TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
 GRANT SELECT, INSERT, DELETE ON page_assets TO waypost_app;
 
--- Cards of published pages (engine/pages/card.py): `address` is the hash of the card's file.
+-- Cards of published pages (engine/pages/sharing/card.py): `address` is the hash of the card's file.
 CREATE TABLE page_cards (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,

@@ -175,6 +175,30 @@ CREATE FUNCTION waypost.click_partition_days() RETURNS SETOF date
     ORDER BY 1
 $_$;
 
+CREATE FUNCTION waypost.confirm_subscription(of_tenant bigint, of_profile bigint, request_id bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+DECLARE
+    is_listed CONSTANT boolean := EXISTS (SELECT FROM page_subscribers AS s
+        WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile AND s.id = request_id);
+    request subscription_requests;
+BEGIN
+    IF NOT is_listed AND EXISTS (SELECT FROM page_subscribers AS s
+            WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile OFFSET 49999) THEN
+        RETURN 'full';
+    END IF;
+    DELETE FROM subscription_requests AS r
+    WHERE r.tenant_id = of_tenant AND r.profile_id = of_profile AND r.id = request_id RETURNING * INTO request;
+    IF request.id IS NULL THEN
+        RETURN CASE WHEN is_listed THEN 'confirmed' ELSE 'gone' END;
+    END IF;
+    INSERT INTO page_subscribers (tenant_id, profile_id, id, block, email)
+    VALUES (of_tenant, of_profile, request.id, request.block, request.email) ON CONFLICT DO NOTHING;
+    RETURN 'confirmed';
+END
+$$;
+
 CREATE FUNCTION waypost.conversion_hook_of(sha256 bytea) RETURNS TABLE(tenant_id bigint, profile_id bigint, name text, shop text, fields jsonb, value_factor integer, signing_secrets text[])
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -574,7 +598,8 @@ CREATE FUNCTION waypost.log_unsubscription() RETURNS trigger
 BEGIN
     IF EXISTS (SELECT FROM profiles AS p WHERE p.tenant_id = OLD.tenant_id AND p.id = OLD.profile_id) THEN
         PERFORM append_to_audit_log(OLD.tenant_id, OLD.profile_id, 'subscriber', ARRAY[jsonb_build_array(
-            OLD.id, NULL, NULL, 'subscriber.deleted')]);
+            OLD.id, NULL, NULL,
+            CASE WHEN current_user_id() IS NULL THEN 'subscriber.left' ELSE 'subscriber.deleted' END)]);
     END IF;
     RETURN NULL;
 END
@@ -727,6 +752,45 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION waypost.request_subscription(of_tenant bigint, of_profile bigint, of_block text, address text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+DECLARE
+    hour_ago CONSTANT timestamptz := clock_timestamp() - interval '1 hour';
+    request_id bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('subscriptions', of_profile));
+    IF NOT EXISTS (SELECT FROM profiles AS p WHERE p.tenant_id = of_tenant AND p.id = of_profile) THEN
+        RETURN 'gone';
+    ELSIF EXISTS (SELECT FROM page_subscribers AS s
+                  WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile OFFSET 49999) THEN
+        RETURN 'full';
+    ELSIF EXISTS (SELECT FROM subscription_requests AS r CROSS JOIN unnest(r.mailed_at) AS m (at)
+                  WHERE r.tenant_id = of_tenant AND r.profile_id = of_profile AND m.at > hour_ago OFFSET 499) THEN
+        RETURN 'busy';
+    ELSIF EXISTS (SELECT FROM subscription_requests AS r CROSS JOIN unnest(r.mailed_at) AS m (at)
+                  WHERE r.tenant_id = of_tenant AND r.profile_id = of_profile AND r.email = address
+                    AND m.at > hour_ago OFFSET 2) THEN
+        RETURN 'waiting';
+    END IF;
+    INSERT INTO subscription_requests AS r (tenant_id, profile_id, email, block, id, mailed_at)
+    VALUES (of_tenant, of_profile, address, of_block,
+        coalesce((SELECT s.id FROM page_subscribers AS s WHERE s.tenant_id = of_tenant
+            AND s.profile_id = of_profile AND s.block = of_block AND s.email = address), new_id()),
+        ARRAY[clock_timestamp()])
+    ON CONFLICT (tenant_id, profile_id, email, block) DO UPDATE SET requested_at = clock_timestamp(),
+        mailed_at = ARRAY(SELECT m.at FROM unnest(r.mailed_at) AS m (at) WHERE m.at > hour_ago)
+            || clock_timestamp()
+    RETURNING id INTO request_id;
+    INSERT INTO jobs (tenant_id, profile_id, kind, payload, unique_key, max_attempts)
+    VALUES (of_tenant, of_profile, 'subscriptions.confirm', jsonb_build_object('request_id', request_id::text),
+        request_id::text, 12)
+    ON CONFLICT (tenant_id, kind, unique_key) WHERE finished_at IS NULL DO NOTHING;
+    RETURN 'waiting';
+END
+$$;
+
 CREATE FUNCTION waypost.require_an_owner() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
@@ -818,8 +882,7 @@ CREATE FUNCTION waypost.subscribe(of_tenant bigint, of_profile bigint, of_block 
 BEGIN
     IF EXISTS (SELECT FROM page_subscribers AS s
                WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile OFFSET 49999) THEN
-        RETURN EXISTS (SELECT FROM page_subscribers AS s WHERE s.tenant_id = of_tenant
-            AND s.profile_id = of_profile AND s.block = of_block AND s.email = address);
+        RETURN false;
     END IF;
     INSERT INTO page_subscribers (tenant_id, profile_id, block, email)
     SELECT p.tenant_id, p.id, of_block, address FROM profiles AS p
@@ -829,6 +892,11 @@ BEGIN
         AND s.profile_id = of_profile AND s.block = of_block AND s.email = address);
 END
 $$;
+
+CREATE FUNCTION waypost.subscription_secret() RETURNS bytea
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$ SELECT waypost.shared_secret('subscriptions') $$;
 
 CREATE FUNCTION waypost.tables_of_profiles() RETURNS TABLE(of_table text, erasable boolean)
     LANGUAGE sql STABLE
@@ -848,6 +916,43 @@ $$;
 CREATE FUNCTION waypost.trigger_name(trigger smallint) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE trigger WHEN 1 THEN 'page'::text WHEN 2 THEN 'qr'::text ELSE 'link'::text END;
+
+CREATE TABLE waypost.page_subscribers (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    block text NOT NULL COLLATE pg_catalog."C",
+    email text NOT NULL COLLATE pg_catalog."C",
+    subscribed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT page_subscribers_block_check CHECK ((length(block) <= 32)),
+    CONSTRAINT page_subscribers_email_check CHECK ((length(email) <= 254))
+);
+
+ALTER TABLE ONLY waypost.page_subscribers FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.subscription_requests (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    email text NOT NULL COLLATE pg_catalog."C",
+    block text NOT NULL COLLATE pg_catalog."C",
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    mailed_at timestamp with time zone[] NOT NULL,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT subscription_requests_block_check CHECK ((length(block) <= 32)),
+    CONSTRAINT subscription_requests_email_check CHECK ((length(email) <= 254))
+);
+
+ALTER TABLE ONLY waypost.subscription_requests FORCE ROW LEVEL SECURITY;
+
+CREATE FUNCTION waypost.unsubscribe(of_tenant bigint, of_profile bigint, request_id bigint) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    BEGIN ATOMIC
+ DELETE FROM waypost.subscription_requests r
+   WHERE ((r.tenant_id = unsubscribe.of_tenant) AND (r.profile_id = unsubscribe.of_profile) AND (r.id = unsubscribe.request_id));
+ DELETE FROM waypost.page_subscribers s
+   WHERE ((s.tenant_id = unsubscribe.of_tenant) AND (s.profile_id = unsubscribe.of_profile) AND (s.id = unsubscribe.request_id));
+END;
 
 CREATE FUNCTION waypost.utc_text(at timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1821,19 +1926,6 @@ WITH (fillfactor='70');
 
 ALTER TABLE ONLY waypost.page_drafts FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE waypost.page_subscribers (
-    tenant_id bigint NOT NULL,
-    profile_id bigint NOT NULL,
-    id bigint DEFAULT waypost.new_id() NOT NULL,
-    block text NOT NULL COLLATE pg_catalog."C",
-    email text NOT NULL COLLATE pg_catalog."C",
-    subscribed_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT page_subscribers_block_check CHECK ((length(block) <= 32)),
-    CONSTRAINT page_subscribers_email_check CHECK ((length(email) <= 254))
-);
-
-ALTER TABLE ONLY waypost.page_subscribers FORCE ROW LEVEL SECURITY;
-
 CREATE TABLE waypost.page_versions (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -2359,6 +2451,9 @@ ALTER TABLE ONLY waypost.shares
 ALTER TABLE ONLY waypost.short_slugs
     ADD CONSTRAINT short_slugs_pkey PRIMARY KEY (slug);
 
+ALTER TABLE ONLY waypost.subscription_requests
+    ADD CONSTRAINT subscription_requests_pkey PRIMARY KEY (tenant_id, profile_id, email, block);
+
 ALTER TABLE ONLY waypost.tenants
     ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
 
@@ -2528,6 +2623,10 @@ CREATE INDEX shares_profile ON waypost.shares USING btree (tenant_id, profile_id
 CREATE UNIQUE INDEX shares_token ON waypost.shares USING btree (token_sha256);
 
 CREATE UNIQUE INDEX short_slugs_link ON waypost.short_slugs USING btree (tenant_id, link_id);
+
+CREATE INDEX subscription_requests_age ON waypost.subscription_requests USING btree (requested_at);
+
+CREATE UNIQUE INDEX subscription_requests_id ON waypost.subscription_requests USING btree (tenant_id, profile_id, id);
 
 CREATE UNIQUE INDEX users_email ON waypost.users USING btree (lower(email));
 
@@ -2812,6 +2911,9 @@ ALTER TABLE ONLY waypost.shares
 ALTER TABLE ONLY waypost.short_slugs
     ADD CONSTRAINT short_slugs_tenant_id_link_id_fkey FOREIGN KEY (tenant_id, link_id) REFERENCES waypost.links(tenant_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY waypost.subscription_requests
+    ADD CONSTRAINT subscription_requests_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY waypost.users
     ADD CONSTRAINT users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES waypost.tenants(id) ON DELETE CASCADE;
 
@@ -2913,6 +3015,8 @@ CREATE POLICY definer ON waypost.shared_secrets TO waypost_owner USING (true) WI
 CREATE POLICY definer ON waypost.shares FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.short_slugs FOR SELECT TO waypost_owner USING (true);
+
+CREATE POLICY definer ON waypost.subscription_requests TO waypost_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY definer ON waypost.tenants FOR SELECT TO waypost_owner USING (true);
 
@@ -3050,6 +3154,10 @@ ALTER TABLE waypost.shares ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.short_slugs ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.subscription_requests ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY subscriptions ON waypost.jobs FOR INSERT TO waypost_owner WITH CHECK ((kind = 'subscriptions.confirm'::text));
+
 CREATE POLICY tenant ON waypost.annotations TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.api_keys TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
@@ -3164,6 +3272,8 @@ CREATE POLICY tenant ON waypost.shares TO waypost_app USING ((tenant_id = waypos
 
 CREATE POLICY tenant ON waypost.short_slugs TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
+CREATE POLICY tenant ON waypost.subscription_requests TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
 CREATE POLICY tenant ON waypost.tenants TO waypost_app USING ((id = waypost.current_tenant())) WITH CHECK ((id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.users TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
@@ -3247,6 +3357,9 @@ REVOKE ALL ON FUNCTION waypost.click_partition(day date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.click_partition_days() FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.click_partition_days() TO waypost_aggregator;
+
+REVOKE ALL ON FUNCTION waypost.confirm_subscription(of_tenant bigint, of_profile bigint, request_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.confirm_subscription(of_tenant bigint, of_profile bigint, request_id bigint) TO waypost_edge;
 
 REVOKE ALL ON FUNCTION waypost.conversion_hook_of(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.conversion_hook_of(sha256 bytea) TO waypost_app;
@@ -3347,6 +3460,9 @@ REVOKE ALL ON FUNCTION waypost.refuse_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.refuse_unless_erased() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION waypost.request_subscription(of_tenant bigint, of_profile bigint, of_block text, address text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.request_subscription(of_tenant bigint, of_profile bigint, of_block text, address text) TO waypost_edge;
+
 REVOKE ALL ON FUNCTION waypost.require_an_owner() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, kept interval) FROM PUBLIC;
@@ -3370,8 +3486,20 @@ GRANT ALL ON FUNCTION waypost.stats_versions(tenants bigint[], profiles bigint[]
 REVOKE ALL ON FUNCTION waypost.subscribe(of_tenant bigint, of_profile bigint, of_block text, address text) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.subscribe(of_tenant bigint, of_profile bigint, of_block text, address text) TO waypost_edge;
 
+REVOKE ALL ON FUNCTION waypost.subscription_secret() FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.subscription_secret() TO waypost_edge;
+GRANT ALL ON FUNCTION waypost.subscription_secret() TO waypost_aggregator;
+
 REVOKE ALL ON FUNCTION waypost.tables_of_profiles() FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.tables_of_profiles() TO waypost_aggregator;
+
+GRANT SELECT,DELETE ON TABLE waypost.page_subscribers TO waypost_app;
+
+GRANT SELECT ON TABLE waypost.subscription_requests TO waypost_app;
+GRANT SELECT,DELETE ON TABLE waypost.subscription_requests TO waypost_aggregator;
+
+REVOKE ALL ON FUNCTION waypost.unsubscribe(of_tenant bigint, of_profile bigint, request_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.unsubscribe(of_tenant bigint, of_profile bigint, request_id bigint) TO waypost_edge;
 
 REVOKE ALL ON FUNCTION waypost.webhook_access(of_webhook bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.webhook_access(of_webhook bigint) TO waypost_app;
@@ -3955,8 +4083,6 @@ GRANT INSERT(page),UPDATE(page) ON TABLE waypost.page_drafts TO waypost_app;
 GRANT INSERT(digest),UPDATE(digest) ON TABLE waypost.page_drafts TO waypost_app;
 
 GRANT UPDATE(updated_at) ON TABLE waypost.page_drafts TO waypost_app;
-
-GRANT SELECT,DELETE ON TABLE waypost.page_subscribers TO waypost_app;
 
 GRANT SELECT,INSERT,DELETE ON TABLE waypost.page_versions TO waypost_app;
 GRANT SELECT ON TABLE waypost.page_versions TO waypost_edge;

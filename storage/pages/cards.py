@@ -5,10 +5,10 @@ from typing import Any, Final
 import asyncpg
 
 from engine.assets.asset import KEPT_S
-from engine.pages.card import DueCard
 from engine.pages.pictures import decode_pictures
 from engine.pages.publication import decode_page
-from engine.pages.sharing_picture import HEIGHT, WIDTH
+from engine.pages.sharing.card import DueCard
+from engine.pages.sharing.sharing_picture import HEIGHT, WIDTH
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 

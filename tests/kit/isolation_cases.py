@@ -103,6 +103,13 @@ TABLES = {
         "VALUES ({t}, {p}, 'b1', 'v{t}@example.com')",
         app="SD",
     ),
+    "subscription_requests": Table(
+        "INSERT INTO subscription_requests (tenant_id, profile_id, block, email, mailed_at) "
+        "VALUES ({t}, {p}, 'b1', 'w{t}@example.com', ARRAY[now()])",
+        app="S",
+        # Mails them, and deletes old ones.
+        aggregator="SD",
+    ),
     "domains": Table(
         "INSERT INTO domains (tenant_id, profile_id, id, host, state, token, slot) "
         "VALUES ({t}, {p}, {d}, 't{t}.example', 'verified', md5('t{t}'), 1)",

@@ -97,6 +97,18 @@ FUNCTIONS = {
     "subscribe(bigint,bigint,text,text)": Function(
         "waypost_edge", "nothing: edges note visitors' addresses of any tenant"
     ),
+    "request_subscription(bigint,bigint,text,text)": Function(
+        "waypost_edge", "nothing of an address: edges have visitors of any tenant confirm theirs"
+    ),
+    "confirm_subscription(bigint,bigint,bigint)": Function(
+        "waypost_edge", "whether an address waits or is listed, to edges with its request's id"
+    ),
+    "unsubscribe(bigint,bigint,bigint)": Function(
+        "waypost_edge", "nothing: edges delete visitors' addresses of any tenant, by their request's id"
+    ),
+    "subscription_secret()": Function(
+        "waypost_edge waypost_aggregator", "what links of mails to visitors are signed with, of no tenant"
+    ),
     "give_back_clicks(bigint[],bigint[],bigint[])": Function(
         "waypost_edge", "clicks that an edge leased and did not use, of any tenant"
     ),

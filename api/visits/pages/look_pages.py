@@ -1,7 +1,6 @@
-"""Pages about a link or a page: the card for messengers, where a link leads, what became of a form."""
+"""Pages about a link: the card for messengers, and where it leads."""
 
 from html import escape
-from typing import Final
 
 from api.visits.responses import html, page_tail
 from engine.links.preview_card import PreviewCard
@@ -46,21 +45,3 @@ def destination_tail(title: str, location: bytes | None, *, varies: bool) -> byt
         body += f'<p><a href="{address}" rel="nofollow noreferrer">{address}</a></p>'
         body += "\n<p>Some visitors are led elsewhere.</p>" if varies else ""
     return page_tail(html("Where this link leads", body), _FIELDS)
-
-
-_SUBSCRIPTIONS: Final = {
-    "kept": (200, "Thank you", "Your address is on the list."),
-    "invalid": (400, "This is no e-mail address", "Go back and check what you have typed."),
-    "full": (503, "This list takes no more addresses", "Your address was not kept."),
-}
-
-
-def subscription_answer(outcome: str, page_path: bytes) -> tuple[int, bytes]:
-    """Return (the status, the response after its status line and date) for a form with an address.
-
-    `page_path` leads back to the page.
-    """
-    status, title, sentence = _SUBSCRIPTIONS[outcome]
-    href = escape(page_path.decode("ascii"))
-    body = f'<h1>{title}</h1>\n<p>{sentence}</p>\n<ul><li><a href="{href}">Back to the page</a></li></ul>'
-    return status, page_tail(html(title, body), _FIELDS)

@@ -8,8 +8,8 @@ from PIL import Image
 import actors.pages.card_drawing as card_drawing
 from actors.pages.card_drawing import CardDrawing
 from engine.common.errors import UnavailableError
-from engine.pages.card import DueCard, card_path
 from engine.pages.page import ProfilePage
+from engine.pages.sharing.card import DueCard, card_path
 from storage.assets.memory_files import MemoryAssetFiles
 from tests.kit.pictures import encoded, scene
 

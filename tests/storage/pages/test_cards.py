@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pytest
 
 from engine.links.profile import ProfileDraft
-from engine.pages.card import DueCard, card_hash
 from engine.pages.page import ProfilePage
+from engine.pages.sharing.card import DueCard, card_hash
 from storage.assets.unused import PostgresUnusedFilesStore
 from storage.pages.cards import PostgresCardStore
 from storage.pages.pages import PostgresPageStore

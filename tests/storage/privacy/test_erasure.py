@@ -19,6 +19,7 @@ from storage.clicks.ledger import PostgresClickLedger
 from storage.clicks.stream import RedisClickStream, stream_key
 from storage.links.memory_profiles import MemoryProfiles
 from storage.links.profiles import PostgresProfileStore
+from storage.pages.subscribers import PostgresSubscriptions
 from storage.postgres.database import Connection, Database
 from storage.privacy.erasure import Eraser, PostgresErasureStore, owner_of
 from storage.privacy.memory_erasure import MemoryErasureStore
@@ -125,6 +126,13 @@ async def count_clicks(database: Database, profile: Profile) -> None:
     await database.transaction(more)
 
 
+async def leave_addresses(database: Database, profile: Profile) -> None:
+    """Enter two addresses into forms of the profile's page, of which one is to be confirmed."""
+    visitors, key = PostgresSubscriptions(database), (profile.tenant_id, profile.id)
+    assert await visitors.subscribe(*key, "b1", f"{profile.handle}@example.com")
+    assert await visitors.request(*key, "b1", f"{profile.handle}-2@example.com") == "waiting"
+
+
 async def add_dead_letters(database: Database, erased: Profile, other: Profile) -> None:
     """Add three dead letters: clicks of both profiles, of the erased one alone, and an unreadable batch."""
     ledger, journal = PostgresClickLedger(database), uuid4()
@@ -156,8 +164,10 @@ async def test_an_erased_profile_leaves_nothing_and_others_stay_whole(
     profiles, caller = PostgresProfileStore(app), owner.caller
     gone = await profile_with_link(profiles, caller, "gone")
     kept = await profile_with_link(profiles, caller, "kept")
+    edge = await open_database("waypost_edge")
     for profile in (gone, kept):
         await count_clicks(worker, profile)
+        await leave_addresses(edge, profile)
     eraser = Eraser(worker, redis)
     assert await owner_of(worker, "nobody") is None
     owned = await owner_of(worker, "gone")
@@ -178,6 +188,7 @@ async def test_an_erased_profile_leaves_nothing_and_others_stay_whole(
         assert {
             "audit_log", "clicks_default", "click_deltas", "click_segments", "profile_days",
             "dimension_counts", "dimension_days", "dimension_months", "rollups", "links",
+            "page_subscribers", "subscription_requests", "jobs",
         } <= tables  # fmt: skip
         await PostgresErasureStore(app).erase(owned.caller, gone.id)
         await in_asyncio(

@@ -7,8 +7,8 @@ from PIL import Image
 
 from engine.pages.page import ProfilePage, Sharing
 from engine.pages.palette import palettes_of
-from engine.pages.sharing_cards import link_picture, page_picture
-from engine.pages.sharing_picture import SharingCard, sharing_picture
+from engine.pages.sharing.sharing_cards import link_picture, page_picture
+from engine.pages.sharing.sharing_picture import SharingCard, sharing_picture
 
 URL = "https://links.example.com/@ada"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from engine.pages.sharing_picture import SharingCard, drawable_text, sharing_picture
+from engine.pages.sharing.sharing_picture import SharingCard, drawable_text, sharing_picture
 from engine.pages.themes import THEMES
 from tests.kit.drawn_pictures import rendition_file
 from tests.kit.sample_page import FACE

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from engine.pages.page import ProfilePage
 from engine.pages.palette import palettes_of
-from engine.pages.sharing_picture import SharingCard, sharing_picture
+from engine.pages.sharing.sharing_picture import SharingCard, sharing_picture
 from engine.pages.themes import THEMES
 
 
