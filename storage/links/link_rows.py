@@ -23,9 +23,9 @@ from engine.links.options import (
     unpack_options,
 )
 from storage.accounts.access import ProfileAccess
+from storage.links.generated_links import insert_generated_links, no_free_slug
 from storage.postgres import queries
 from storage.postgres.database import Connection
-from storage.postgres.session import savepoint
 
 SQL: Final = queries.load("links/profiles")
 _GITHUB: Final = queries.load("github/github")
@@ -35,16 +35,11 @@ _TAKEN: Final = {
     "links_external_id": ("external_id", "is that of another link of this profile"),
     "short_slugs_pkey": ("short", "is taken on the default domain"),
 }
-MAX_SLUG_ATTEMPTS: Final = 20
 # In the order of the parameters of create_link and update_link.
 _COLUMNS: Final = (
     "slug", "target", "title", "status", "kind", "passthrough", "click_id", "external_id", "tags", "folder",
     "notes", "hidden", "password", "opening_clicks",
 )  # fmt: skip
-
-
-class _TakenError(Exception):
-    """A slug that was made is taken on the default domain."""
 
 
 async def insert_link(
@@ -57,20 +52,10 @@ async def insert_link(
     """Insert a link. One without a slug gets one of `make_slug` that is free."""
     if draft.slug is not None:
         return await _insert(connection, access, draft, draft.slug, revision)
-    for _ in range(MAX_SLUG_ATTEMPTS):
-        try:
-            async with savepoint(connection):
-                link = await _insert(connection, access, draft, make_slug(), revision)
-                if draft.short is False or link.short:
-                    return link
-                raise _TakenError
-        except (asyncpg.UniqueViolationError, _TakenError) as error:
-            if getattr(error, "constraint_name", "links_slug") not in (
-                "links_slug",
-                "short_slugs_pkey",
-            ):
-                raise
-    raise ConflictError("slug", "finds no free one of this length: raise WAYPOST_SLUG_LENGTH")
+    (link,) = await insert_generated_links(connection, access, [draft], revision, make_slug)
+    if link is None:
+        raise no_free_slug()
+    return await _follow_target(connection, access, link, None)
 
 
 async def _insert(

@@ -17,7 +17,7 @@ import asyncpg
 
 from engine.accounts.access import Action, Caller, require_scope
 from engine.common.drafts import Change, draft_after
-from engine.common.errors import NotFoundError, WaypostError
+from engine.common.errors import NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.common.versions import require_version
@@ -29,6 +29,7 @@ from engine.links.ports import CountClicks, LinkChange, LinkChangeResult
 from engine.links.profile import MAX_HISTORY, Profile, ProfileChange, ProfileDraft, draft_of
 from engine.links.visitor_path import ParsedPath
 from storage.accounts.access import MAX_ID, ProfileAccess, enter_link, enter_profile, validate_id
+from storage.links.bulk_change import BulkChange
 from storage.links.link_rows import (
     apply_draft,
     fetch_link,
@@ -41,7 +42,6 @@ from storage.links.listing import list_links
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.postgres.idempotency import run_once
-from storage.postgres.session import savepoint
 
 T = TypeVar("T")
 SQL: Final = queries.load("links/profiles")
@@ -297,19 +297,9 @@ class PostgresProfileStore:
         async def work(connection: Connection) -> tuple[list[LinkChangeResult], ProfileChange]:
             access = await enter_profile(connection, caller, profile_id, Action.EDIT)
             version = (await _lock(connection, access, None)).version
-            outcomes, changed = [], False
-            for operation in operations:
-                try:
-                    async with savepoint(connection):
-                        with map_unique_violations():
-                            link, wrote = await _operate(
-                                connection, access, operation, version + 1, self._make_slug
-                            )
-                    outcomes.append(LinkChangeResult(link=link))
-                    changed = changed or wrote
-                except WaypostError as error:
-                    outcomes.append(LinkChangeResult(error=error))
-            if not changed:
+            bulk = BulkChange(connection, access, version + 1, self._make_slug)
+            outcomes = await bulk.change(operations)
+            if not bulk.changed:
                 return outcomes, ProfileChange(profile_id, version)
             change = await next_version(connection, access)
             await _forget_removed(connection, access, change.version)
@@ -359,30 +349,6 @@ async def _lock_link(
     stored = await fetch_link(connection, access, link_id)
     require_version(stored.version, if_version)
     return stored, ProfileChange(row["id"], row["version"])
-
-
-async def _operate(
-    connection: Connection,
-    access: ProfileAccess,
-    operation: LinkChange,
-    revision: int,
-    make_slug: Callable[[], str],
-) -> tuple[Link | None, bool]:
-    """Apply one of many changes. Returns the link (None if deleted) and whether anything was written."""
-    if operation.op == "create":
-        draft = operation.draft(None)
-        return await insert_link(connection, access, draft, revision, make_slug), True
-    stored = await fetch_link(connection, access, validate_id(operation.link_id, "link"))
-    if stored.profile_id != access.profile_id:
-        raise NotFoundError.of("link")
-    require_version(stored.version, operation.if_version)
-    if operation.op == "delete":
-        await remove_link(connection, access, stored.id, revision)
-        return None, True
-    draft = operation.draft(stored)
-    if apply_draft(stored, draft) == stored:
-        return stored, False
-    return await rewrite_link(connection, access, stored, draft, revision), True
 
 
 async def _find_link(

@@ -72,6 +72,40 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
     (SELECT max(position) FROM links WHERE tenant_id = $1 AND profile_id = $2), 0))
 RETURNING id, position, created_at, updated_at;
 
+-- name: create_generated_links
+-- Create links of a profile that has just been bumped to version $3, under slugs that were made ($4), if they are free
+-- in the profile and, where they are to be claimed ($5), on the default domain. Tags ($13) have commas between them.
+-- Ids grow in the order of the rows. Returns the rows that were created.
+WITH asked AS MATERIALIZED (
+    SELECT new_id() AS id, u.*
+    FROM unnest($4::text[], $5::boolean[], $6::text[], $7::text[], $8::smallint[], $9::text[], $10::boolean[],
+        $11::boolean[], $12::text[], $13::text[], $14::text[], $15::text[], $16::boolean[], $17::text[],
+        $18::bigint[], $19::text[], $20::integer[])
+        AS u (slug, short, target, title, status, kind, passthrough, click_id, external_id, tags, folder, notes,
+            hidden, password_hash, opening_clicks, options, position)
+    WHERE NOT EXISTS (
+        SELECT FROM links AS l WHERE (l.profile_id, l.slug, l.tenant_id) = ($2, u.slug, $1)
+    )
+), claimed AS (
+    INSERT INTO short_slugs (slug, tenant_id, profile_id, link_id)
+    SELECT slug, $1, $2, id FROM asked WHERE short ORDER BY slug
+    ON CONFLICT (slug) DO NOTHING
+    RETURNING slug
+), last AS MATERIALIZED (
+    SELECT max(position) AS position FROM links WHERE tenant_id = $1 AND profile_id = $2
+), created AS (
+    INSERT INTO links
+        (id, tenant_id, profile_id, revision, slug, target, title, status, kind, passthrough, click_id, external_id,
+        tags, folder, notes, hidden, password_hash, opening_clicks, options, position)
+    SELECT a.id, $1, $2, $3, a.slug, a.target, a.title, a.status, a.kind, a.passthrough, a.click_id, a.external_id,
+        coalesce(string_to_array(nullif(a.tags, ''), ','), '{}'), a.folder, a.notes, a.hidden, a.password_hash,
+        a.opening_clicks, a.options::jsonb, coalesce(a.position, last.position, 0)
+    FROM asked AS a CROSS JOIN last
+    WHERE NOT a.short OR a.slug IN (SELECT slug FROM claimed)
+    RETURNING id, slug, position, created_at, updated_at
+)
+SELECT c.*, a.short FROM created AS c JOIN asked AS a USING (id);
+
 -- name: link
 -- Read one link.
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,

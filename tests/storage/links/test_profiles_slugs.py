@@ -41,7 +41,7 @@ async def created(
         pytest.param(64_000, 6, 100, marks=pytest.mark.timeout(600)),
         # So short that a third of all slugs is taken at the end, and many first choices are.
         pytest.param(6_400, 3, 1, marks=pytest.mark.timeout(600)),
-        pytest.param(1_024_000, 6, 100, marks=pytest.mark.timeout(7_200)),
+        pytest.param(1_024_000, 6, 100, marks=pytest.mark.timeout(1_800)),
     ],
 )
 async def test_no_writer_is_refused_and_no_slug_is_given_twice(
