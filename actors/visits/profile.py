@@ -199,9 +199,9 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         leads_on = route.link_id and (route.gate is None or route.gate.leads_on)
         if not (leads_on and hit.experiments):
             return self.page_elsewhere().of_hit(visit, route.link_id, hit)
-        visitor_id = self._visitor_id(visit)
+        visitor_id, (token, _) = self._visitor_id(visit), take_preview_token(visit.request.query)
         location, _, items, _ = self._redirect(
-            route, visit, _PAGE, b"", b"", visitor_id, sets_cookie=False
+            route, visit, _PAGE, b"", token, visitor_id, sets_cookie=False
         )
         return HitVariants(items, target=location.decode("ascii"))
 

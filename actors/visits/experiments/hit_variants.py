@@ -18,7 +18,12 @@ from engine.clicks.record_items import (
     pack_variant_refs,
     unpack_variant_refs,
 )
-from engine.visits.edge_assignment import AssignedVariant, VariantAssigner
+from engine.visits.edge_assignment import (
+    UNASSIGNED,
+    AssignedVariant,
+    VariantAssigner,
+    take_preview_token,
+)
 from engine.visits.hit import Hit
 from engine.visits.page_variant import PageVariant, ref_text
 from engine.visits.request import Visit
@@ -48,8 +53,10 @@ class PageElsewhere(NamedTuple):
     visitors_url: str
 
     def variants(self, visit: Visit) -> tuple[PageVariant, ...]:
-        """Return the variants that the visitor gets, in the order in which the page applies them."""
-        return self._variants(self._assigned(visit), None)
+        """Return the variants that the visitor gets, in the order in which the page applies them; the one that
+        a member previews, if the query has its token."""
+        previewed = self._previewed(visit)
+        return self._variants(self._assigned(visit), None) if previewed is None else previewed
 
     def of_hit(self, visit: Visit, link_id: int, hit: Hit) -> HitVariants:
         """Return what the experiments make of a view (`link_id` 0) or of a click on a link.
@@ -57,6 +64,8 @@ class PageElsewhere(NamedTuple):
         A page that shows what the answer says is taken at its word; of the variants that a page names, those
         are recorded that its visitor is assigned.
         """
+        if hit.experiments and not link_id and (previewed := self._previewed(visit)) is not None:
+            return HitVariants(b"", previewed)
         experiments, assigned = self.experiments, self._assigned(visit)
         variants = self._variants(assigned, hit.shows) if hit.experiments and not link_id else ()
         if visit.classification & CLASS_MASK not in EXPOSED:
@@ -83,6 +92,14 @@ class PageElsewhere(NamedTuple):
             for assigner, assignment in pairs
             if assignment.variant is not None and (shows is None or subject_of(assigner) in shows)
         )
+
+    def _previewed(self, visit: Visit) -> tuple[PageVariant, ...] | None:
+        """Return the variant that the page's query previews, which counts nobody; None without one."""
+        token, _ = take_preview_token(visit.request.query)
+        previewed = self.experiments.previewed(token, visit.at_us) if token else None
+        if previewed is None:
+            return None
+        return (self._variant(*previewed, UNASSIGNED),)
 
     def _assigned(self, visit: Visit) -> list[AssignedVariant]:
         visitor_class = visit.classification & CLASS_MASK

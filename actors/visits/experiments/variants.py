@@ -130,10 +130,17 @@ class PageExperiments:
 
     def preview(self, token: bytes, at_us: int) -> tuple[Look, list[ShownVariant]] | None:
         """Return the look with the variant that a preview token names; None when it is for none of them."""
+        if (previewed := self.previewed(token, at_us)) is None:
+            return None
+        assigner, number = previewed
+        return (_PREVIEW, assigner.id, number), [_shown(assigner, number)]
+
+    def previewed(self, token: bytes, at_us: int) -> tuple[VariantAssigner, int] | None:
+        """Return the experiment and variant that a preview token names; None when it is for none of them."""
         for assigner in self._all:
             number = assigner.assign_preview(token, at_us).variant
             if number is not None:
-                return (_PREVIEW, assigner.id, number), [_shown(assigner, number)]
+                return assigner, number
         return None
 
 

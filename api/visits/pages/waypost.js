@@ -4,8 +4,7 @@
   q = new URLSearchParams(Object.assign(q, more));
   fetch(new URL(path + "/pixel.gif?" + q, p), { mode: "no-cors", keepalive: true }).catch(() => {});
  };
- w.waypostVariants = () => fetch(p + "/variants.json").then(r => r.json())
-  .then(b => (w.waypostRefs = b.variants.map(v => v.ref), b.variants));
+ w.waypostVariants = () => fetch(p + "/variants.json" + location.search).then(r => r.json()).then(b => (w.waypostRefs = b.variants.map(v => v.ref), b.variants));
  w.waypostView = () => send(p);
  w.waypostClick = slug => send("/" + h + "/" + encodeURIComponent(slug));
  w.waypostEvent = (event, o) => {
@@ -16,7 +15,7 @@
  w.waypost = w.waypost || w.waypostEvent;
  addEventListener("click", ({ target: t }) => {
   let a = t.closest && t.closest("[data-waypost]");
-  if (a) w.waypostClick(a.dataset.waypost);
+  a && w.waypostClick(a.dataset.waypost);
  }, true);
  if (s.dataset.view != "off") w.waypostView();
-})(window);
+})(window)

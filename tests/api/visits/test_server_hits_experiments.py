@@ -13,6 +13,7 @@ from engine.experiments.experiment import Variant
 from engine.links.link import LinkDraft
 from engine.pages.blocks import HeadingBlock, LinkBlock
 from engine.pages.page import ProfilePage
+from engine.visits.edge_assignment import preview_token
 from engine.visits.hit import HitAnswer, ServerHit
 from tests.kit.delayed_profiles import TENANT
 from tests.kit.experiment_labs import BOT, CHROME, A, B, Lab, experiment_lab
@@ -52,8 +53,8 @@ def hit(
     id_: int, number: int, path: bytes = b"/@shop", agent: bytes = CHROME, **fields: Any
 ) -> ServerHit:
     address = "198.51.{}.{}".format(*divmod(number, 256))
-    part = {"experiments": True} | fields
-    return ServerHit(id_.to_bytes(16), path, address, agent, b"", b"", b"", **part)
+    part: dict[str, Any] = {"experiments": True, "url": b"", "referrer": b""} | fields
+    return ServerHit(id_.to_bytes(16), path, address, agent, b"", **part)
 
 
 @pytest.fixture
@@ -192,6 +193,23 @@ async def test_a_decided_experiment_shows_its_winner_and_counts_nobody(lab: HitL
     assert lab.last(EXPOSURES) == []
     await lab.lab.move(id_, "archived")
     assert (await lab.report(1)).variants == ()
+
+
+async def test_a_preview_at_the_url_of_a_page_counts_nobody(lab: HitLab) -> None:
+    page = await lab.lab.run("draft", kind="page", variants=TITLES)
+    target = await lab.lab.run("draft")
+    for id_, path, answer in (
+        (page, b"/@shop", ("b", None)),
+        (target, b"/shop/spring", (None, B.target)),
+    ):
+        token = preview_token(await lab.lab.experiments.edge_experiment(TENANT, id_), 1, 2**31)
+        url = b"https://front.example/?wp_variant=" + token.encode()
+        for state in ("running", "paused"):
+            shown = await lab.report(1, path, url=url)
+            assert (next((v.variant for v in shown.variants), None), shown.target) == answer
+            assert [v.ref for v in shown.variants] == [None] * len(shown.variants)
+            assert lab.last(EXPOSURES) == lab.last(OUTCOMES) == []
+            await lab.lab.move(id_, state)
 
 
 async def test_an_event_that_comes_again_gets_its_variants_and_is_recorded_once(

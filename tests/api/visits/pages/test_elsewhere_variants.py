@@ -132,12 +132,27 @@ async def test_a_variant_that_the_visitor_does_not_have_is_recorded_nowhere(lab:
     for text in (preview, f"{id_}-1", "b", "%00", "-", f"0{id_}-1-{variant}", "\u0663-1-1"):
         assert await hit(lab, 1, text) == ([], [])
     assert refused(lab) == 2 * len(made_up)  # what is no reference is none
-    forced = await ask(lab, b"/@shop/variants.json?wp_variant=" + preview.encode(), 1)
-    assert json.loads(forced.body)["variants"] == [shown]
     # In another phase, a page that was loaded before shows another variant than the visitor gets.
     assert await hit(lab, 1, ",".join([made_up[0], shown["ref"]])) == (
         [VariantRef(id_, 1, variant)], []
     )  # fmt: skip
+
+
+async def test_a_preview_shows_a_variant_elsewhere_and_counts_nobody(lab: Lab) -> None:
+    id_ = await lab.run("draft", kind="page", variants=TITLES)
+    token = preview_token(await lab.experiments.edge_experiment(TENANT, id_), 1, 2_000_000_000)
+    assert await variants(lab, 1) == []
+    for state in ("running", "paused"):
+        for query in (f"wp_variant={token}", f"utm_source=x&wp_variant={token}&a=b"):
+            path = b"/@shop/variants.json?" + query.encode()
+            (shown,) = json.loads((await ask(lab, path, 1)).body)["variants"]
+            assert (shown["variant"], shown["title"], shown["ref"]) == ("b", "Spring!", None)
+        await lab.move(id_, state)
+    await lab.move(id_, "running")
+    (own,) = await variants(lab, 1)
+    for forged in (token[:-1] + "AB"[token[-1] == "A"], f"{id_}-1-1", "b"):
+        path = f"/@shop/variants.json?wp_variant={forged}".encode()
+        assert json.loads((await ask(lab, path, 1)).body)["variants"] == [own]
 
 
 async def test_a_pixel_names_as_many_variants_as_run_on_a_page(lab: Lab) -> None:
