@@ -101,7 +101,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
     weight: int = 0  # resident links that the registry has counted for it
     _extra_weight: int = 0  # of its routes
     page: PageSource = NO_PAGE
-    page_paths: tuple[bytes, ...] = ()
+    page_path: bytes = b""
     routes: dict[int, VisitRoute] = msgspec.field(default_factory=dict)
     _ids: bytes = b""
     _link_experiments: dict[int, list[VariantAssigner]] = _NO_LINK_EXPERIMENTS
@@ -121,7 +121,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         self.title = snapshot.title
         self.version = snapshot.version
         self.page = PageSource.of(snapshot)
-        self.page_paths = (name.encode_path("@" + snapshot.handle),)
+        self.page_path = name.encode_path("@" + snapshot.handle)
         self._link_experiments = _NO_LINK_EXPERIMENTS
         self._page_experiments = NO_PAGE_EXPERIMENTS
         if snapshot.experiments:
@@ -138,6 +138,8 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         Written out, as each call costs 0.1 µs: a plain redirect makes two, for the pseudonym and the record.
         """
         self.visited = True
+        if not route.ids:
+            route.make_ready(self._responses.redirect_tail)
         request, client = visit.request, visit.client
         agent, referrer = request.user_agent, request.referrer
         host, query = request.host, request.query
@@ -155,7 +157,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
             if not page[0]:
                 return b"", b""
         if referrer and (trigger or is_view or referrer.find(b"/@") >= 0):
-            own = own_referrer(referrer, host, self.page_paths[0])
+            own = own_referrer(referrer, host, self.page_path)
             if own is not None and own.is_page and not trigger:
                 trigger = _PAGE
         if trigger:
@@ -208,6 +210,8 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
     def hit(
         self, route: VisitRoute, visit: Visit, hit: Hit, hit_id: bytes, variant_items: bytes
     ) -> bytes:
+        if not route.ids:
+            route.make_ready(self._responses.redirect_tail)
         request = visit.request
         items = visit.client.place + item(HIT, hit_id) + variant_items
         if request.host:
@@ -429,8 +433,8 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         return self.page.file(name, at_us, self._responses.visitors_url)
 
     def page_route(self) -> VisitRoute:
-        route = VisitRoute(self, 0, ClickKind.VIEW, 200, b"")
-        route.paths = self.page_paths
+        route = VisitRoute(self, 0, ClickKind.VIEW, 200)
+        route.path = self.page_path
         return route
 
     def _route(self, link: EdgeLink) -> VisitRoute | None:
@@ -439,20 +443,20 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         status = link.status if link.password_hash is None else 303
         location = own_location(link)
         try:
-            tail = robots(options) + self._responses.redirect_tail(status, location)
+            if not target.is_location_safe(location):  # which is of rows written by hand
+                raise ValueError("its target is unfit for a header")
             if needs_gate(link):
                 gate = LinkGate(link, self.tenant_id, status, self._responses, self._gate_parts)
         except ValueError as error:
             logger.error("link %d: %s", link.id, error, extra={"event": "unsafe_target"})
             return None
-        route = VisitRoute(self, link.id, ClickKind.CLICK, status, tail)
-        route.target = location
+        route = VisitRoute(self, link.id, ClickKind.CLICK, status, target=location)
         route.gate, route.robots = gate, robots(options)
         route.passthrough = link.passthrough
         route.click_id = link.click_id and location.startswith(b"http")
         self._attach_experiments(route)
-        own = name.encode_path(self.handle, link.slug)
-        route.paths = (own, name.encode_path(link.slug)) if link.short else (own,)
+        route.path = name.encode_path(self.handle, link.slug)
+        route.short_path = name.encode_path(link.slug) if link.short else b""
         self.routes[link.id] = route
         self._extra_weight += extra_weight(route)
         return route

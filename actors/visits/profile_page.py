@@ -50,16 +50,27 @@ class _PageLanguages(msgspec.Struct, frozen=True):
         return ProfilePage(language=self.language, translations=translations)
 
 
+class _PackedLink(PageLink, frozen=True, gc=False, array_like=True):
+    """A link without the names of its fields, which would be half of its bytes."""
+
+
+_PACKER: Final = msgspec.msgpack.Encoder()
+_UNPACKER: Final = msgspec.msgpack.Decoder(tuple[_PackedLink, ...])
+_NO_LINKS: Final = _PACKER.encode(())
 _LANGUAGES: Final = msgspec.json.Decoder(_PageLanguages)
 
 
 class PageSource(msgspec.Struct, frozen=True, gc=False):
-    """The source of a profile's page, at one version. `links` stand in the profile's own order. `languages` is
-    an empty page in the languages of a page that is translated."""
+    """The source of a profile's page, at one version. `languages` is an empty page in the languages of a page
+    that is translated.
+
+    Links are packed, as they are read only when the page is rendered, and an edge may hold a million.
+    """
 
     handle: str = ""
     title: str = ""
-    links: tuple[PageLink, ...] = ()
+    _links: bytes = _NO_LINKS
+    _link_count: int = 0
     published: SnapshotPage | None = None
     languages: ProfilePage | None = None
     variant_pictures: bytes = b"{}"
@@ -68,18 +79,24 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def of(cls, snapshot: Snapshot) -> "PageSource":
         page = snapshot.published
-        names = None if page is None else _LANGUAGES.decode(page.page)
-        languages = names.page() if names is not None and names.translations else None
-        names_and_links = snapshot.handle, snapshot.title, snapshot.page
+        read = None if page is None else _LANGUAGES.decode(page.page)
+        languages = read.page() if read is not None and read.translations else None
+        packed = _PACKER.encode([msgspec.structs.astuple(link) for link in snapshot.page])
         key = snapshot.tenant_id, snapshot.profile_id
         card = "" if page is None else card_path(*key, page.number)
-        return cls(*names_and_links, page, languages, snapshot.pictures, card)
+        names = snapshot.handle, snapshot.title
+        return cls(*names, packed, len(snapshot.page), page, languages, snapshot.pictures, card)
+
+    @property
+    def links(self) -> tuple[PageLink, ...]:
+        """Return the profile's links in its own order."""
+        return _UNPACKER.decode(self._links)
 
     @property
     def size(self) -> int:
         """Return how much memory it takes, in links."""
         bytes_ = 0 if self.published is None else len(self.published.page)
-        return len(self.links) + bytes_ // _BYTES_OF_LINK
+        return self._link_count + bytes_ // _BYTES_OF_LINK
 
     @property
     def path(self) -> str:

@@ -356,11 +356,10 @@ class Registry:
                 self._epoch += 1  # no refresh will add its new links to the paths
 
     def _forget_page(self, actor: ProfileActor) -> None:
-        """Remove the page's paths, except those that another profile has by now."""
-        for path in actor.page_paths:
-            route = self.paths.get(path)
-            if route is not None and route.actor is actor:
-                del self.paths[path]
+        """Remove the page's path, unless another profile has it by now."""
+        route = self.paths.get(actor.page_path)
+        if route is not None and route.actor is actor:
+            del self.paths[actor.page_path]
 
     def _count_resident(self, actor: ProfileActor) -> None:
         weight = actor.resident_links()

@@ -1,5 +1,6 @@
 """The route of one path: the actor that answers its visits, and the fixed parts of response and record."""
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -49,7 +50,8 @@ class VisitHandler(Protocol):
 class VisitRoute(msgspec.Struct, gc=False, eq=False):
     """A link of a profile, or its page (`link_id` 0, status 200).
 
-    `tail` is the response after its status line and date, for visitors whom no experiment sends elsewhere.
+    `tail` is the response after its status line and date, for visitors whom no experiment sends elsewhere; it
+    and `ids`, as records keep them, are empty until the first visit, for which most of an edge's links wait.
     `plain`: the link is in no experiment, gives no click ids and has no gate. `robots` is a header field of its
     redirects. `sole_assigner`: it is in one experiment that
     is live, asks for no cookie, and nothing is added to the target.
@@ -62,11 +64,12 @@ class VisitRoute(msgspec.Struct, gc=False, eq=False):
     link_id: int
     kind: int
     status: int
-    tail: bytes
+    tail: bytes = b""
     target: bytes = b""
     passthrough: bool = False
     click_id: bool = False
-    paths: tuple[bytes, ...] = ()
+    path: bytes = b""
+    short_path: bytes = b""
     ids: bytes = b""
     experiments: LinkExperiments | None = None
     plain: bool = True
@@ -75,7 +78,15 @@ class VisitRoute(msgspec.Struct, gc=False, eq=False):
     sole_assigner: VariantAssigner | None = None
     sole_destinations: tuple[VariantDestination, ...] = ()
 
-    def __post_init__(self) -> None:
+    @property
+    def paths(self) -> tuple[bytes, ...]:
+        """Return the paths that lead to it."""
+        return (self.path, self.short_path) if self.short_path else (self.path,)
+
+    def make_ready(self, redirect_tail: Callable[[int, bytes], bytes]) -> None:
+        """Make what the first visit needs, for all further ones. A page has no tail of its own."""
+        if self.link_id:
+            self.tail = self.robots + redirect_tail(self.status, self.target)
         self.ids = pack_ids(self.actor.tenant_id, self.actor.profile_id, self.link_id)
 
     def set_experiments(self, experiments: LinkExperiments | None) -> None:
@@ -90,7 +101,7 @@ class VisitRoute(msgspec.Struct, gc=False, eq=False):
 
 def extra_weight(route: VisitRoute) -> int:
     """Return how many links of usual size have the memory of this one, beyond itself."""
-    size = len(route.tail) + len(route.target)
+    size = 2 * len(route.target)  # once it was visited
     return (size if route.gate is None else size + route.gate.size) // USUAL_BYTES
 
 

@@ -105,7 +105,7 @@ class GatedAnswers(VisitCounters):
         elif status != 200:
             self._refuse(connection, status, False, close=True)
         else:
-            status, tail = subscription_answer(request.form_outcome, route.paths[0])
+            status, tail = subscription_answer(request.form_outcome, route.path)
             self._respond(connection, status, tail, False, close=True)
 
     def _let_wait_for_page(

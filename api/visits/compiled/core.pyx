@@ -303,6 +303,8 @@ cdef class VisitCore:
         cdef int status = route.status
         line = (self.lines_keep if keeps else self.lines_close)[status]
         tail = route.tail
+        if not tail:
+            return False  # its first visit
         agent = _bytes(head.user_agent)
         if head.brands.size:
             agent = self.hinted_agents[agent, _bytes(head.brands)]

@@ -53,10 +53,21 @@ async def test_a_profile_that_leaves_memory_is_freed_without_the_collector(
         gone = await edge.profiles.delete_profile(TENANT, profile_id)
         await edge.announce(ProfileChange(profile_id, gone.version, deleted=True))
         assert await edge.visit(b"/shop/a") is None
-        tail = route.tail
+        target = route.target
         assert sys.getrefcount(actor) == 3  # `actor`, `route` and the argument
         del actor, route
-        assert sys.getrefcount(tail) == 2
+        assert sys.getrefcount(target) == 2
+
+
+async def test_a_link_that_nobody_visits_takes_little_memory() -> None:
+    """What its visits need is made at the first of them."""
+    renders = PageRenders()
+    actor = _actor_with_a_page_experiment(renders)
+    (route,) = actor.routes.values()
+    assert (route.tail, route.ids) == (b"", b"")
+    tail, record = actor.visit(route, plain_visit())
+    assert tail == route.tail != b""
+    assert route.ids in record
 
 
 async def test_pages_go_with_their_profile() -> None:
