@@ -3,7 +3,11 @@
 A link without a gate costs a visit nothing: its route is plain.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from actors.visits.click_quotas import ClickPermit, ClickQuotas
 from actors.visits.experiments.variants import VariantDestination
@@ -11,6 +15,7 @@ from actors.visits.password_checks import PasswordChecks
 from actors.visits.responses import VisitResponses
 from engine.clicks.click import BOT_CLASSES, CLASS_MASK, VisitorClass
 from engine.links.options import NO_OPTIONS, LinkOptions
+from engine.links.preview_card import PreviewCard
 from engine.links.target import add_utm
 from engine.links.targets.extra_path import extended
 from engine.visits.request import ClientInfo, Visit, VisitRequest
@@ -44,10 +49,13 @@ UNDECIDED: Final = ClosedResponse(0, b"")
 
 
 class LinkGate:
-    """The options of one link, prepared. Raises ValueError for a target that no header may carry."""
+    """The options of one link, prepared. Raises ValueError for a target that no header may carry.
+
+    `card_picture` returns the address of the picture that is drawn of a link, as its page looks by then.
+    """
 
     __slots__ = (
-        "_card",
+        "_card_picture",
         "_decorated",
         "_early",
         "_form",
@@ -57,7 +65,10 @@ class LinkGate:
         "_passwords",
         "_paused",
         "_permit",
+        "_preview",
+        "_preview_target",
         "_quotas",
+        "_responses",
         "_rules",
         "_until_us",
         "_warning",
@@ -73,6 +84,7 @@ class LinkGate:
         status: int,
         responses: VisitResponses,
         parts: GateParts,
+        card_picture: Callable[[EdgeLink], str] = lambda link: "",
     ) -> None:
         options, link_id = link.options or NO_OPTIONS, link.id
         self._quotas = quotas = parts.click_quotas
@@ -91,11 +103,11 @@ class LinkGate:
         self._decorated = b""
         if options.extra_path:
             self._decorated = decorated(link.target.encode("ascii"), options)
-        self._card = None
-        if options.preview is not None:
-            # A user agent is a claim: the card of a link with a password or limit leads to the link itself.
-            target = b"" if self.is_secret else own_location(link)
-            self._card = ClosedResponse(200, responses.card_tail(options.preview, target), True)
+        self._responses = responses
+        self._preview = options.preview
+        # A user agent is a claim: the card of a link with a password or limit leads to the link itself.
+        self._preview_target = b"" if self.is_secret else own_location(link)
+        self._card_picture = partial(card_picture, link)
         self._warning = None
         if options.quarantined:
             self._warning = ClosedResponse(200, responses.warning_tail(own_location(link)))
@@ -117,7 +129,7 @@ class LinkGate:
     @property
     def size(self) -> int:
         """The bytes of its own targets and pages."""
-        pages = [each for each in (self._card, self._warning) if each is not None]
+        pages = [] if self._warning is None else [self._warning]
         if self._over.status == _FOUND:
             pages.append(self._over)
         return sum(len(each.tail) for each in pages) + sum(
@@ -132,8 +144,8 @@ class LinkGate:
         if (closed := self.closed_at(at_us)) is not None:
             return closed
         is_preview = classification & CLASS_MASK == VisitorClass.PREVIEW
-        if self._card is not None and is_preview and self._warning is None:
-            return self._card
+        if self._preview is not None and is_preview and self._warning is None:
+            return self._card(self._preview)
         if self.password_hash is not None and not request.password_is_right:
             return self._form if request.password_is_right is None else self._wrong
         if self._warning is not None:
@@ -141,6 +153,12 @@ class LinkGate:
         if self.takes_extra and self.extended(request.extra) is None:
             return self._early
         return None if self._permit is None else self._taken(self._permit, classification)
+
+    def _card(self, preview: PreviewCard) -> ClosedResponse:
+        """Return the page with the preview; without an image of its own it has the one that is drawn."""
+        if not preview.image:
+            preview = msgspec.structs.replace(preview, image=self._card_picture())
+        return ClosedResponse(200, self._responses.card_tail(preview, self._preview_target), True)
 
     @property
     def is_secret(self) -> bool:

@@ -446,7 +446,8 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
             if not target.is_location_safe(location):  # which is of rows written by hand
                 raise ValueError("its target is unfit for a header")
             if needs_gate(link):
-                gate = LinkGate(link, self.tenant_id, status, self._responses, self._gate_parts)
+                parts = self._responses, self._gate_parts, self._card_picture
+                gate = LinkGate(link, self.tenant_id, status, *parts)
         except ValueError as error:
             logger.error("link %d: %s", link.id, error, extra={"event": "unsafe_target"})
             return None
@@ -460,6 +461,9 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         self.routes[link.id] = route
         self._extra_weight += extra_weight(route)
         return route
+
+    def _card_picture(self, link: EdgeLink) -> str:
+        return self._responses.visitors_url + self.page.link_picture(self.tenant_id, link)
 
     def _attach_experiments(self, route: VisitRoute) -> None:
         assigners = self._link_experiments.get(route.link_id)

@@ -22,9 +22,9 @@ from engine.pages.page_changes import next_change_at, translation_of, visible_bl
 from engine.pages.page_link import PageLink, SnapshotPage
 from engine.pages.pictures import decode_pictures
 from engine.pages.publication import decode_page, shown_block_ids
-from engine.pages.sharing.card import card_path
+from engine.pages.sharing.card import NO_LOOK, PageLook, card_path, file_path, link_card, look_of
 from engine.pages.shown_links import link_cards, page_path, repository_cards
-from engine.visits.snapshot import Snapshot
+from engine.visits.snapshot import EdgeLink, Snapshot
 
 _BYTES_OF_LINK: Final = 2_048
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -75,6 +75,7 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
     languages: ProfilePage | None = None
     variant_pictures: bytes = b"{}"
     card: str = ""  # the path of its sharing picture
+    look: PageLook = NO_LOOK  # of cards of its links
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "PageSource":
@@ -84,8 +85,9 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
         packed = _PACKER.encode([msgspec.structs.astuple(link) for link in snapshot.page])
         key = snapshot.tenant_id, snapshot.profile_id
         card = "" if page is None else card_path(*key, page.number)
-        names = snapshot.handle, snapshot.title
-        return cls(*names, packed, len(snapshot.page), page, languages, snapshot.pictures, card)
+        look = NO_LOOK if page is None else look_of(page.page)
+        names, links = (snapshot.handle, snapshot.title), (packed, len(snapshot.page))
+        return cls(*names, *links, page, languages, snapshot.pictures, card, look)
 
     @property
     def links(self) -> tuple[PageLink, ...]:
@@ -131,6 +133,17 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
         title = page.name or self.title or f"@{self.handle}"
         url = visitors_url + self.path
         return page_file(page, file_name, url=url, title=title, now=moment_of(at_us))
+
+    def link_picture(self, tenant_id: int, link: EdgeLink) -> str:
+        """Return the path of the picture that is drawn of a link with a preview."""
+        preview = None if link.options is None else link.options.preview
+        is_secret = link.password_hash is not None or (
+            link.options is not None and link.options.click_limit is not None
+        )
+        target = "" if is_secret else link.target
+        title = "" if preview is None else preview.title
+        path = f"{self.handle}/{link.slug}"
+        return file_path(link_card(tenant_id, link.id, path, title, target, self.look).hash)
 
     def form(self, block: str, at_us: int) -> EmailFormBlock | None:
         """Return the form for addresses that the page shows in this block; None if there is none."""

@@ -67,7 +67,7 @@ from storage.links.policy_source import PolicySource
 from storage.links.prober import HttpProber
 from storage.links.txt_records import DnsTxtRecords
 from storage.mail.smtp import NO_MAILS, SmtpMailer
-from storage.pages.cards import PostgresCardStore
+from storage.pages.cards import PostgresCardStore, PostgresLinkCardStore
 from storage.pages.subscribers import PostgresUnconfirmedAddresses
 from storage.postgres.database import Database
 from storage.postgres.idempotency import IdempotencyPurge
@@ -153,7 +153,9 @@ class Workers:
         cards = PostgresCardStore(self._database)
         return (
             AssetCollector(PostgresUnusedFilesStore(self._database), files),
-            CardDrawing(cards, files, self._settings.visitors_url),
+            CardDrawing(
+                cards, PostgresLinkCardStore(self._database), files, self._settings.visitors_url
+            ),
         )
 
     def _periodic_jobs(self, redis: RedisServer) -> list[PeriodicJob]:

@@ -10,7 +10,7 @@ from engine.pages.html.sources import PagePicture
 from engine.pages.page import ProfilePage
 from engine.pages.page_link import PageLink
 from engine.pages.publication import PublishedVersion, StoredDraft
-from engine.pages.sharing.card import DueCard
+from engine.pages.sharing.card import DueCard, DueLinkCard
 
 
 class PagePreview(NamedTuple):
@@ -75,3 +75,14 @@ class CardStore(Protocol):
 
     async def drawn(self, card: DueCard, *, has_file: bool) -> None:
         """Note that a card is drawn, in the place of the profile's older ones; or that it cannot be drawn."""
+
+
+class LinkCardStore(Protocol):
+    """Links whose previews have no image of their own, and whose cards may have changed."""
+
+    async def due(self, limit: int) -> list[DueLinkCard]:
+        """Return up to `limit` of them, profiles in turn, and note that files of other cards than they have are
+        about to be written."""
+
+    async def drawn(self, card: DueLinkCard, *, has_file: bool) -> None:
+        """Note that a link has this card, or that it cannot be drawn."""

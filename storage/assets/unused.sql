@@ -9,6 +9,7 @@ WHERE (f.tenant_id, f.hash) IN (
         AND (u.claimed_until IS NULL OR u.claimed_until <= clock_timestamp())
         AND NOT EXISTS (SELECT FROM assets AS a WHERE a.tenant_id = u.tenant_id AND a.address = u.hash)
         AND NOT EXISTS (SELECT FROM page_cards AS c WHERE c.tenant_id = u.tenant_id AND c.address = u.hash)
+        AND NOT EXISTS (SELECT FROM link_cards AS c WHERE c.tenant_id = u.tenant_id AND c.address = u.hash)
     ORDER BY u.unused_since LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING f.tenant_id, f.hash;
 

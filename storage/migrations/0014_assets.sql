@@ -90,7 +90,84 @@ GRANT SELECT, INSERT, DELETE ON page_cards TO waypost_aggregator;
 GRANT INSERT (tenant_id, hash, source, width, height, renditions, writable_until),
     UPDATE (written, writable_until, unused_since) ON asset_files TO waypost_aggregator;
 
--- Note the files that no asset and no page has any more.
+-- Cards of links that have a preview without an image of its own. `address` is the hash of the card's file, NULL
+-- before one is drawn; `due`: the link, the look of its page or the handle has changed since. `is_secret`: the card
+-- must not tell where the link leads.
+CREATE TABLE link_cards (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    link_id bigint NOT NULL,
+    address text COLLATE "C",
+    is_secret boolean NOT NULL,
+    due boolean NOT NULL DEFAULT true,
+    due_since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant_id, link_id),
+    FOREIGN KEY (tenant_id, link_id) REFERENCES links ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, address) REFERENCES asset_files
+);
+CREATE INDEX link_cards_address ON link_cards (tenant_id, address);
+CREATE INDEX link_cards_profile ON link_cards (tenant_id, profile_id);
+CREATE INDEX link_cards_due ON link_cards (due_since) WHERE due;
+ALTER TABLE link_cards ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY definer ON link_cards TO waypost_owner USING (true) WITH CHECK (true);
+GRANT SELECT, UPDATE (address, due) ON link_cards TO waypost_aggregator;
+GRANT SELECT (slug, options) ON links TO waypost_aggregator;
+
+CREATE FUNCTION note_link_card() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NEW.options ? 'preview' AND NOT NEW.options -> 'preview' ? 'image' THEN
+        INSERT INTO waypost.link_cards (tenant_id, profile_id, link_id, is_secret)
+        VALUES (NEW.tenant_id, NEW.profile_id, NEW.id, NEW.password_hash IS NOT NULL OR NEW.options ? 'click_limit')
+        ON CONFLICT (tenant_id, link_id) DO UPDATE
+            SET due = true, due_since = clock_timestamp(), is_secret = excluded.is_secret;
+    ELSE
+        DELETE FROM waypost.link_cards AS c WHERE c.tenant_id = NEW.tenant_id AND c.link_id = NEW.id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note_card_of_new AFTER INSERT ON links
+    FOR EACH ROW WHEN (NEW.options ? 'preview') EXECUTE FUNCTION note_link_card();
+CREATE TRIGGER note_card AFTER UPDATE OF slug, target, options, password_hash ON links
+    FOR EACH ROW WHEN (OLD.options ? 'preview' OR NEW.options ? 'preview') EXECUTE FUNCTION note_link_card();
+
+-- Let the links' cards of a profile be drawn anew, as its handle changed, or the look of its page.
+CREATE FUNCTION note_handle() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE waypost.link_cards AS c SET due = true, due_since = clock_timestamp()
+    WHERE c.tenant_id = NEW.tenant_id AND c.profile_id = NEW.id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note_handle AFTER UPDATE OF handle ON profiles
+    FOR EACH ROW WHEN (OLD.handle <> NEW.handle) EXECUTE FUNCTION note_handle();
+
+CREATE POLICY definer ON page_versions FOR SELECT TO waypost_owner USING (true);
+CREATE FUNCTION note_page_look() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE waypost.link_cards AS c SET due = true, due_since = clock_timestamp()
+    WHERE c.tenant_id = NEW.tenant_id AND c.profile_id = NEW.profile_id AND NOT EXISTS (
+        SELECT FROM waypost.page_versions AS v
+        WHERE v.tenant_id = NEW.tenant_id AND v.profile_id = NEW.profile_id AND v.number = NEW.number - 1
+            AND (v.page -> 'theme', v.page -> 'scheme', v.page -> 'accent', v.page -> 'background',
+                v.page -> 'picture') IS NOT DISTINCT FROM (NEW.page -> 'theme', NEW.page -> 'scheme',
+                NEW.page -> 'accent', NEW.page -> 'background', NEW.page -> 'picture'));
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note_look AFTER INSERT ON page_versions FOR EACH ROW EXECUTE FUNCTION note_page_look();
+
+-- Note the files that no asset, no page and no link has any more.
 CREATE FUNCTION note_unused_files() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -99,12 +176,17 @@ BEGIN
     UPDATE waypost.asset_files AS f SET unused_since = clock_timestamp()
     FROM old_rows AS o WHERE f.tenant_id = o.tenant_id AND f.hash = o.address
         AND NOT EXISTS (SELECT FROM waypost.assets AS a WHERE a.tenant_id = f.tenant_id AND a.address = f.hash)
-        AND NOT EXISTS (SELECT FROM waypost.page_cards AS c WHERE c.tenant_id = f.tenant_id AND c.address = f.hash);
+        AND NOT EXISTS (SELECT FROM waypost.page_cards AS c WHERE c.tenant_id = f.tenant_id AND c.address = f.hash)
+        AND NOT EXISTS (SELECT FROM waypost.link_cards AS c WHERE c.tenant_id = f.tenant_id AND c.address = f.hash);
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION note_unused_files() FROM PUBLIC;
+REVOKE ALL ON FUNCTION note_unused_files(), note_link_card(), note_handle(), note_page_look() FROM PUBLIC;
 CREATE TRIGGER note_unused AFTER DELETE ON assets
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_unused_files();
 CREATE TRIGGER note_unused AFTER DELETE ON page_cards
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_unused_files();
+CREATE TRIGGER note_unused AFTER DELETE ON link_cards
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_unused_files();
+CREATE TRIGGER note_replaced AFTER UPDATE ON link_cards
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_unused_files();

@@ -667,6 +667,50 @@ CREATE FUNCTION waypost.new_id() RETURNS bigint
     LANGUAGE sql
     RETURN (((((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric))::bigint - '1767225600000'::bigint) << 20) | (nextval('waypost.ids'::regclass) & (1048575)::bigint));
 
+CREATE FUNCTION waypost.note_handle() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE waypost.link_cards AS c SET due = true, due_since = clock_timestamp()
+    WHERE c.tenant_id = NEW.tenant_id AND c.profile_id = NEW.id;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION waypost.note_link_card() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF NEW.options ? 'preview' AND NOT NEW.options -> 'preview' ? 'image' THEN
+        INSERT INTO waypost.link_cards (tenant_id, profile_id, link_id, is_secret)
+        VALUES (NEW.tenant_id, NEW.profile_id, NEW.id, NEW.password_hash IS NOT NULL OR NEW.options ? 'click_limit')
+        ON CONFLICT (tenant_id, link_id) DO UPDATE
+            SET due = true, due_since = clock_timestamp(), is_secret = excluded.is_secret;
+    ELSE
+        DELETE FROM waypost.link_cards AS c WHERE c.tenant_id = NEW.tenant_id AND c.link_id = NEW.id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION waypost.note_page_look() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE waypost.link_cards AS c SET due = true, due_since = clock_timestamp()
+    WHERE c.tenant_id = NEW.tenant_id AND c.profile_id = NEW.profile_id AND NOT EXISTS (
+        SELECT FROM waypost.page_versions AS v
+        WHERE v.tenant_id = NEW.tenant_id AND v.profile_id = NEW.profile_id AND v.number = NEW.number - 1
+            AND (v.page -> 'theme', v.page -> 'scheme', v.page -> 'accent', v.page -> 'background',
+                v.page -> 'picture') IS NOT DISTINCT FROM (NEW.page -> 'theme', NEW.page -> 'scheme',
+                NEW.page -> 'accent', NEW.page -> 'background', NEW.page -> 'picture'));
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION waypost.note_unused_files() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -675,7 +719,8 @@ BEGIN
     UPDATE waypost.asset_files AS f SET unused_since = clock_timestamp()
     FROM old_rows AS o WHERE f.tenant_id = o.tenant_id AND f.hash = o.address
         AND NOT EXISTS (SELECT FROM waypost.assets AS a WHERE a.tenant_id = f.tenant_id AND a.address = f.hash)
-        AND NOT EXISTS (SELECT FROM waypost.page_cards AS c WHERE c.tenant_id = f.tenant_id AND c.address = f.hash);
+        AND NOT EXISTS (SELECT FROM waypost.page_cards AS c WHERE c.tenant_id = f.tenant_id AND c.address = f.hash)
+        AND NOT EXISTS (SELECT FROM waypost.link_cards AS c WHERE c.tenant_id = f.tenant_id AND c.address = f.hash);
     RETURN NULL;
 END
 $$;
@@ -1739,6 +1784,18 @@ WITH (fillfactor='50');
 
 ALTER TABLE ONLY waypost.journals FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.link_cards (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    link_id bigint NOT NULL,
+    address text COLLATE pg_catalog."C",
+    is_secret boolean NOT NULL,
+    due boolean DEFAULT true NOT NULL,
+    due_since timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE ONLY waypost.link_cards FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.link_health (
     tenant_id bigint NOT NULL,
     link_id bigint NOT NULL,
@@ -2364,6 +2421,9 @@ ALTER TABLE ONLY waypost.jobs
 ALTER TABLE ONLY waypost.journals
     ADD CONSTRAINT journals_pkey PRIMARY KEY (journal_id);
 
+ALTER TABLE ONLY waypost.link_cards
+    ADD CONSTRAINT link_cards_pkey PRIMARY KEY (tenant_id, link_id);
+
 ALTER TABLE ONLY waypost.link_health
     ADD CONSTRAINT link_health_pkey PRIMARY KEY (tenant_id, link_id);
 
@@ -2564,6 +2624,12 @@ CREATE INDEX jobs_running ON waypost.jobs USING btree (worker) WHERE (state = 'r
 
 CREATE UNIQUE INDEX jobs_unique ON waypost.jobs USING btree (tenant_id, kind, unique_key) WHERE (finished_at IS NULL);
 
+CREATE INDEX link_cards_address ON waypost.link_cards USING btree (tenant_id, address);
+
+CREATE INDEX link_cards_due ON waypost.link_cards USING btree (due_since) WHERE due;
+
+CREATE INDEX link_cards_profile ON waypost.link_cards USING btree (tenant_id, profile_id);
+
 CREATE INDEX link_health_due ON waypost.link_health USING btree (next_at);
 
 CREATE INDEX link_health_target ON waypost.link_health USING btree (tenant_id, md5(target));
@@ -2754,7 +2820,19 @@ CREATE TRIGGER log_update AFTER UPDATE ON waypost.users REFERENCING OLD TABLE AS
 
 CREATE TRIGGER log_update AFTER UPDATE ON waypost.webhooks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('webhook', 'id', 'profile_id');
 
+CREATE TRIGGER note_card AFTER UPDATE OF slug, target, options, password_hash ON waypost.links FOR EACH ROW WHEN (((old.options ? 'preview'::text) OR (new.options ? 'preview'::text))) EXECUTE FUNCTION waypost.note_link_card();
+
+CREATE TRIGGER note_card_of_new AFTER INSERT ON waypost.links FOR EACH ROW WHEN ((new.options ? 'preview'::text)) EXECUTE FUNCTION waypost.note_link_card();
+
+CREATE TRIGGER note_handle AFTER UPDATE OF handle ON waypost.profiles FOR EACH ROW WHEN ((old.handle <> new.handle)) EXECUTE FUNCTION waypost.note_handle();
+
+CREATE TRIGGER note_look AFTER INSERT ON waypost.page_versions FOR EACH ROW EXECUTE FUNCTION waypost.note_page_look();
+
+CREATE TRIGGER note_replaced AFTER UPDATE ON waypost.link_cards REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.note_unused_files();
+
 CREATE TRIGGER note_unused AFTER DELETE ON waypost.assets REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.note_unused_files();
+
+CREATE TRIGGER note_unused AFTER DELETE ON waypost.link_cards REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.note_unused_files();
 
 CREATE TRIGGER note_unused AFTER DELETE ON waypost.page_cards REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.note_unused_files();
 
@@ -2835,6 +2913,15 @@ ALTER TABLE ONLY waypost.idempotency_keys
 
 ALTER TABLE ONLY waypost.invitations
     ADD CONSTRAINT invitations_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.link_cards
+    ADD CONSTRAINT link_cards_tenant_id_address_fkey FOREIGN KEY (tenant_id, address) REFERENCES waypost.asset_files(tenant_id, hash);
+
+ALTER TABLE ONLY waypost.link_cards
+    ADD CONSTRAINT link_cards_tenant_id_link_id_fkey FOREIGN KEY (tenant_id, link_id) REFERENCES waypost.links(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.link_cards
+    ADD CONSTRAINT link_cards_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY waypost.link_health
     ADD CONSTRAINT link_health_tenant_id_link_id_fkey FOREIGN KEY (tenant_id, link_id) REFERENCES waypost.links(tenant_id, id) ON DELETE CASCADE;
@@ -2992,6 +3079,8 @@ CREATE POLICY definer ON waypost.invitations TO waypost_owner USING (true) WITH 
 
 CREATE POLICY definer ON waypost.jobs FOR SELECT TO waypost_owner USING (true);
 
+CREATE POLICY definer ON waypost.link_cards TO waypost_owner USING (true) WITH CHECK (true);
+
 CREATE POLICY definer ON waypost.links FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.members TO waypost_owner USING (true) WITH CHECK (true);
@@ -3001,6 +3090,8 @@ CREATE POLICY definer ON waypost.orphan_visits TO waypost_owner USING (true) WIT
 CREATE POLICY definer ON waypost.page_cards FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.page_subscribers TO waypost_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY definer ON waypost.page_versions FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.profile_days FOR SELECT TO waypost_owner USING (true);
 
@@ -3089,6 +3180,8 @@ ALTER TABLE waypost.invitations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE waypost.jobs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.journals ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.link_cards ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.link_health ENABLE ROW LEVEL SECURITY;
 
@@ -3438,6 +3531,12 @@ GRANT USAGE ON SEQUENCE waypost.ids TO waypost_aggregator;
 REVOKE ALL ON FUNCTION waypost.new_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.new_id() TO waypost_app;
 GRANT ALL ON FUNCTION waypost.new_id() TO waypost_aggregator;
+
+REVOKE ALL ON FUNCTION waypost.note_handle() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION waypost.note_link_card() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION waypost.note_page_look() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.note_unused_files() FROM PUBLIC;
 
@@ -3977,6 +4076,12 @@ GRANT SELECT(last_sequence),UPDATE(last_sequence) ON TABLE waypost.journals TO w
 
 GRANT SELECT(retired_at),UPDATE(retired_at) ON TABLE waypost.journals TO waypost_edge;
 
+GRANT SELECT ON TABLE waypost.link_cards TO waypost_aggregator;
+
+GRANT UPDATE(address) ON TABLE waypost.link_cards TO waypost_aggregator;
+
+GRANT UPDATE(due) ON TABLE waypost.link_cards TO waypost_aggregator;
+
 GRANT SELECT ON TABLE waypost.link_health TO waypost_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE waypost.link_health TO waypost_aggregator;
 
@@ -4033,7 +4138,11 @@ GRANT SELECT(id) ON TABLE waypost.links TO waypost_aggregator;
 
 GRANT SELECT(kind) ON TABLE waypost.links TO waypost_aggregator;
 
+GRANT SELECT(slug) ON TABLE waypost.links TO waypost_aggregator;
+
 GRANT SELECT(target) ON TABLE waypost.links TO waypost_aggregator;
+
+GRANT SELECT(options) ON TABLE waypost.links TO waypost_aggregator;
 
 GRANT SELECT,DELETE ON TABLE waypost.members TO waypost_app;
 

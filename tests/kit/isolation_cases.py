@@ -146,6 +146,10 @@ TABLES = {
         edge="S",
         aggregator="S",
     ),
+    "link_cards": Table(
+        "INSERT INTO link_cards (tenant_id, profile_id, link_id, is_secret) VALUES ({t}, {p}, {l}, false)",
+        aggregator="SU",
+    ),
     "page_cards": Table("INSERT INTO page_cards VALUES ({t}, {p}, md5('{t}'))", aggregator="SID"),
     "page_assets": Table("INSERT INTO page_assets VALUES ({t}, {p}, 0, {a})", app="SID"),
     "click_quotas": Table("INSERT INTO click_quotas VALUES ({t}, {l}, 1)", app="S"),

@@ -52,6 +52,9 @@ FUNCTIONS = {
         (("SELECT * FROM domain_access({d})", []),),
     ),
     "note_unused_files()": _TRIGGER,
+    "note_link_card()": _TRIGGER,
+    "note_handle()": _TRIGGER,
+    "note_page_look()": _TRIGGER,
     "is_verified_domain(text)": Function(
         "waypost_app",
         "whether links answer at a host, which every visitor learns",

@@ -1,9 +1,10 @@
 """Cards of pages and links for sharing: the texts, the face and the colours that their picture has."""
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from engine.pages.page import ProfilePage
 from engine.pages.palette import palettes_of
+from engine.pages.sharing.card import LinkCardContent
 from engine.pages.sharing.sharing_picture import SharingCard, sharing_picture
 from engine.pages.themes import THEMES
 
@@ -23,15 +24,14 @@ def page_picture(
     return _picture(page, card)
 
 
-def link_picture(
-    page: ProfilePage, *, title: str, target: str, url: str, face: bytes = b""
-) -> bytes:
-    """Return the PNG of a link in the look of its profile's page: its title and where it leads."""
+def link_picture(page: ProfilePage, link: LinkCardContent, *, url: str, face: bytes = b"") -> bytes:
+    """Return the PNG of a link in the look of its profile's page: its title and where it leads. `url` is the
+    link's own."""
     address = _shown_address(url)
     card = SharingCard(
-        name=title or address,
-        name_fallback=address,
-        line=_host(target),
+        name=link.title or address,
+        name_fallback=quote(address, safe="/:@"),
+        line=link.target_host,
         address=address,
         face=face,
         is_round=not THEMES[page.theme].is_left,
@@ -48,11 +48,3 @@ def _shown_address(url: str) -> str:
     """Return a URL as people write it: without scheme and query."""
     parts = urlsplit(url)
     return f"{parts.netloc}{parts.path}".rstrip("/")
-
-
-def _host(target: str) -> str:
-    try:
-        host = urlsplit(target).hostname or ""
-    except ValueError:
-        return ""
-    return host.removeprefix("www.")

@@ -1,5 +1,6 @@
 """Links with options at the visitor server: when they are closed, and where they lead."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,10 @@ from engine.links.options import Utm
 from engine.links.preview_card import PreviewCard
 from engine.links.rules import LinkRule, RuleConditions
 from engine.links.target import MAX_TARGET_CHARS
+from engine.pages.page import ProfilePage
+from engine.pages.sharing.card import PageLook, link_card
 from storage.accounts.passwords import PasswordHasher
+from tests.kit.delayed_profiles import TENANT
 from tests.kit.hosted import hosted_run
 from tests.kit.stores import FAST
 from tests.kit.visitor_servers import Response, ServedEdge, get, served_edge
@@ -272,6 +276,27 @@ async def test_bytes_behind_a_form_are_no_request(edge: ServedEdge) -> None:
     assert (await visitor.response()).status == 303
     assert await visitor.is_closed()
     assert len(edge.journal.clicks) == 1
+
+
+async def test_a_card_without_an_image_has_the_one_that_is_drawn_in_the_look_of_the_page(
+    edge: ServedEdge,
+) -> None:
+    profile_id = await edge.profiles.add_profile("shop")
+    link, _ = await edge.profiles.add_link(profile_id, "a", preview=PreviewCard(title="Cave"))
+    image = "https://shop.example/a.png"
+    await edge.profiles.add_link(profile_id, "own", preview=PreviewCard(image=image))
+
+    async def shown(path: bytes) -> str:
+        body = (await visit(edge, path, b"User-Agent: WhatsApp/2.23.20.0")).body.decode()
+        (url,) = re.findall('property="og:image" content="([^"]+)"', body)
+        return str(url)
+
+    for look in (PageLook(), PageLook(theme="night")):
+        if look.theme == "night":
+            await edge.publish(profile_id, ProfilePage(theme="night"))
+        card = link_card(TENANT.tenant_id, link.id, "shop/a", "Cave", link.target, look)
+        assert await shown(b"/shop/a") == f"http://links.example/a/{card.hash}.png"
+    assert await shown(b"/own") == image
 
 
 async def test_no_card_tells_where_a_secret_link_leads(edge: ServedEdge) -> None:
