@@ -16,6 +16,7 @@ from engine.visits.paths.side_path import side_path
         (b"//", b"/@ada"),
         (b"/@ada", b"/@ada"),
         (b"/@ada/pixel.gif", b"/@ada/pixel.gif"),
+        (b"/@ada/variants.json", b"/@ada/variants.json"),
         (b"/spring", b"/ada/spring"),
         (b"/Spring/", b"/ada/spring"),
         (b"/spring/qr", b"/ada/spring/qr"),

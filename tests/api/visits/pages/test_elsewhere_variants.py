@@ -3,10 +3,12 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from engine.assets.asset import Asset
 from engine.clicks.record_items import EXPOSURES, MAX_VARIANT_REFS, OUTCOMES, VariantRef
 from engine.experiments.experiment import Variant
 from engine.visits.edge_assignment import preview_token
@@ -84,6 +86,22 @@ async def test_a_page_elsewhere_shows_what_its_visitor_gets_on_the_page(lab: Lab
         )  # fmt: skip
         assert await hit(lab, number, variant["ref"], b"/shop/summer") == ([], [])
     assert refused(lab) == 0
+
+
+async def test_a_picture_is_a_url(lab: Lab) -> None:
+    asset = Asset(
+        id=12345678, profile_id=lab.profile_id, hash="ab" * 16, name="sea", content_type="image/png",
+        width=800, height=600, bytes=1, renditions=(), created_at=datetime.now(UTC),
+    )  # fmt: skip
+    lab.edge.profiles.assets_of = lambda _: {asset.id: asset}
+    shows = Variant(name="a", weight=1, picture="12345678"), Variant(name="b", weight=0)
+    id_ = await lab.run(kind="page", variants=shows)
+    (variant,) = await variants(lab, 1)
+    assert variant["picture_url"] == "http://links.example/a/" + "ab" * 16
+    lab.edge.profiles.assets_of = lambda _: {}  # it was deleted
+    await lab.move(id_, "decided", "a")
+    (variant,) = await variants(lab, 1)
+    assert (variant["variant"], variant["picture_url"]) == ("a", None)
 
 
 async def test_a_question_for_variants_is_no_visit_and_any_page_may_ask(lab: Lab) -> None:

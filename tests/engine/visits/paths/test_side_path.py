@@ -26,6 +26,8 @@ def test_the_subject_of_a_side_path(path: bytes, expected: tuple[bytes, str] | N
      (b"/@shop/event-a-2.ics", (b"/@shop", "file", "event-a-2.ics")),
      (b"/@shop/manifest.webmanifest", (b"/@shop", "file", "manifest.webmanifest")),
      (b"/@shop/subscribe", (b"/@shop", "subscribe", "")),
+     (b"/@shop/variants.json", (b"/@shop", "variants", "")), (b"/shop/variants.json", None),
+     (b"/@shop/variants.json/", None), (b"/@shop/x/variants.json", None), (b"/@shop/variantsxjson", None),
      (b"/shop/subscribe", None), (b"/@shop/contact-b1.ics", None), (b"/@shop/contact-.vcf", None),
      (b"/@shop/contact-%0a.vcf", None), (b"/@/subscribe", None), (b"/@shop/x/subscribe", None),
      (b"/@shop/subscribe/", None), (b"/@shop/contact-" + b"a" * 33 + b".vcf", None)],
