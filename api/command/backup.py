@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 import trio
 from rich.filesize import decimal
@@ -23,10 +23,14 @@ from engine.operations.backup import (
     BackupError,
     BackupJournal,
     Manifest,
+    pack_picture,
+    picture_stream,
     segment_stream,
 )
 from engine.operations.settings import Settings
 from storage import migrations
+from storage.assets.local_files import LocalAssetFiles
+from storage.assets.stores import FOLDER
 from storage.clicks.held_segments import NEW, HeldSegment, HeldSegments
 from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
 from storage.embedded.folder import layout
@@ -38,6 +42,13 @@ from storage.operations.backup_snapshot import BackupSnapshot
 ATTEMPTS: Final = 10
 MIN_FREE_BYTES: Final = 1024**3
 STANDARD_OUTPUT: Final = Path("-")
+
+
+class _Pictures(NamedTuple):
+    """Pictures whose files are in the backup, None if these are in a bucket; and those that have none."""
+
+    stored: int | None
+    missing: int
 
 
 class BackupFile:
@@ -240,6 +251,7 @@ class Backup:
         await self._write_owner(writer)
         await self._write_postgres(writer, snapshot, client)
         await self._write_journals(writer, segments)
+        pictures = await self._write_pictures(writer, await snapshot.pictures())
         manifest = Manifest(
             format=FORMAT,
             waypost=version(),
@@ -250,6 +262,8 @@ class Backup:
             clicks=sum(count for table, count in rows.items() if table.startswith("clicks_")),
             journals=_journals(snapshot, segments),
             members=[],
+            pictures=pictures.stored,
+            missing_pictures=pictures.missing,
         )
         self._display.step("writing the manifest")
         await trio.to_thread.run_sync(writer.finish, manifest)
@@ -290,12 +304,34 @@ class Backup:
             stream.write(zipper.flush())
             await trio.to_thread.run_sync(stream.close)
 
+    async def _write_pictures(self, writer: BackupWriter, hashes: list[str]) -> _Pictures:
+        """Copy the files of pictures, unless these are in a bucket."""
+        if self.settings.storage_url:
+            return _Pictures(None, 0)
+        self._display.step("copying pictures")
+        files, missing = LocalAssetFiles(self._layout.folder / FOLDER), 0
+        for hash_ in hashes:
+            of_picture = await files.read_all(hash_)
+            if not of_picture:
+                missing += 1
+                continue
+            stream, data = writer.stream(picture_stream(hash_)), pack_picture(of_picture)
+            await trio.to_thread.run_sync(stream.write, data)
+            await trio.to_thread.run_sync(stream.close)
+            self._display.advance(len(data))
+        return _Pictures(len(hashes) - missing, missing)
+
 
 def _line(manifest: Manifest) -> str:
     segments = sum(journal.kept for journal in manifest.journals)
+    pictures = "no files of pictures, which are in the bucket of WAYPOST_STORAGE_URL"
+    if manifest.pictures is not None:
+        pictures = f"{manifest.pictures:,} pictures"
+    if manifest.missing_pictures:
+        pictures += f" ({manifest.missing_pictures:,} more have no files in this folder)"
     return (
         f"backed up what was counted until {manifest.moment:%Y-%m-%d %H:%M:%S} UTC "
-        f"({manifest.clicks:,} raw clicks and views), and {segments} segments of journals"
+        f"({manifest.clicks:,} raw clicks and views), {segments} segments of journals, and {pictures}"
     )
 
 

@@ -14,14 +14,18 @@ from actors.operations.runtime import Stop
 from api.command.servers import finish
 from api.command.step_display import StepDisplay
 from engine.operations.backup import (
+    MAX_PICTURE_BYTES,
     POSTGRES,
     BackupError,
     BackupJournal,
     Manifest,
+    picture_of,
     require_same_schema,
+    unpack_picture,
 )
 from engine.operations.settings import Settings
 from storage import migrations
+from storage.assets.stores import asset_files
 from storage.clicks.recovery import OrphanReader
 from storage.embedded import EmbeddedServers, lock_folder
 from storage.embedded.folder import layout
@@ -155,9 +159,12 @@ class Restore:
             await require_empty_database(database_url)
             await require_empty_redis(self.settings.redis_url)
             self._begin()
-        self._display.step("writing journals")
+        self._display.step("writing journals and pictures")
+        files = asset_files(self.settings.storage_url, self._folder.folder)
         for stream in self._backup.streams():
-            if stream != POSTGRES:
+            if (hash_ := picture_of(stream)) is not None:
+                await files.write(hash_, await trio.to_thread.run_sync(self._picture, stream))
+            elif stream != POSTGRES:
                 await trio.to_thread.run_sync(self._folder.write, self._backup, stream)
         self._display.step("loading Postgres")
         # It makes the roles, which belong to the cluster; the schema is replaced.
@@ -165,6 +172,15 @@ class Restore:
         schema = SchemaDump(self._sql(), self.manifest.rows, comment)
         await load(postgres_client(server_version // 10_000), database_url, server_version, schema)
         self._folder.finish()
+
+    def _picture(self, stream: str) -> dict[str, bytes]:
+        data = bytearray()
+        for part in self._backup.parts(stream):
+            data += part
+            if len(data) > MAX_PICTURE_BYTES:
+                raise BackupError(f"its stream {stream} is larger than any picture")
+        self._display.advance(len(data))
+        return unpack_picture(bytes(data))
 
     def _sql(self) -> Iterator[bytes]:
         for chunk in self._backup.unzipped(POSTGRES):
@@ -218,6 +234,16 @@ def show(result: RestoreResult, folder: Path, now: datetime) -> None:
             "keys, sessions, members and secrets that were removed since then are valid: remove them again",
         ),
     ]
+    if manifest.pictures is None:
+        text = (
+            "files of pictures are in the bucket of WAYPOST_STORAGE_URL, and are not in the backup"
+        )
+        rows.append(("pictures", text))
+    elif manifest.missing_pictures:
+        text = (
+            f"{manifest.missing_pictures:,} had no files in the folder: visitors get 404 for them"
+        )
+        rows.append(("pictures", text))
     if uncounted.lost:
         rows.append(("damaged", f"{uncounted.lost:,} clicks of the journals could not be read"))
     if elsewhere:

@@ -4,12 +4,13 @@ A backup is a tar file of streams, cut into parts of a known size so that it can
 
     postgres.sql.gz.NNNNNN                        what pg_dump says of the schema `waypost`, gzipped
     journals/ID/FIRST.segment.gz.NNNNNN           a segment without the zeros at its end, gzipped
+    assets/HASH.NNNNNN                            the files of a picture in this folder, by name (MessagePack)
     owner.json                                    the first account's credentials, if the folder has them
     manifest.json, manifest.json.sha256           the counts, and the size and SHA-256 of each member above
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -27,8 +28,10 @@ MANIFEST: Final = "manifest.json"
 MANIFEST_SUM: Final = "manifest.json.sha256"
 
 _PART: Final = re.compile(
-    r"(postgres\.sql\.gz|journals/[0-9a-f]{32}/[0-9]{20}\.segment\.gz)\.[0-9]{6}"
+    r"(postgres\.sql\.gz|journals/[0-9a-f]{32}/[0-9]{20}\.segment\.gz|assets/[0-9a-f]{32})\.[0-9]{6}"
 )
+_PICTURE_FILE: Final = re.compile(r"main\.jpg|card\.png|[1-9][0-9]{0,3}\.(avif|webp|jpg)")
+MAX_PICTURE_BYTES: Final = 64 * 1024 * 1024
 _TABLE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -55,7 +58,8 @@ class BackupJournal(msgspec.Struct, frozen=True, kw_only=True):
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a backup. `rows` are those of each table at its moment, `clicks` the raw clicks and views
-    among them; `postgres` is the server_version_num of the server."""
+    among them; `postgres` is the server_version_num of the server. `pictures` is how many have their files in
+    the backup, None if these are in a bucket; `missing_pictures` how many had none in the folder."""
 
     format: int
     waypost: str
@@ -66,6 +70,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     clicks: int
     journals: list[BackupJournal]
     members: list[BackupMember]
+    pictures: int | None = None
+    missing_pictures: int = 0
 
 
 def stream_of(name: str) -> str:
@@ -92,6 +98,32 @@ def segment_of(stream: str) -> tuple[str, str] | None:
         return None
     _, folder, file = stream.split("/")
     return folder, file.removesuffix(".gz")
+
+
+def picture_stream(hash_: str) -> str:
+    return f"assets/{hash_}"
+
+
+def picture_of(stream: str) -> str | None:
+    """Return the hash of a stream's picture, None if it is none."""
+    return stream.removeprefix("assets/") if stream.startswith("assets/") else None
+
+
+def pack_picture(files: Mapping[str, bytes]) -> bytes:
+    """Return the files of a picture as unpack_picture() reads them."""
+    return msgspec.msgpack.encode(files)
+
+
+def unpack_picture(data: bytes) -> dict[str, bytes]:
+    """Return the files of a picture by name. Raises BackupError."""
+    try:
+        files = msgspec.msgpack.decode(data, type=dict[str, bytes])
+    except msgspec.MsgspecError as error:
+        raise BackupError(f"the files of a picture cannot be read: {error}") from None
+    for name in files:
+        if not _PICTURE_FILE.fullmatch(name):
+            raise BackupError(f"a picture has a file {name[:100]!r}, which is none of a picture")
+    return files
 
 
 def parse_manifest(data: bytes) -> Manifest:

@@ -56,6 +56,17 @@ class LocalAssetFiles:
         for parent in (folder, folder.parent, self._folder):
             _sync_folder(parent)
 
+    async def read_all(self, hash_: str) -> dict[str, bytes]:
+        """Return all whole files of a hash by name; none if there are none."""
+        return await self._run(partial(self._read_all, hash_))
+
+    def _read_all(self, hash_: str) -> dict[str, bytes]:
+        folder = self._folder_of(hash_)
+        if not folder.is_dir():
+            return {}
+        whole = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return {path.name: path.read_bytes() for path in whole}
+
     def _read(self, hash_: str, name: str) -> bytes | None:
         try:
             return (self._folder_of(hash_) / name).read_bytes()

@@ -61,6 +61,8 @@ class BackupWriter:
         """Write the manifest, which gets the members, and the end."""
         manifest = msgspec.structs.replace(manifest, members=self.members)
         data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise BackupError(f"its manifest has more than {MAX_MANIFEST_BYTES:,} bytes")
         self._write(MANIFEST, data)
         self._write(MANIFEST_SUM, _sum_line(data))
         self._put(_END)

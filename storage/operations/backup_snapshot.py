@@ -46,6 +46,7 @@ class BackupSnapshot:
             try:
                 await require_session(connection)
                 await require_all_rows(connection)
+                await connection.execute(SQL["keep_pictures"])
             except BaseException:
                 await connection.close(timeout=CONNECT_S)
                 raise
@@ -79,6 +80,14 @@ class BackupSnapshot:
                 row["name"]: row["rows"]
                 for row in await self._connection.fetch(counting_query(tables))
             }
+
+        return await in_asyncio(map_errors, work)
+
+    async def pictures(self) -> list[str]:
+        """Return the hashes of the pictures' files that are in use. No one deletes them until close()."""
+
+        async def work() -> list[str]:
+            return [row["hash"] for row in await self._connection.fetch(SQL["pictures"])]
 
         return await in_asyncio(map_errors, work)
 

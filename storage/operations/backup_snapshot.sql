@@ -21,6 +21,14 @@ LOCK TABLE waypost.clicks IN ACCESS SHARE MODE;
 SELECT pg_export_snapshot() AS id, statement_timestamp() AS moment,
     current_setting('server_version_num')::int AS server_version;
 
+-- name: keep_pictures
+-- Keep the collector from deleting pictures' files until this session ends (storage/assets/unused.sql).
+SELECT pg_advisory_lock_shared(hashtextextended('waypost.asset_files', 0));
+
+-- name: pictures
+-- List the hashes of the files that assets, pages and links have.
+SELECT hash FROM waypost.asset_files WHERE written AND unused_since IS NULL ORDER BY hash;
+
 -- name: journals
 -- Read the watermarks of all journals.
 SELECT journal_id, folded, retired_at IS NOT NULL AS retired FROM waypost.journals;

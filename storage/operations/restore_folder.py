@@ -13,6 +13,7 @@ from typing import Final
 
 from engine.clicks.journal_format import MAX_FRAME_BYTES
 from engine.operations.backup import OWNER, BackupError, segment_of
+from storage.assets.stores import FOLDER
 from storage.embedded.folder import UNFINISHED_RESTORE, layout
 from storage.embedded.process import clear_residents
 from storage.file_system import DiskFileSystem
@@ -69,6 +70,7 @@ class RestoreFolder:
             layout.valkey,
             layout.logs,
             layout.journals,
+            self.folder / FOLDER,
         ):
             if path.exists():
                 shutil.rmtree(path)

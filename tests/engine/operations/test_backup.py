@@ -12,12 +12,16 @@ from engine.operations.backup import (
     BackupError,
     BackupJournal,
     Manifest,
+    pack_picture,
     parse_manifest,
     part_name,
+    picture_of,
+    picture_stream,
     require_same_schema,
     segment_of,
     segment_stream,
     stream_of,
+    unpack_picture,
 )
 
 MIGRATIONS = [("0001_roles.sql", "aa"), ("0002_links.sql", "bb")]
@@ -44,16 +48,32 @@ def test_names_of_parts_and_streams_are_each_others_inverse() -> None:
     assert segment_of(stream) == (UUID(int=10).hex, f"{77:020d}.segment")
     assert stream_of("owner.json") == "owner.json"
     assert segment_of("postgres.sql.gz") is None
+    picture = picture_stream("ab" * 16)
+    assert stream_of(part_name(picture, 0)) == picture
+    assert picture_of(picture) == "ab" * 16
+    assert (picture_of(stream), segment_of(picture)) == (None, None)
 
 
 @pytest.mark.parametrize(
     "name",
     ["../owner.json", "/etc/passwd", "owner.json/x", "postgres.sql.gz", "postgres.sql.gz.00000a", "journals/..",
-     "journals/" + "a" * 32 + "/../" + "0" * 20 + ".segment.gz.000000", "owner.json\n", ""],
+     "journals/" + "a" * 32 + "/../" + "0" * 20 + ".segment.gz.000000", "owner.json\n", "",
+     "assets/" + "a" * 31 + ".000000", "assets/../" + "a" * 29 + ".000000", "assets/" + "A" * 32 + ".000000"],
 )  # fmt: skip
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(BackupError, match="not of a backup"):
         stream_of(name)
+
+
+def test_files_of_a_picture_are_read_as_they_were_written_and_no_others() -> None:
+    files = {"main.jpg": b"1", "640.avif": b"22", "card.png": b""}
+    assert unpack_picture(pack_picture(files)) == files
+    for name in ("../main.jpg", "main.png", "0.avif", "a/640.avif", ""):
+        with pytest.raises(BackupError, match="none of a picture"):
+            unpack_picture(pack_picture({name: b""}))
+    for data in (b"", b"\xff", pack_picture(files)[:-1], msgspec.msgpack.encode([1])):
+        with pytest.raises(BackupError, match="cannot be read"):
+            unpack_picture(data)
 
 
 def test_a_manifest_is_read_as_it_was_written() -> None:

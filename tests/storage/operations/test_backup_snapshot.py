@@ -1,5 +1,6 @@
 """The database snapshot of a backup: one moment, for users that see all rows."""
 
+import hashlib
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -8,9 +9,11 @@ import trio
 
 from engine.common.errors import UnavailableError
 from engine.operations.backup import BackupError
+from storage.assets.unused import PostgresUnusedFilesStore
 from storage.operations.backup_snapshot import BackupSnapshot
 from tests.conftest import Servers, execute
 from tests.kit.hosted import hosted_run
+from tests.kit.stores import OpenDatabase
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
@@ -48,6 +51,26 @@ async def test_partitions_are_kept_while_they_are_read(database_url: str) -> Non
     finally:
         await snapshot.close()
     await run_apart(database_url, drop)
+
+
+async def test_files_of_pictures_are_not_collected_while_they_are_copied(
+    database_url: str, open_database: OpenDatabase
+) -> None:
+    unused = PostgresUnusedFilesStore(await open_database("waypost_aggregator"))
+    insert = (
+        "INSERT INTO waypost.asset_files (tenant_id, hash, source, width, height, renditions, written, "
+        "writable_until, unused_since) SELECT 1, md5('{}'), 'png', 1, 1, '[]', true, now(), {}"
+    )
+    await run_apart(database_url, insert.format("used", "NULL"))
+    snapshot = await BackupSnapshot.open(database_url)
+    try:
+        await snapshot.take()
+        await run_apart(database_url, insert.format("deleted since", "now()"))
+        assert await snapshot.pictures() == [hashlib.md5(b"used").hexdigest()]
+        assert await unused.claim(10) == []
+    finally:
+        await snapshot.close()
+    assert len(await unused.claim(10)) == 1
 
 
 async def test_a_user_that_does_not_see_all_rows_is_refused(
