@@ -117,6 +117,7 @@ class FileImports:
             tag_separators=source.tag_separators,
             visitors_url=self._visitors_url,
             policy=await self._policy(),
+            case_sensitive=await self._importer.case_sensitive_handles(task.caller),
         )
         run = ImportRun(
             self._importer,

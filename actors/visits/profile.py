@@ -47,6 +47,7 @@ from engine.clicks.record_items import (
 )
 from engine.clicks.record_layout import NO_VISITOR, pack_record
 from engine.links import name, target
+from engine.links.slugs.link_path import link_path
 from engine.pages.files import PageFile
 from engine.visits.edge_assignment import (
     PREVIEW_PARAMETER,
@@ -456,7 +457,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         route.passthrough = link.passthrough
         route.click_id = link.click_id and location.startswith(b"http")
         self._attach_experiments(route)
-        route.path = name.encode_path(self.handle, link.slug)
+        route.path = link_path(self.handle, link.slug)
         route.short_path = name.encode_path(link.slug) if link.short else b""
         self.routes[link.id] = route
         self._extra_weight += extra_weight(route)

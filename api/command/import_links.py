@@ -189,6 +189,7 @@ class Importer:
             private_hosts=self.settings.private_targets,
             tag_separators=source.tag_separators,
             visitors_url=self.settings.visitors_url,
+            case_sensitive=await bulk.case_sensitive_handles(caller),
         )
         run = ImportRun(
             bulk,

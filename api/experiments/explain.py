@@ -18,6 +18,7 @@ from engine.experiments.experiment import EdgeExperiment, Experiment
 from engine.experiments.ports import ExperimentStore
 from engine.links import name
 from engine.links.ports import ProfileStore
+from engine.links.slugs.link_path import link_path
 from engine.visits.client_address import packed_network, parse_address
 from engine.visits.edge_assignment import preview_token
 
@@ -103,14 +104,11 @@ class ExplainRoutes:
         token = preview_token(edge, names.index(variant), round(expires_at.timestamp()))
         stored = await self._store.experiment(current_caller(), experiment.id)
         profile = await self._profiles.profile(current_caller(), stored.profile_id)
-        keys = [f"@{profile.handle}"]
+        path = name.encode_path(f"@{profile.handle}")
         if experiment.kind == "destination" and experiment.link_id is not None:
-            keys = [
-                profile.handle,
-                (await self._profiles.link(current_caller(), experiment.link_id)).slug,
-            ]
-        path = name.encode_path(*keys).decode("ascii")
-        url = f"{self._visitors_url}{path}?wp_variant={token}"
+            link = await self._profiles.link(current_caller(), experiment.link_id)
+            path = link_path(profile.handle, link.slug)
+        url = f"{self._visitors_url}{path.decode('ascii')}?wp_variant={token}"
         return json_response(PreviewResponse(variant, url, expires_at))
 
 

@@ -1,6 +1,7 @@
 """Links by what else names them: `PUT /v1/profiles/{id}/links/external/{external_id}`, and
 `GET /v1/links/lookup`."""
 
+import re
 from functools import partial
 from typing import Any, Final
 
@@ -15,20 +16,30 @@ from api.links.announce import announce
 from api.links.link_drafts import LinkDrafts
 from api.links.link_responses import EXAMPLE, LinkResponse, LinkResponses
 from engine.common.errors import FieldError, InvalidError, NotFoundError
+from engine.links.domain import canonical_host
 from engine.links.link import Link, LinkDraft
 from engine.links.name import canonical_path
-from engine.links.ports import ProfileStore
+from engine.links.ports import DomainStore, ProfileStore
 from engine.links.visitor_path import parse
+from engine.visits.paths.ruled_path import path_at_domain
 from engine.visits.ports import Announcer
+
+_AT_DOMAIN: Final = re.compile(r"(?i)https?://([^/@:]+)(?::[0-9]+)?(/.*)")
 
 
 class LinkAddressRoutes:
     """Routes that find links by an id of another system, or by their address."""
 
     def __init__(
-        self, store: ProfileStore, announcer: Announcer, visitors_url: str, drafts: LinkDrafts
+        self,
+        store: ProfileStore,
+        domains: DomainStore,
+        announcer: Announcer,
+        visitors_url: str,
+        drafts: LinkDrafts,
     ) -> None:
         self._store = store
+        self._domains = domains
         self._announcer = announcer
         self._visitors_url = visitors_url
         self._responses = LinkResponses(visitors_url, drafts.policy)
@@ -66,21 +77,34 @@ class LinkAddressRoutes:
             errors.append(FieldError("url", "is required"))
         if errors:
             raise InvalidError(errors)
-        link = await self._store.link_at(current_caller(), parse(self._path(given["url"])))
+        link = await self._store.link_at(current_caller(), parse(await self._path(given["url"])))
         profile = await self._store.profile(current_caller(), link.profile_id)
         return json_response(self._responses.response(profile.handle, link))
 
-    def _path(self, url: str) -> bytes:
+    async def _path(self, url: str) -> bytes:
         """Return the canonical path of a visitors' URL, or of a path alone. Raises NotFoundError."""
         base = self._visitors_url.rstrip("/")
         text = url.removeprefix(base) if url.startswith(base + "/") else url
         text = text.partition("#")[0].partition("?")[0]
+        if (at_domain := _AT_DOMAIN.fullmatch(text)) is not None:
+            return await self._path_at(at_domain[1], at_domain[2])
         if not text.startswith("/"):
             text = f"/{text}" if "/" not in text else ""
-        path = canonical_path(text.encode("utf-8", "surrogatepass")) if text else None
-        if path is None or path.startswith(b"/@"):
-            raise NotFoundError.of("link")
-        return path
+        return _link_path(text.encode("utf-8", "surrogatepass"))
+
+    async def _path_at(self, host: str, path: str) -> bytes:
+        """Return the canonical path of a path at a domain of the caller's profiles. Raises NotFoundError."""
+        domain = await self._domains.domain_at(current_caller(), canonical_host(host) or "")
+        raw, handle = path.encode("utf-8", "surrogatepass"), domain.handle.encode()
+        return _link_path(path_at_domain(handle, domain.slugs, raw) or b"")
+
+
+def _link_path(path: bytes) -> bytes:
+    """Return the canonical path of a raw path that a link can have. Raises NotFoundError."""
+    canonical = canonical_path(path) if path else None
+    if canonical is None or canonical.startswith(b"/@"):
+        raise NotFoundError.of("link")
+    return canonical
 
 
 def _draft(drafts: LinkDrafts, fields: dict[str, Any], stored: Link | None) -> LinkDraft:

@@ -45,6 +45,7 @@ from engine.links.domain import (
     validate_domain,
 )
 from engine.links.ports import DomainStore
+from engine.links.slugs.slug_rules import SlugFeature
 from engine.links.targets.target_policy import NO_POLICY, RefusedTargets
 
 
@@ -64,6 +65,7 @@ class DomainResponse(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     root_target: str | None
     not_found_target: str | None
+    slugs: tuple[SlugFeature, ...]
     state: DomainState
     reason: str
     txt_record: TxtRecordResponse
@@ -200,12 +202,13 @@ def _created(domain: Domain) -> StoredResponse:
 
 
 _TAG: Final = "Domains"
-_EXAMPLE: Final = {
+_EXAMPLE: Final[dict[str, Any]] = {
     "id": "365072220160000041",
     "profile_id": "365072220160000001",
     "host": "links.example.com",
     "root_target": "https://example.com/",
     "not_found_target": None,
+    "slugs": [],
     "state": "pending",
     "reason": "_waypost.links.example.com has no TXT record with the value",
     "txt_record": {
@@ -257,7 +260,8 @@ _UPDATE: Final = Doc(
     id="updateDomain",
     summary="Change a domain",
     tag=_TAG,
-    description="Fields that are left out stay as they are. Takes the role admin.",
+    description="Fields that are left out stay as they are. What slugs may have cannot be taken away while "
+    "links have it that would answer at no other domain (409 names them). Takes the role admin.",
     body=changes_of(DomainDraft),
     body_example={"not_found_target": "https://example.com/lost"},
     responses={
@@ -265,14 +269,17 @@ _UPDATE: Final = Doc(
             "The changed domain.", DomainResponse, _EXAMPLE | {"version": 2}, ("ETag",)
         )
     },
+    errors=(409,),
     guarded=True,
 )
 _DELETE: Final = Doc(
     id="deleteDomain",
     summary="Delete a domain",
     tag=_TAG,
-    description="Its visitors get 404 within two seconds. Takes the role admin.",
+    description="Its visitors get 404 within two seconds. Refused while links have slugs that no other domain "
+    "allows (409 names them). Takes the role admin.",
     responses={204: ResponseDoc("The domain is deleted.")},
+    errors=(409,),
     guarded=True,
 )
 _VERIFY: Final = Doc(

@@ -14,6 +14,7 @@ from engine.links.confusables import confusable_reason
 from engine.links.health import LinkHealth
 from engine.links.link import Link
 from engine.links.options import LinkOptions
+from engine.links.slugs.link_path import link_path
 from engine.links.targets.target_policy import NO_POLICY, TargetPolicy
 
 
@@ -92,8 +93,8 @@ class LinkResponses:
         return LinkResponse(
             id=str(link.id),
             profile_id=str(link.profile_id),
-            url=self._url(handle, link.slug),
-            short_url=self._url(link.slug) if link.short else None,
+            url=self._url(link_path(handle, link.slug)),
+            short_url=self._url(name.encode_path(link.slug)) if link.short else None,
             has_password=link.password is not None,
             active_from=None if link.active_from is None else utc(link.active_from),
             active_until=None if link.active_until is None else utc(link.active_until),
@@ -113,8 +114,8 @@ class LinkResponses:
         response = self.response(handle, link)
         return msgspec.structs.replace(response, warnings=warnings or msgspec.UNSET)
 
-    def _url(self, *keys: str) -> str:
-        return self._visitors_url + name.encode_path(*keys).decode("ascii")
+    def _url(self, path: bytes) -> str:
+        return self._visitors_url + path.decode("ascii")
 
 
 def tag_suffix(link: Link) -> str:

@@ -18,6 +18,8 @@ from engine.links.codes import qr, qr_logo
 from engine.links.domain import MAX_DOMAINS, canonical_host
 from engine.links.name import encode_path
 from engine.links.ports import DomainStore, ProfileStore
+from engine.links.slugs.link_path import link_path
+from engine.links.slugs.slug_rules import NO_FEATURES, Features, needed_features, words_of
 
 _DRAWN_AT_ONCE: Final = 2  # of a console; further ones wait, within their client's rate
 _ID: Final = re.compile("[1-9][0-9]{0,18}")
@@ -62,13 +64,13 @@ class QrRoutes:
         link = await self._store.link(current_caller(), path_id(link_id))
         logo = await self._logo(link.profile_id, wish)
         if wish.domain is not None:
-            url = await self._own(link.profile_id, wish.domain)
-            return await self._drawn(wish.look, logo, url, link.slug)
+            url = await self._own(link.profile_id, wish.domain, needed_features(link.slug))
+            return await self._drawn(wish.look, logo, url + _text(*link.slug.split("/")))
         if link.short:
-            return await self._drawn(wish.look, logo, self._visitors_url, link.slug)
+            return await self._drawn(wish.look, logo, self._visitors_url + _text(link.slug))
         profile = await self._store.profile(current_caller(), link.profile_id)
-        names = profile.handle, link.slug
-        return await self._drawn(wish.look, logo, self._visitors_url, *names)
+        address = self._visitors_url + link_path(profile.handle, link.slug).decode("ascii")
+        return await self._drawn(wish.look, logo, address)
 
     async def of_page(self, profile_id: str) -> Response:
         wish = _wish()
@@ -77,13 +79,18 @@ class QrRoutes:
         url = self._visitors_url
         if wish.domain is not None:
             url = await self._own(profile.id, wish.domain)
-        return await self._drawn(wish.look, logo, url, f"@{profile.handle}")
+        return await self._drawn(wish.look, logo, url + _text(f"@{profile.handle}"))
 
-    async def _own(self, profile_id: int, host: str) -> str:
-        """Return the URL of the profile's verified domain. Raises InvalidError for another host."""
+    async def _own(self, profile_id: int, host: str, needed: Features = NO_FEATURES) -> str:
+        """Return the URL of the profile's verified domain. Raises InvalidError for another host, and for one
+        that does not allow what the slug needs."""
         page = await self._domains.list_domains(current_caller(), profile_id, 0, MAX_DOMAINS)
-        if not any(d.host == host and d.state == "verified" for d in page.items):
+        own = next((d for d in page.items if d.host == host and d.state == "verified"), None)
+        if own is None:
             raise InvalidError([FieldError("domain", "must be a verified domain of the profile")])
+        if not needed <= frozenset(own.slugs):
+            reason = f"must be a domain that allows slugs with {words_of(needed)}"
+            raise InvalidError([FieldError("domain", reason)])
         return f"{self._visitors_url.partition(':')[0]}://{host}"
 
     async def _logo(self, profile_id: int, wish: QrWish) -> bytes | None:
@@ -103,8 +110,7 @@ class QrRoutes:
             raise UnavailableError("the picture's file cannot be read")
         return file
 
-    async def _drawn(self, look: qr.QrLook, logo: bytes | None, url: str, *names: str) -> Response:
-        address = url + encode_path(*names).decode("ascii")
+    async def _drawn(self, look: qr.QrLook, logo: bytes | None, address: str) -> Response:
         draw = partial(qr.qr_image, address, look)
         if logo is not None:
             if qr.code_of(address, qr_logo.LEVEL) is None:
@@ -113,6 +119,10 @@ class QrRoutes:
             draw = partial(qr_logo.qr_image_with_logo, address, look, logo)
         image = await trio.to_thread.run_sync(draw, limiter=self._limiter)
         return Response(image, content_type=qr.FORMATS[look.format])
+
+
+def _text(*names: str) -> str:
+    return encode_path(*names).decode("ascii")
 
 
 def _rendition(asset: Asset, pixels: int) -> str:

@@ -56,7 +56,7 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *LinkRoutes(deps.profiles, deps.announcer, url, drafts, shared.now).routes(),
         *LinkCountsRoutes(deps.profiles, deps.announcer, url).routes(),
         *LinkListRoutes(deps.profiles, url, shared.now).routes(),
-        *LinkAddressRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
+        *LinkAddressRoutes(deps.profiles, deps.domains, deps.announcer, url, drafts).routes(),
         *LinkExplainRoutes(deps.profiles, shared.now).routes(),
         *QrRoutes(deps.profiles, deps.domains, deps.pictures, url).routes(),
         *LinkExportRoutes(deps.profiles).routes(),

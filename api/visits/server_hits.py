@@ -22,6 +22,7 @@ from actors.visits.route import VisitRoute, is_closed
 from api.visits.client_resolver import ClientResolver
 from api.visits.ports import ClickRecorder, PseudonymSource
 from engine.common.errors import UnavailableError
+from engine.links.slugs.link_path import folded_path
 from engine.operations.metrics import Metric, Sample
 from engine.visits.classifier import ClassificationCache
 from engine.visits.daily_key import DAY_US
@@ -120,6 +121,13 @@ class ServerHits:
         return answers
 
     async def _route(self, path: bytes) -> VisitRoute | None:
+        """Return the route of a path, or else of the path in which case is ignored."""
+        route = await self._route_at(path)
+        if route is None and (folded := folded_path(path)) is not None:
+            return await self._route_at(folded)
+        return route
+
+    async def _route_at(self, path: bytes) -> VisitRoute | None:
         route = self._registry.paths.get(path)
         if route is not None or self._registry.is_unknown(path):
             return route

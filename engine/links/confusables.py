@@ -12,7 +12,7 @@ from typing import Final
 
 from confusable_homoglyphs import categories, confusables
 
-_WORDS: Final = re.compile("[-_]+")
+_WORDS: Final = re.compile("[-_./]+")
 _NO_SCRIPT: Final = frozenset({"COMMON", "INHERITED", "Unknown"})
 _WRITTEN_TOGETHER: Final = (
     frozenset({"LATIN", "HAN", "HIRAGANA", "KATAKANA"}),

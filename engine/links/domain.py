@@ -9,6 +9,7 @@ import msgspec
 
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
+from engine.links.slugs.slug_rules import FEATURES, Features, SlugFeature
 from engine.links.target import MAX_URL_CHARS, TargetError, check, is_private_host, leads_back
 from engine.links.targets.target_policy import NO_POLICY, RefusedTargets
 
@@ -46,11 +47,22 @@ NotFoundTarget = Annotated[
 ]
 
 
+Slugs = Annotated[
+    tuple[SlugFeature, ...],
+    msgspec.Meta(
+        description="what slugs may have at the domain beyond letters, digits, `-` and `_`; `case_sensitive`: "
+        "`Spring` is another slug than `spring` (docs/domains.md)",
+        extra_json_schema={"uniqueItems": True, "maxItems": len(FEATURES)},
+    ),
+]
+
+
 class DomainDraft(msgspec.Struct, frozen=True, kw_only=True):
     """A domain as a request wants it. Its host cannot be changed."""
 
     root_target: RootTarget = None
     not_found_target: NotFoundTarget = None
+    slugs: Slugs = ()
 
 
 class NewDomainDraft(DomainDraft, frozen=True, kw_only=True):
@@ -68,6 +80,7 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     root_target: str | None
     not_found_target: str | None
+    slugs: tuple[SlugFeature, ...]
     state: DomainState
     token: str
     reason: str
@@ -77,6 +90,13 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+class DomainAddress(NamedTuple):
+    """The handle of the profile whose links answer at a verified domain, and what slugs may have there."""
+
+    handle: str
+    slugs: Features
 
 
 class DueDomain(NamedTuple):
@@ -154,7 +174,7 @@ def validate_domain(
     `stored` its targets, which `policy` may refuse by now.
     """
     errors: list[FieldError] = []
-    changed: dict[str, Any] = {}
+    changed: dict[str, Any] = {"slugs": tuple(f for f in FEATURES if f in draft.slugs)}
     if isinstance(draft, NewDomainDraft):
         host = changed["host"] = canonical_host(draft.host) or ""
         if not host:

@@ -22,6 +22,7 @@ from engine.links.labels import (
 )
 from engine.links.link_clicks import LinkClickCounts
 from engine.links.options import LinkOptions, normalised_options, targets_by_field
+from engine.links.slugs import slug_rules
 from engine.links.targets.extra_path import mask_arguments, unmask_arguments
 
 STATUSES: Final = (301, 302, 307, 308)
@@ -33,8 +34,9 @@ MAX_OPENING_CLICKS: Final = 1_000_000_000_000
 Slug = Annotated[
     str,
     msgspec.Meta(
-        description="1-200 letters of any script, digits, `-`, `_`; case is ignored",
-        extra_json_schema={"pattern": name.SLUG_PATTERN, "examples": ["spring"]},
+        description="1-200 letters of any script, digits, `-`, `_`; where a domain of the profile allows "
+        "it, `/`, `.` and emoji. Case is ignored, unless a domain of the profile is case-sensitive",
+        extra_json_schema={"pattern": slug_rules.SLUG_PATTERN, "examples": ["spring"]},
     ),
 ]
 LinkTarget = Annotated[
@@ -180,12 +182,12 @@ def validate_draft(
     github_host: str = WEB_HOST,
     visitors_url: str = "",
 ) -> tuple[LinkDraft | None, list[FieldError]]:
-    """Return the draft normalised (canonical slug, target as a browser parses it), or None and all errors.
+    """Return the draft normalised (the slug in NFC, the target as a browser parses it), or None and all errors.
 
     `private_hosts`: whether targets off the public internet are allowed. `visitors_url`: no target may lead
     back to this server, if it is known.
     """
-    errors = [] if draft.slug is None else name.slug_errors(draft.slug)
+    errors = [] if draft.slug is None else slug_rules.slug_errors(draft.slug)
     errors += text_errors(draft.title, "title", MAX_TITLE_CHARS)
     if draft.status not in STATUSES:
         errors.append(FieldError("status", "must be 301, 302, 307 or 308"))
@@ -201,7 +203,7 @@ def validate_draft(
     errors += _loop_errors(normalised, options, visitors_url)
     if errors:
         return None, errors
-    slug = None if draft.slug is None else name.canonical_name(draft.slug)
+    slug = None if draft.slug is None else name.slug_name(draft.slug)
     return msgspec.structs.replace(draft, slug=slug, target=normalised, tags=tags, **options), []
 
 

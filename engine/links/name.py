@@ -1,8 +1,9 @@
 """Names in paths: handles of profiles and slugs of links.
 
 All spellings of a name share its *canonical name*: NFC-normalised and case-folded. Canonical names are unique,
-so `/Spring` and `/spring` are one link. An edge looks up the raw path first, and the canonical path only if
-that misses.
+so `/Spring` and `/spring` are one link, unless a domain has rules of its own
+(engine/links/slugs/slug_rules.py). An edge looks up the raw path first, and the canonical path only if that
+misses.
 """
 
 import re
@@ -11,22 +12,23 @@ from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from engine.common.errors import FieldError
-from engine.common.text_rules import hidden_character, hidden_reason
 
 MAX_NAME_CHARS: Final = 200
 MAX_HANDLE_CHARS: Final = 32
 # A visitor may spell a name decomposed and percent-encoded: 12 bytes for each code point of a letter.
 MAX_PATH_BYTES: Final = 4096
-# The rules as JSON Schema, for the API's reference. handle_errors() and slug_errors() decide.
+# The rule as JSON Schema, for the API's reference. handle_errors() decides.
 HANDLE_PATTERN: Final = "^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9_])?$"
-# Any character beyond ASCII passes: many programs that read JSON Schema do not know `\p{L}`.
-SLUG_PATTERN: Final = r"^(?:[A-Za-z0-9_-]|[^\x00-\x7f]){1,200}$"
 _HANDLE: Final = re.compile(r"[a-z0-9](?:[a-z0-9_.\-]{0,30}[a-z0-9_])?")
 
 # Names that a path has as they are.
 _UNRESERVED: Final = re.compile("[A-Za-z0-9@_.~-]*").fullmatch
-# Variation selectors are marks, but two slugs that differ by one look alike.
-_SELECTOR: Final = re.compile("[\\u180b-\\u180f\\ufe00-\\ufe0f\\U000e0100-\\U000e01ef]")
+_EMOJI_SELECTOR: Final = re.compile(
+    "(?<=[\u2300-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff])[\ufe0e\ufe0f]+"
+)
+# What the handle of an exact path begins with, as no handle and no slug does (engine/links/slugs/link_path.py).
+EXACT: Final = "~"
+_EXACT_START: Final = "/" + EXACT
 
 # Paths that the engine answers itself, or may one day: no slug of the default domain and no handle.
 RESERVED: Final = frozenset(
@@ -47,25 +49,10 @@ def canonical_name(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def slug_errors(slug: str, field: str = "slug") -> list[FieldError]:
-    """Return the errors of a link's slug: 1-200 letters of any script, marks, digits, `-`, `_`."""
-    if not slug:
-        return [FieldError(field, "must not be empty")]
-    if len(canonical_name(slug)) > MAX_NAME_CHARS or len(slug) > MAX_NAME_CHARS:
-        return [FieldError(field, f"must have at most {MAX_NAME_CHARS} characters")]
-    if (hidden := _hidden_in(slug)) is not None:
-        return [FieldError(field, hidden_reason(hidden))]
-    if not all(c in "-_" or unicodedata.category(c)[0] in "LMN" for c in canonical_name(slug)):
-        return [FieldError(field, "must have only letters, digits, '-' and '_'")]
-    if canonical_name(slug) in RESERVED:
-        return [FieldError(field, "must not be a reserved word")]
-    return []
-
-
-def _hidden_in(slug: str) -> str | None:
-    """Return the first character of a slug that nobody sees, or None."""
-    selector = _SELECTOR.search(slug)
-    return selector[0] if selector else hidden_character(slug)
+def slug_name(slug: str) -> str:
+    """Return a slug in NFC with its case, and without the selectors by which keyboards ask for an emoji's
+    picture or its text, so that both are one slug."""
+    return _EMOJI_SELECTOR.sub("", unicodedata.normalize("NFC", slug))
 
 
 def handle_errors(handle: str, field: str = "handle") -> list[FieldError]:
@@ -95,6 +82,8 @@ def canonical_path(path: bytes) -> bytes | None:
         text = unquote_to_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
         return None
+    if text.startswith(_EXACT_START):
+        return _exact_path(text)
     parts = canonical_name(text).strip("/").split("/")
     handle = parts[0] if len(parts) == 2 else parts[0][1:] if parts[0].startswith("@") else ""
     if len(parts) > 2 or len(handle) > MAX_HANDLE_CHARS or not handle.isascii():
@@ -104,6 +93,19 @@ def canonical_path(path: bytes) -> bytes | None:
     if any(ord(c) < 0x21 or ord(c) == 0x7F for part in parts for c in part):
         return None
     return encode_path(*parts)
+
+
+def _exact_path(text: str) -> bytes | None:
+    handle, _, slug = text[1:].partition("/")
+    slug = slug_name(slug).strip("/")
+    names = slug.split("/")
+    if not 1 < len(handle) <= MAX_HANDLE_CHARS + 1 or not handle.isascii():
+        return None
+    if len(slug) > MAX_NAME_CHARS or not all(names):
+        return None
+    if any(ord(c) < 0x21 or ord(c) == 0x7F for c in text):
+        return None
+    return encode_path(handle.lower(), *names)
 
 
 def encode_path(*names: str) -> bytes:

@@ -15,6 +15,7 @@ from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.links.domain import (
     Domain,
+    DomainAddress,
     DomainDraft,
     DomainLook,
     DueDomain,
@@ -217,6 +218,9 @@ ImportNote = Callable[[Any, ImportResult], Awaitable[None]]
 class LinkImporter(Protocol):
     """Imports of links from files."""
 
+    async def case_sensitive_handles(self, caller: Caller) -> frozenset[str]:
+        """Return the handles of the caller's tenant in whose slugs case counts, by a domain of the profile."""
+
     async def import_rows(
         self,
         caller: Caller,
@@ -272,6 +276,10 @@ class DomainStore(Protocol):
 
     async def look_again(self, caller: Caller, domain_id: int) -> Domain:
         """Have the domain's record looked at within a minute; a failed one is pending again."""
+
+    async def domain_at(self, caller: Caller, host: str) -> DomainAddress:
+        """Return the profile's handle and the rules of the verified domain with a canonical host. Raises
+        NotFoundError for other than members of the profile."""
 
     async def is_verified(self, host: str) -> bool:
         """Return whether a canonical host is a verified domain, of whichever tenant."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from engine.links import name
+from engine.links.slugs.link_path import link_path
 from engine.pages.html.sources import LinkCard, RepositoryCard
 from engine.pages.page_link import PageLink
 
@@ -21,7 +22,7 @@ def link_cards(handle: str, links: Iterable[PageLink]) -> dict[int, LinkCard]:
     """Return links by id. They lead to the visitors' server, so that clicks are counted."""
     return {
         link.id: LinkCard(
-            href=f"{name.encode_path(handle, link.slug).decode('ascii')}?{PAGE_QUERY}",
+            href=f"{link_path(handle, link.slug).decode('ascii')}?{PAGE_QUERY}",
             title=link.title or link.slug,
         )
         for link in links

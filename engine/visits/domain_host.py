@@ -3,18 +3,21 @@
 import re
 from typing import Final, NamedTuple
 
-from engine.links.name import canonical_path
+from engine.links.name import EXACT, canonical_path
+from engine.links.slugs.slug_rules import NO_FEATURES, Features
 from engine.visits.paths.side_path import side_path
 
+_EXACT: Final = EXACT.encode()
 _ADDRESS: Final = re.compile(rb"[0-9.]+|\[.*\]")
 
 
 class DomainHost(NamedTuple):
-    """A verified domain, as an edge answers at it. Empty targets are none."""
+    """A verified domain, as an edge answers at it. Empty targets are none; `slugs` is what slugs may have."""
 
     handle: bytes
     root_target: bytes
     not_found_target: bytes
+    slugs: Features = NO_FEATURES
 
 
 def is_local(host: bytes) -> bool:
@@ -39,7 +42,8 @@ def path_on_domain(handle: bytes, path: bytes) -> bytes | None:
     if first == b"qr":  # no slug, so on a domain the page's code
         return b"/@" + handle + b"/qr"
     if second:
-        return canonical + suffix if first == handle else _with_handle(handle, path)
+        is_own = first in (handle, _EXACT + handle)
+        return canonical + suffix if is_own else _with_handle(handle, path)
     if first.startswith(b"@"):
         return canonical + suffix if first[1:] == handle else None
     return b"/%b/%b" % (handle, first) + suffix

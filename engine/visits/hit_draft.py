@@ -20,6 +20,8 @@ from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import printable, text_errors, text_schema
 from engine.links import name
+from engine.links.slugs.link_path import link_path
+from engine.links.slugs.slug_rules import slug_errors
 from engine.visits.client_address import parse_address
 from engine.visits.hit import ServerHit, hit_id
 
@@ -135,7 +137,7 @@ def validate_event(draft: HitDraft) -> tuple[HitDraft | None, list[FieldError]]:
         field = "event" if draft.event else "properties"
         errors.append(FieldError(field, f"must be left out of a {type_}"))
     if type_ == "click" or (type_ == "event" and draft.slug):
-        errors += name.slug_errors(draft.slug)
+        errors += slug_errors(draft.slug)
     elif draft.slug:
         errors.append(FieldError("slug", "must be left out of a view"))
     errors += _experiment_errors(draft, type_)
@@ -194,10 +196,10 @@ def _text_errors(field: str, text: str, max_chars: int) -> list[FieldError]:
 
 def hit_of_event(event: HitDraft, tenant_id: int, profile_id: int, handle: str) -> ServerHit:
     """Return what an edge records of a valid event of the profile."""
-    slug = name.canonical_name(event.slug)
+    slug = name.slug_name(event.slug)
     return ServerHit(
         hit_id(tenant_id, profile_id, event.id),
-        name.encode_path(handle, slug) if slug else name.encode_path("@" + handle),
+        link_path(handle, slug) if slug else name.encode_path("@" + handle),
         event.address,
         _agent(event),
         event.language.encode(),

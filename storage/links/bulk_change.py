@@ -16,6 +16,7 @@ from storage.links.link_rows import (
     remove_link,
     rewrite_link,
 )
+from storage.links.link_slugs import settled_draft
 from storage.postgres.database import Connection
 from storage.postgres.session import savepoint
 
@@ -89,7 +90,7 @@ class BulkChange:
             await remove_link(connection, access, stored.id, revision)
             self.changed = True
             return None
-        draft = operation.draft(stored)
+        draft = await settled_draft(connection, access, operation.draft(stored), stored)
         if apply_draft(stored, draft) == stored:
             return stored
         link = await rewrite_link(connection, access, stored, draft, revision)

@@ -1,7 +1,7 @@
 """Domains in Postgres, for the console."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -12,8 +12,10 @@ from engine.common.errors import ConflictError, NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.common.versions import require_version
-from engine.links.domain import MAX_DOMAINS, Domain, DomainDraft, NewDomainDraft
+from engine.links.domain import MAX_DOMAINS, Domain, DomainAddress, DomainDraft, NewDomainDraft
+from engine.links.slugs.slug_rules import MAX_NAMED, SlugFeature, unreachable_reason
 from storage.accounts.access import MAX_ID, ProfileAccess, enter_profile, validate_id
+from storage.links.link_slugs import unreachable_slugs
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.postgres.idempotency import run_once
@@ -64,7 +66,7 @@ class PostgresDomainStore:
             access = await enter_profile(connection, caller, profile_id, Action.READ)
             key = access.tenant_id, profile_id, min(after, MAX_ID)
             rows = await connection.fetch(SQL["list_domains"], *key, limit + 1)
-            return ListPage.of([Domain(**row) for row in rows], limit)
+            return ListPage.of([_domain(row) for row in rows], limit)
 
         return await self._read(caller, work)
 
@@ -77,10 +79,13 @@ class PostgresDomainStore:
     ) -> Domain:
         async def work(connection: Connection) -> Domain:
             access = await enter_domain(connection, caller, domain_id, Action.MANAGE_DOMAINS)
+            await connection.execute(SQL["lock_profile"], access.tenant_id, access.profile_id)
             stored = await _lock(connection, access, domain_id, if_version)
-            wanted = columns(draft_after(draft, stored))
-            if wanted == (stored.root_target, stored.not_found_target):
+            changed = draft_after(draft, stored)
+            wanted = columns(changed)
+            if wanted == columns(stored):
                 return stored
+            await _require_reachable(connection, access, stored, changed.slugs)
             await connection.execute(SQL["update_domain"], access.tenant_id, domain_id, *wanted)
             return await _fetch(connection, access, domain_id)
 
@@ -91,7 +96,9 @@ class PostgresDomainStore:
     ) -> None:
         async def work(connection: Connection) -> None:
             access = await enter_domain(connection, caller, domain_id, Action.MANAGE_DOMAINS)
-            await _lock(connection, access, domain_id, if_version)
+            await connection.execute(SQL["lock_profile"], access.tenant_id, access.profile_id)
+            stored = await _lock(connection, access, domain_id, if_version)
+            await _require_reachable(connection, access, stored, ())
             await connection.execute(SQL["delete_domain"], access.tenant_id, domain_id)
 
         await self._database.transaction(work, caller=caller)
@@ -104,6 +111,15 @@ class PostgresDomainStore:
             return await _fetch(connection, access, domain_id)
 
         return await self._database.transaction(work, caller=caller)
+
+    async def domain_at(self, caller: Caller, host: str) -> DomainAddress:
+        async def work(connection: Connection) -> DomainAddress:
+            row = await connection.fetchrow(SQL["domain_at"], host)
+            if row is None:
+                raise NotFoundError.of("domain")
+            return DomainAddress(row["handle"], frozenset(row["slugs"]))
+
+        return await self._read(caller, work)
 
     async def is_verified(self, host: str) -> bool:
         async def work(connection: Connection) -> bool:
@@ -128,9 +144,31 @@ def domain_limit_error() -> ConflictError:
     return ConflictError("domains", f"the profile has {MAX_DOMAINS}; delete one first")
 
 
-def columns(draft: DomainDraft) -> tuple[str | None, str | None]:
-    """Return the values of a draft that can be changed."""
-    return draft.root_target, draft.not_found_target
+def columns(draft: DomainDraft | Domain) -> tuple[str | None, str | None, tuple[SlugFeature, ...]]:
+    """Return the values that can be changed, in the order of the queries' parameters."""
+    return draft.root_target, draft.not_found_target, draft.slugs
+
+
+def slugs_still_needed(slugs: Sequence[str]) -> ConflictError:
+    return ConflictError("slugs", unreachable_reason(slugs))
+
+
+def _domain(row: asyncpg.Record) -> Domain:
+    return Domain(**{**row, "slugs": tuple(row["slugs"])})
+
+
+async def _require_reachable(
+    connection: Connection, access: ProfileAccess, stored: Domain, slugs: Sequence[SlugFeature]
+) -> None:
+    """Raise ConflictError if links would answer at no domain, once this one allows these slugs only."""
+    if set(stored.slugs) <= set(slugs):
+        return
+    key = access.tenant_id, access.profile_id, stored.id
+    rows = await connection.fetch(SQL["allowed_slugs"], *key)
+    allowed = [frozenset(slugs), *(frozenset(row["slugs"]) for row in rows)]
+    lost = await unreachable_slugs(connection, access, allowed, MAX_NAMED + 1)
+    if lost:
+        raise slugs_still_needed(lost)
 
 
 async def enter_domain(
@@ -147,7 +185,7 @@ async def _fetch(connection: Connection, access: ProfileAccess, domain_id: int) 
     row: Any = await connection.fetchrow(SQL["domain"], access.tenant_id, domain_id)
     if row is None:
         raise NotFoundError.of("domain")
-    return Domain(**row)
+    return _domain(row)
 
 
 async def _lock(

@@ -24,6 +24,7 @@ from engine.links.options import (
 )
 from storage.accounts.access import ProfileAccess
 from storage.links.generated_links import insert_generated_links, no_free_slug
+from storage.links.link_slugs import settled_draft
 from storage.postgres import queries
 from storage.postgres.database import Connection
 
@@ -50,6 +51,7 @@ async def insert_link(
     make_slug: Callable[[], str],
 ) -> Link:
     """Insert a link. One without a slug gets one of `make_slug` that is free."""
+    draft = await settled_draft(connection, access, draft)
     if draft.slug is not None:
         return await _insert(connection, access, draft, draft.slug, revision)
     (link,) = await insert_generated_links(connection, access, [draft], revision, make_slug)

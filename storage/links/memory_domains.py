@@ -17,13 +17,21 @@ from engine.common.versions import require_version
 from engine.links.domain import (
     MAX_DOMAINS,
     Domain,
+    DomainAddress,
     DomainDraft,
     DomainLook,
     DueDomain,
     NewDomainDraft,
 )
+from engine.links.slugs.slug_rules import Features, SlugFeature, has_another_door
 from storage.links.domain_looks import held
-from storage.links.domains import columns, domain_limit_error, host_taken, new_token
+from storage.links.domains import (
+    columns,
+    domain_limit_error,
+    host_taken,
+    new_token,
+    slugs_still_needed,
+)
 from storage.links.memory_profiles import MemoryProfiles
 from storage.postgres.memory_idempotency import MemoryIdempotency
 
@@ -48,6 +56,7 @@ class MemoryDomains:
         self._ids = itertools.count(1)
         self._idempotency = MemoryIdempotency(now)
         self._domains: dict[int, _Stored] = {}
+        profiles.slugs_of_domains = self._allowed
 
     async def create_domain(
         self,
@@ -71,7 +80,7 @@ class MemoryDomains:
         now = self._now()
         domain = Domain(
             id=next(self._ids), profile_id=profile_id, host=draft.host, state="pending",
-            root_target=draft.root_target, not_found_target=draft.not_found_target,
+            root_target=draft.root_target, not_found_target=draft.not_found_target, slugs=draft.slugs,
             token=new_token(), reason="", verified_at=None, checked_at=None, next_check_at=now,
             version=1, created_at=now, updated_at=now,
         )  # fmt: skip
@@ -101,11 +110,12 @@ class MemoryDomains:
         stored = self._enter(caller, domain_id, Action.MANAGE_DOMAINS)
         require_version(stored.version, if_version)
         wanted = draft_after(draft, stored)
-        if columns(wanted) == (stored.root_target, stored.not_found_target):
+        if columns(wanted) == columns(stored):
             return stored
-        root_target, not_found_target = columns(wanted)
+        self._require_reachable(stored, wanted.slugs)
+        root_target, not_found_target, slugs = columns(wanted)
         return self._replace(
-            stored, root_target=root_target, not_found_target=not_found_target,
+            stored, root_target=root_target, not_found_target=not_found_target, slugs=slugs,
             version=stored.version + 1, updated_at=self._now(),
         )  # fmt: skip
 
@@ -115,6 +125,7 @@ class MemoryDomains:
         await trio.lowlevel.checkpoint()
         stored = self._enter(caller, domain_id, Action.MANAGE_DOMAINS)
         require_version(stored.version, if_version)
+        self._require_reachable(stored, ())
         del self._domains[domain_id]
 
     async def look_again(self, caller: Caller, domain_id: int) -> Domain:
@@ -122,6 +133,16 @@ class MemoryDomains:
         stored = self._enter(caller, domain_id, Action.MANAGE_DOMAINS)
         self._domains[domain_id] = _Stored(stored)
         return self._replace(stored, next_check_at=self._now())
+
+    async def domain_at(self, caller: Caller, host: str) -> DomainAddress:
+        await trio.lowlevel.checkpoint()
+        for domain in self._live():
+            team = self._profiles.team_of(domain.profile_id)
+            if (domain.host, domain.state) == (host, "verified") and team is not None:
+                profile, roles = team
+                if caller.user_id in roles:
+                    return DomainAddress(profile.handle, frozenset(domain.slugs))
+        raise NotFoundError.of("domain")
 
     async def is_verified(self, host: str) -> bool:
         await trio.lowlevel.checkpoint()
@@ -165,6 +186,20 @@ class MemoryDomains:
         next_at = None if look.wait is None else now + look.wait
         domain = self._replace(stored, reason=look.reason, checked_at=now, next_check_at=next_at)
         self._domains[domain.id] = _Stored(domain, look.failures)
+
+    def _allowed(self, profile_id: int, without: int = 0) -> list[Features]:
+        """Return what each domain of a profile allows slugs to have, but for the domain `without`."""
+        domains = (each.domain for each in self._domains.values() if each.domain.id != without)
+        return [frozenset(d.slugs) for d in domains if d.profile_id == profile_id]
+
+    def _require_reachable(self, domain: Domain, slugs: tuple[SlugFeature, ...]) -> None:
+        if set(domain.slugs) <= set(slugs):
+            return
+        allowed = [frozenset(slugs), *self._allowed(domain.profile_id, domain.id)]
+        links = self._profiles.slugs_of(domain.profile_id)
+        lost = [slug for slug in links if not has_another_door(slug, allowed)]
+        if lost:
+            raise slugs_still_needed(lost)
 
     def _live(self) -> list[Domain]:
         return [

@@ -23,6 +23,12 @@ from engine.links.profile import (
     ProfileChange,
     ProfileDraft,
 )
+from engine.links.slugs.slug_rules import (
+    Features,
+    needed_features,
+    settled_short,
+    settled_slug,
+)
 from engine.pages.page_link import SnapshotPage
 from engine.pages.pictures import encode_pictures, page_picture_of
 from engine.visits.snapshot import Snapshot
@@ -58,6 +64,8 @@ class MemoryLinkState:
         self.published_page: Callable[[MemoryProfile], SnapshotPage | None] = lambda _: None
         self.with_github: Callable[[Link], LinkSync | None] = lambda _: None
         self.with_health: Callable[[Link], LinkHealth | None] = lambda _: None
+        # The twin of domains sets it: what each domain of a profile allows slugs to have.
+        self.slugs_of_domains: Callable[[int], list[Features]] = lambda _: []
         # Tests set it: the clicks that are counted of all links, in a period.
         self.clicks_in: Callable[[ClickPeriod], ClicksOfLinks] = lambda _: {}
 
@@ -81,6 +89,11 @@ class MemoryLinkState:
         """Return the ids of a profile's links; empty if it was deleted."""
         entry = self._profiles.get(profile_id)
         return set() if entry is None else {link.id for link in entry.links.values()}
+
+    def slugs_of(self, profile_id: int) -> list[str]:
+        """Return the slugs of a profile's links, the oldest first."""
+        links = sorted(self._profiles[profile_id].links.values(), key=lambda link: link.id)
+        return [link.slug for link in links]
 
     def shown_links(self, profile_id: int) -> list[int]:
         """Return the ids of a profile's links that are not hidden, in the page's order."""
@@ -227,6 +240,7 @@ class MemoryLinkState:
 
     def _changed(self, entry: MemoryProfile, link: Link, draft: LinkDraft) -> Link:
         """Return the link with the draft's fields and its old version and time. Raises ConflictError."""
+        draft = self._settled(entry, draft, link)
         updated = apply_draft(link, draft)
         owner = self._shorts.get(updated.slug)
         self._check_external_id(entry, draft, link.id)
@@ -235,6 +249,19 @@ class MemoryLinkState:
         if draft.short and owner not in (None, link.id):
             raise ConflictError("short", "is taken on the default domain")
         return msgspec.structs.replace(updated, short=updated.short and owner in (None, link.id))
+
+    def _settled(
+        self, entry: MemoryProfile, draft: LinkDraft, stored: Link | None = None
+    ) -> LinkDraft:
+        """Return the draft with the slug that its link gets. Raises InvalidError."""
+        slug = draft.slug
+        if slug is None or not needed_features(slug):
+            return draft
+        if stored is None or slug != stored.slug:
+            allowed = self.slugs_of_domains(entry.profile.id)
+            slug = settled_slug(slug, entry.profile.handle, allowed)
+        short = settled_short(slug, draft.short, stored is not None and stored.short)
+        return msgspec.structs.replace(draft, slug=slug, short=short)
 
     def _remove(self, entry: MemoryProfile, link: Link) -> None:
         self._release(link)

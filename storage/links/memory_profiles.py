@@ -4,7 +4,7 @@ One object holds the state of all tenants. No method yields to another task whil
 each is a transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ import trio
 
 from engine.accounts.access import Action, Caller, require_scope
 from engine.common.drafts import Change, draft_after
-from engine.common.errors import ConflictError, NotFoundError, WaypostError
+from engine.common.errors import ConflictError, InvalidError, NotFoundError, WaypostError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.common.versions import require_version
@@ -32,6 +32,8 @@ from engine.links.profile import (
     ProfileDraft,
     draft_of,
 )
+from engine.links.slugs.link_path import link_path
+from engine.links.slugs.slug_rules import require_free_of_slugs, settled_slug
 from engine.links.visitor_path import ParsedPath
 from engine.visits.snapshot import LinkBatch, Snapshot
 from storage.links.memory_link_state import MemoryLinkState
@@ -78,6 +80,8 @@ class MemoryProfiles(MemoryLinkState):
         if wanted.handle != entry.profile.handle:
             if wanted.handle in self._handles:
                 raise ConflictError("handle", "is taken")
+            below = (s for s in entry.links if s.lower().startswith(f"{wanted.handle}/"))
+            require_free_of_slugs(next(below, None))
             del self._handles[entry.profile.handle]
             self._handles[wanted.handle] = profile_id
         self._bump(entry)
@@ -111,9 +115,10 @@ class MemoryProfiles(MemoryLinkState):
 
         def work() -> tuple[Link, ProfileChange]:
             entry = self.enter(caller, profile_id, Action.EDIT)
-            self._check_free(entry, draft)
+            settled = self._settled(entry, draft)
+            self._check_free(entry, settled)
             change = self._bump(entry)
-            return self._add(entry, draft), change
+            return self._add(entry, settled), change
 
         return self._idempotency.run_once(caller, once, work)
 
@@ -153,10 +158,11 @@ class MemoryProfiles(MemoryLinkState):
 
     async def link_at(self, caller: Caller, address: ParsedPath) -> Link:
         await trio.lowlevel.checkpoint()
-        path = encode_path(*filter(None, address))
+        handle, slug = address.handle, address.slug or ""
+        path = encode_path(slug) if handle is None else link_path(handle, slug)
         entry, link = self._resolve(path) or (None, None)
         if link is None and address.handle is None:
-            found, slug = self._by_link_id.get(self._shorts.get(address.slug or "", 0), (None, ""))
+            found, slug = self._by_link_id.get(self._shorts.get(slug, 0), (None, ""))
             entry, link = found, found.links[slug] if found else None
         if entry is None or link is None or caller.user_id not in entry.members:
             raise NotFoundError.of("link")
@@ -166,7 +172,7 @@ class MemoryProfiles(MemoryLinkState):
         await trio.lowlevel.checkpoint()
         entry = self.enter(caller, profile_id, Action.READ)
         if draft.slug:
-            link = entry.links.get(draft.slug)
+            link = entry.links.get(self._settled(entry, draft).slug or "")
         else:
             same = (link for link in entry.links.values() if link.target == draft.target)
             link = min(same, key=lambda link: link.id, default=None)
@@ -185,6 +191,7 @@ class MemoryProfiles(MemoryLinkState):
         stored = next(same, None)
         wanted = draft_after(draft, stored)
         if stored is None:
+            wanted = self._settled(entry, wanted)
             self._check_free(entry, wanted)
             change = self._bump(entry)
             return self._add(entry, wanted), change, True
@@ -266,7 +273,7 @@ class MemoryProfiles(MemoryLinkState):
                 self._bump(entry)
 
         if operation.op == "create":
-            draft = operation.draft(None)
+            draft = self._settled(entry, operation.draft(None))
             self._check_free(entry, draft)
             bump()
             return self._add(entry, draft)
@@ -287,6 +294,15 @@ class MemoryProfiles(MemoryLinkState):
 
     # Imports
 
+    async def case_sensitive_handles(self, caller: Caller) -> frozenset[str]:
+        await trio.lowlevel.checkpoint()
+        return frozenset(
+            entry.profile.handle
+            for entry in self._profiles.values()
+            if entry.profile.tenant_id == caller.tenant_id
+            and any("case_sensitive" in each for each in self.slugs_of_domains(entry.profile.id))
+        )
+
     async def import_rows(
         self,
         caller: Caller,
@@ -299,7 +315,7 @@ class MemoryProfiles(MemoryLinkState):
         await trio.lowlevel.checkpoint()
         require_scope(caller, "write")
         plan = ImportPlan(if_exists)
-        for row in rows:
+        for row in self._settled_rows(rows, plan):
             entry = self._profiles.get(self._handles.get(row.handle, 0))
             if entry is not None and not self._may_import(caller, entry):
                 plan.reject(row, f"handle: {row.handle!r} is taken")
@@ -315,6 +331,14 @@ class MemoryProfiles(MemoryLinkState):
             await note(None, ImportResult(*numbers, []))
         return ImportResult(*numbers, list(self._carry_out(caller, plan).values()))
 
+    def _settled_rows(self, rows: Sequence[ImportRow], plan: ImportPlan) -> Iterator[ImportRow]:
+        for row in rows:
+            allowed = self.slugs_of_domains(self._handles.get(row.handle, 0))
+            try:
+                yield row._replace(slug=settled_slug(row.slug, row.handle, allowed))
+            except InvalidError as error:
+                plan.reject(row, "; ".join(f"{each.field} {each.reason}" for each in error.errors))
+
     def _carry_out(self, caller: Caller, plan: ImportPlan) -> dict[int, ProfileChange]:
         """Make the links of a plan. Returns the profiles' changes by id."""
         changes: dict[int, ProfileChange] = {}
@@ -328,7 +352,7 @@ class MemoryProfiles(MemoryLinkState):
 
         for row in plan.created:
             entry = changed(row.handle)
-            link = self._add(entry, draft_of_row(row))
+            link = self._add(entry, self._settled(entry, draft_of_row(row)))
             if row.created_at is not None:
                 entry.links[link.slug] = msgspec.structs.replace(link, created_at=row.created_at)
         for row, link in plan.updated:

@@ -27,6 +27,7 @@ from engine.links.link_clicks import ALL_TIME, NO_CLICKS, ClickPeriod, ClicksOfL
 from engine.links.link_query import ALL, LinkQuery, with_clicks
 from engine.links.ports import CountClicks, LinkChange, LinkChangeResult
 from engine.links.profile import MAX_HISTORY, Profile, ProfileChange, ProfileDraft, draft_of
+from engine.links.slugs.slug_rules import require_free_of_slugs
 from engine.links.visitor_path import ParsedPath
 from storage.accounts.access import MAX_ID, ProfileAccess, enter_link, enter_profile, validate_id
 from storage.links.bulk_change import BulkChange
@@ -38,6 +39,7 @@ from storage.links.link_rows import (
     remove_link,
     rewrite_link,
 )
+from storage.links.link_slugs import settled_draft, slug_below
 from storage.links.listing import list_links
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
@@ -109,6 +111,8 @@ class PostgresProfileStore:
             wanted = draft_after(draft, stored)
             if wanted == draft_of(stored):
                 return stored
+            if wanted.handle != stored.handle:
+                require_free_of_slugs(await slug_below(connection, access, wanted.handle))
             row = await connection.fetchrow(
                 SQL["update_profile"],
                 access.tenant_id,
@@ -209,7 +213,8 @@ class PostgresProfileStore:
         async def work(connection: Connection) -> Link | None:
             access = await enter_profile(connection, caller, profile_id, Action.READ)
             if draft.slug:
-                return await _find_link(connection, access, "link_with_slug", draft.slug)
+                slug = (await settled_draft(connection, access, draft)).slug or ""
+                return await _find_link(connection, access, "link_with_slug", slug)
             return await _find_link(connection, access, "link_with_target", draft.target)
 
         return await self._read(caller, work)
@@ -232,6 +237,7 @@ class PostgresProfileStore:
                     connection, access, wanted, change.version, self._make_slug
                 )
                 return link, change, True
+            wanted = await settled_draft(connection, access, wanted, stored)
             if apply_draft(stored, wanted) == stored:
                 return stored, ProfileChange(profile_id, profile.version), False
             change = await next_version(connection, access)
@@ -267,6 +273,7 @@ class PostgresProfileStore:
             access = await enter_link(connection, caller, link_id, Action.EDIT)
             stored, unchanged = await _lock_link(connection, access, link_id, if_version)
             wanted = draft_after(draft, stored)
+            wanted = await settled_draft(connection, access, wanted, stored)
             if apply_draft(stored, wanted) == stored:
                 return stored, unchanged
             change = await next_version(connection, access)

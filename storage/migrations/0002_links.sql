@@ -55,7 +55,7 @@ CREATE TABLE links (
     click_id boolean NOT NULL DEFAULT false,
     kind text NOT NULL DEFAULT 'url' 
         CHECK (kind IN ('url', 'mailto', 'tel', 'sms', 'magnet', 'app', 'github')),
-    slug text COLLATE "C" NOT NULL CHECK (slug ~ '^[^/[:cntrl:]]+$' AND length(slug) <= 200),
+    slug text COLLATE "C" NOT NULL CHECK (slug ~ '^[^[:cntrl:]]+$' AND length(slug) <= 200),
     target text COLLATE "C" NOT NULL CHECK (target ~ '^[\x21-\x7e]+$' AND length(target) <= 32768),
     title text NOT NULL DEFAULT '' CHECK (length(title) <= 200),
     hidden boolean NOT NULL DEFAULT false,
@@ -268,6 +268,7 @@ CREATE TABLE domains (
     root_target text COLLATE "C" CHECK (root_target ~ '^[\x21-\x7e]+$' AND length(root_target) <= 2048),
     not_found_target text COLLATE "C"
         CHECK (not_found_target ~ '^[\x21-\x7e]+$' AND length(not_found_target) <= 2048),
+    slugs text[] NOT NULL DEFAULT '{}' CHECK (slugs <@ '{case_sensitive,slashes,dots,emoji}'),
     state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'verified', 'failed')),
     token text COLLATE "C" NOT NULL CHECK (token ~ '^[a-z0-9]{32}$'),
     verified_at timestamptz,
@@ -281,6 +282,7 @@ CREATE TABLE domains (
     -- Twenty a profile: as a key, the limit holds against any number of concurrent creates.
     UNIQUE (tenant_id, profile_id, slot)
 );
+COMMENT ON COLUMN domains.slugs IS 'what slugs may have at the domain: engine/links/slugs/slug_rules.py';
 CREATE UNIQUE INDEX domains_verified ON domains (host) WHERE state = 'verified';
 
 ALTER TABLE domains ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -290,10 +292,11 @@ CREATE POLICY visitors ON domains FOR SELECT TO waypost_edge USING (state = 'ver
 CREATE POLICY definer ON domains FOR SELECT TO waypost_owner USING (true);
 -- Only workers verify.
 GRANT SELECT, DELETE,
-    INSERT (tenant_id, profile_id, host, root_target, not_found_target, token, slot),
-    UPDATE (root_target, not_found_target, version, updated_at)
+    INSERT (tenant_id, profile_id, host, root_target, not_found_target, slugs, token, slot),
+    UPDATE (root_target, not_found_target, slugs, version, updated_at)
     ON domains TO waypost_app;
-GRANT SELECT (tenant_id, profile_id, id, host, root_target, not_found_target, state) ON domains TO waypost_edge;
+GRANT SELECT (tenant_id, profile_id, id, host, root_target, not_found_target, slugs, state) ON domains
+    TO waypost_edge;
 GRANT SELECT, UPDATE (state, verified_at, version, updated_at)
     ON domains TO waypost_aggregator;
 

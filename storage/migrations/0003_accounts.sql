@@ -407,6 +407,18 @@ AS $$
         ELSE p.handle = of_handle END
 $$;
 
+-- The handle of the profile that a verified host is a domain of, and what slugs may have there, if the current user
+-- is a member of it.
+CREATE FUNCTION domain_at(of_host text) RETURNS TABLE (handle text, slugs text[])
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.handle, d.slugs FROM waypost.domains AS d
+        JOIN waypost.members AS m ON m.tenant_id = d.tenant_id AND m.profile_id = d.profile_id
+        JOIN waypost.profiles AS p ON p.tenant_id = d.tenant_id AND p.id = d.profile_id
+    WHERE d.host = of_host AND d.state = 'verified' AND m.user_id = waypost.current_user_id()
+$$;
+
 -- The members of a profile that the current user is a member of, with names from their home tenants.
 CREATE FUNCTION profile_members(of_profile bigint)
 RETURNS TABLE (user_id bigint, email text, name text, role text, version bigint,
@@ -502,8 +514,10 @@ AS $$
 $$;
 
 REVOKE ALL ON FUNCTION profile_access(bigint), link_access(bigint), domain_access(bigint),
-    my_profiles(bigint, integer), links_at(text, text), profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
+    my_profiles(bigint, integer), links_at(text, text), domain_at(text), profile_members(bigint),
+    invitation_of(bytea), accept_invitation(bytea),
     response_to_acceptance(bytea, text, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION profile_access(bigint), link_access(bigint), domain_access(bigint),
-    my_profiles(bigint, integer), links_at(text, text), profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
+    my_profiles(bigint, integer), links_at(text, text), domain_at(text), profile_members(bigint),
+    invitation_of(bytea), accept_invitation(bytea),
     response_to_acceptance(bytea, text, interval) TO waypost_app;

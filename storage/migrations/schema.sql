@@ -273,6 +273,16 @@ CREATE FUNCTION waypost.domain_access(of_domain bigint) RETURNS TABLE(tenant_id 
     ORDER BY t.tenant_id <> t.home_tenant_id LIMIT 1
 $$;
 
+CREATE FUNCTION waypost.domain_at(of_host text) RETURNS TABLE(handle text, slugs text[])
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT p.handle, d.slugs FROM waypost.domains AS d
+        JOIN waypost.members AS m ON m.tenant_id = d.tenant_id AND m.profile_id = d.profile_id
+        JOIN waypost.profiles AS p ON p.tenant_id = d.tenant_id AND p.id = d.profile_id
+    WHERE d.host = of_host AND d.state = 'verified' AND m.user_id = waypost.current_user_id()
+$$;
+
 CREATE FUNCTION waypost.drop_click_partitions(before date) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
@@ -1494,6 +1504,7 @@ CREATE TABLE waypost.domains (
     host text NOT NULL COLLATE pg_catalog."C",
     root_target text COLLATE pg_catalog."C",
     not_found_target text COLLATE pg_catalog."C",
+    slugs text[] DEFAULT '{}'::text[] NOT NULL,
     state text DEFAULT 'pending'::text NOT NULL,
     token text NOT NULL COLLATE pg_catalog."C",
     verified_at timestamp with time zone,
@@ -1505,11 +1516,14 @@ CREATE TABLE waypost.domains (
     CONSTRAINT domains_not_found_target_check CHECK (((not_found_target ~ '^[\x21-\x7e]+$'::text) AND (length(not_found_target) <= 2048))),
     CONSTRAINT domains_root_target_check CHECK (((root_target ~ '^[\x21-\x7e]+$'::text) AND (length(root_target) <= 2048))),
     CONSTRAINT domains_slot_check CHECK (((slot >= 1) AND (slot <= 20))),
+    CONSTRAINT domains_slugs_check CHECK ((slugs <@ '{case_sensitive,slashes,dots,emoji}'::text[])),
     CONSTRAINT domains_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'verified'::text, 'failed'::text]))),
     CONSTRAINT domains_token_check CHECK ((token ~ '^[a-z0-9]{32}$'::text))
 );
 
 ALTER TABLE ONLY waypost.domains FORCE ROW LEVEL SECURITY;
+
+COMMENT ON COLUMN waypost.domains.slugs IS 'what slugs may have at the domain: engine/links/slugs/slug_rules.py';
 
 CREATE TABLE waypost.erasures (
     tenant_id bigint NOT NULL,
@@ -1895,7 +1909,7 @@ CREATE TABLE waypost.links (
     CONSTRAINT links_opening_clicks_check CHECK ((opening_clicks >= 0)),
     CONSTRAINT links_options_check CHECK ((pg_column_size(options) <= 196608)),
     CONSTRAINT links_password_hash_check CHECK ((length(password_hash) <= 200)),
-    CONSTRAINT links_slug_check CHECK (((slug ~ '^[^/[:cntrl:]]+$'::text) AND (length(slug) <= 200))),
+    CONSTRAINT links_slug_check CHECK (((slug ~ '^[^[:cntrl:]]+$'::text) AND (length(slug) <= 200))),
     CONSTRAINT links_status_check CHECK ((status = ANY (ARRAY[301, 302, 307, 308]))),
     CONSTRAINT links_tags_check CHECK ((cardinality(tags) <= 20)),
     CONSTRAINT links_target_check CHECK (((target ~ '^[\x21-\x7e]+$'::text) AND (length(target) <= 32768))),
@@ -3466,6 +3480,9 @@ GRANT ALL ON FUNCTION waypost.delete_stored_responses(of_profile bigint) TO wayp
 REVOKE ALL ON FUNCTION waypost.domain_access(of_domain bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.domain_access(of_domain bigint) TO waypost_app;
 
+REVOKE ALL ON FUNCTION waypost.domain_at(of_host text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.domain_at(of_host text) TO waypost_app;
+
 REVOKE ALL ON FUNCTION waypost.drop_click_partitions(before date) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.drop_click_partitions(before date) TO waypost_aggregator;
 
@@ -3842,6 +3859,9 @@ GRANT SELECT(root_target) ON TABLE waypost.domains TO waypost_edge;
 
 GRANT INSERT(not_found_target),UPDATE(not_found_target) ON TABLE waypost.domains TO waypost_app;
 GRANT SELECT(not_found_target) ON TABLE waypost.domains TO waypost_edge;
+
+GRANT INSERT(slugs),UPDATE(slugs) ON TABLE waypost.domains TO waypost_app;
+GRANT SELECT(slugs) ON TABLE waypost.domains TO waypost_edge;
 
 GRANT SELECT(state) ON TABLE waypost.domains TO waypost_edge;
 GRANT UPDATE(state) ON TABLE waypost.domains TO waypost_aggregator;

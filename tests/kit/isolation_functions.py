@@ -120,6 +120,11 @@ FUNCTIONS = {
         "links of profiles, to their members",
         (("SELECT * FROM links_at('', 's{t}')", []),),
     ),
+    "domain_at(text)": Function(
+        "waypost_app",
+        "the handle of a domain's profile, to its members",
+        (("SELECT * FROM domain_at('t{t}.example')", []),),
+    ),
     "profile_members(bigint)": Function(
         "waypost_app",
         "names and addresses of a profile's members, to each other",

@@ -9,6 +9,7 @@ from api.visits.connection import VisitorConnection
 from engine.assets.address import PREFIX, asset_file
 from engine.links.name import canonical_path
 from engine.visits.paths.readings import readings
+from engine.visits.paths.ruled_path import ruled_readings
 from engine.visits.paths.side_path import side_path
 from engine.visits.request import VisitRequest
 
@@ -62,10 +63,15 @@ class ColdAnswers(HostAnswers):
             self._answer_asset(connection, request, asset)
             return
         if request.readings is None:
-            on_domain = request.host in self.hosts.domains
-            request.readings = readings(request.path, with_short=not on_domain)
+            request.readings = self._readings(request)
         if not request.readings:
             self._answer_nowhere(connection, request)
             return
         request.path, request.extra = request.readings.pop(0)
         self._answer_cold(connection, request)
+
+    def _readings(self, request: VisitRequest) -> list[tuple[bytes, bytes]]:
+        domain = self.hosts.domains.get(request.host)
+        if domain is not None and domain.slugs:
+            return ruled_readings(domain.handle, domain.slugs, request.path_at_domain)
+        return readings(request.path, with_short=domain is None)

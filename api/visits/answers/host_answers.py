@@ -8,7 +8,7 @@ from api.visits.pages.asset_answers import AssetAnswers
 from api.visits.pages.fixed_files import FixedFiles
 from api.visits.responses import redirect_tail
 from engine.assets.address import asset_file
-from engine.visits.domain_host import path_on_domain
+from engine.visits.paths.ruled_path import path_at_domain
 from engine.visits.request import VisitRequest
 
 _FOUND: Final = 302
@@ -47,7 +47,7 @@ class HostAnswers(AssetAnswers):
             hosts.orphans.note(host, request.path)
             self._lead(connection, request, domain.root_target)
             return True
-        path = path_on_domain(domain.handle, request.path)
+        path = path_at_domain(domain.handle, domain.slugs, request.path)
         if path is None:
             self._answer_nowhere(connection, request)
             return True

@@ -7,6 +7,7 @@ import msgspec
 
 from engine.common.export import ExportFormat
 from engine.links.imports.columns import COLUMNS
+from engine.links.imports.values import text_of_slug
 from engine.links.link import Link
 from engine.links.options import Utm
 
@@ -19,6 +20,7 @@ def exported_link(handle: str, link: Link, format_: ExportFormat) -> list[Any]:
     utm = link.utm or Utm()
     special: dict[str, Any] = {
         "handle": handle,
+        "slug": text_of_slug(link.slug),
         "password_hash": link.password,
         "tags": list(link.tags),
         "rules": list(msgspec.to_builtins(link.rules)),

@@ -18,7 +18,7 @@ from engine.links.imports.values import (
     time_of,
 )
 from engine.links.link import LinkDraft
-from engine.links.name import canonical_name
+from engine.links.name import canonical_name, slug_name
 from engine.links.options import Utm
 from engine.links.ports import ImportRow
 from engine.links.preview_card import PreviewCard
@@ -118,6 +118,7 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
 
 class RowReader:
     """Maker of rows. `handle` is the profile of rows that name none; a row that names another is an error.
+    `case_sensitive` are the handles of profiles in whose slugs case counts.
 
     `tag_separators` are the characters between tags. No target may lead back to `visitors_url`, if it is known,
     nor to an address that `policy` refuses.
@@ -131,12 +132,14 @@ class RowReader:
         tag_separators: str = ",",
         visitors_url: str = "",
         policy: TargetPolicy = NO_POLICY,
+        case_sensitive: frozenset[str] = frozenset(),
     ) -> None:
         self._handle = handle
         self._private_hosts = private_hosts
         self._visitors_url = visitors_url
         self._separators = tag_separators
         self._policy = policy
+        self._case_sensitive = case_sensitive
 
     def row(self, line: int, texts: Mapping[str, str]) -> ImportRow:
         """Return the row of line number `line`. Raises RowError that names every bad field."""
@@ -166,11 +169,12 @@ class RowReader:
         if errors or profile_draft is None or draft is None or draft.slug is None:
             raise RowError("; ".join(f"{error.field} {error.reason}" for error in errors))
         draft = with_suspicion(draft, self._policy)
+        slug = self._settled(profile_draft.handle, draft.slug or "")
         names = {*fields, "quarantined", "quarantine_reason"} if draft.quarantined else fields
         return ImportRow(
             line,
             profile_draft.handle,
-            draft.slug or "",
+            slug,
             draft.target,
             draft.title,
             draft.kind,
@@ -183,7 +187,11 @@ class RowReader:
         """Return the handle and slug that a record's link would have, good or not."""
         slug = texts.get("slug", "")
         slug = slug_of(slug) if slug else derived_slug(texts.get("target", "").strip())
-        return self._handle or texts.get("handle", "").strip().lower(), canonical_name(slug)
+        handle = self._handle or texts.get("handle", "").strip().lower()
+        return handle, self._settled(handle, slug_name(slug))
+
+    def _settled(self, handle: str, slug: str) -> str:
+        return slug if handle in self._case_sensitive else canonical_name(slug)
 
     def _handle_of(self, own: str) -> str:
         if self._handle and own not in ("", self._handle):

@@ -74,14 +74,22 @@ def tags_of(text: str, separators: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
+_ADDRESS: Final = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?/")
+
+
 def slug_of(text: str) -> str:
     """Return the slug in a text: the path of a short URL, or the text without slashes around it."""
     text = text.strip()
     if "://" in text:
         text = unquote(urlsplit(text).path)
-    elif re.match(r"[\w-]+(\.[\w-]+)+(:\d+)?/", text):
+    elif _ADDRESS.match(text):
         text = unquote(text.partition("/")[2].partition("?")[0])
     return text.strip("/")
+
+
+def text_of_slug(slug: str) -> str:
+    """Return the text that slug_of() reads as this slug: with a slash before one that looks like an address."""
+    return f"/{slug}" if _ADDRESS.match(slug) else slug
 
 
 def derived_slug(target: str) -> str:

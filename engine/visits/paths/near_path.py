@@ -17,6 +17,12 @@ _INVISIBLE: Final = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]"
 def near_path(path: bytes) -> bytes | None:
     """Return the canonical path without punctuation at its ends and invisible characters, for a raw path that
     leads nowhere; None if it has none of these."""
+    meant = meant_path(path)
+    return None if meant is None else canonical_path(meant)
+
+
+def meant_path(path: bytes) -> bytes | None:
+    """Return the raw path that near_path() makes canonical."""
     if len(path) > MAX_PATH_BYTES:
         return None
     try:
@@ -27,4 +33,4 @@ def near_path(path: bytes) -> bytes | None:
     names = meant[1:].lstrip(_BEFORE)
     if not names or f"/{names}" == text:
         return None
-    return canonical_path(b"/" + names.replace("%", "%25").encode())
+    return b"/" + names.replace("%", "%25").encode()

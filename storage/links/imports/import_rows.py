@@ -15,7 +15,9 @@ from engine.links.link_size import parts_of
 from engine.links.options import options_of, pack_options
 from engine.links.ports import ImportNote, ImportResult, ImportRow
 from engine.links.profile import ProfileChange
+from engine.links.slugs.slug_rules import needed_features
 from storage.links.link_rows import link_of
+from storage.links.link_slugs import settled_rows
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
@@ -47,6 +49,13 @@ class PostgresLinkImporter:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def case_sensitive_handles(self, caller: Caller) -> frozenset[str]:
+        async def work(connection: Connection) -> frozenset[str]:
+            rows = await connection.fetch(SQL["case_sensitive_handles"], caller.tenant_id)
+            return frozenset(row["handle"] for row in rows)
+
+        return await self._database.transaction(work, caller=caller, read_only=True)
+
     async def import_rows(
         self,
         caller: Caller,
@@ -60,10 +69,13 @@ class PostgresLinkImporter:
             raise ValueError(f"at most {MAX_ROWS} rows at once, not {len(rows)}")
 
         async def work(connection: Connection) -> ImportResult:
-            profiles = await _lock_profiles(connection, caller, rows)
-            result = await _RowBatch(connection, caller.tenant_id, profiles).import_rows(
-                rows, ImportPlan(if_exists)
-            )
+            plan = ImportPlan(if_exists)
+            # First without locks, as rows that are rejected create no profile.
+            settled = await settled_rows(connection, caller.tenant_id, rows, plan)
+            profiles = await _lock_profiles(connection, caller, settled)
+            settled = await settled_rows(connection, caller.tenant_id, settled, plan)
+            batch = _RowBatch(connection, caller.tenant_id, profiles)
+            result = await batch.import_rows(settled, plan)
             if dry_run:
                 raise _DryRunError(result._replace(changes=[]))
             if note is not None:
@@ -188,7 +200,7 @@ class _RowBatch:
         claims = sorted(
             (row.slug, self._profiles[row.handle].id)
             for row in plan.created
-            if row.fields.get("short") is not False
+            if row.fields.get("short") is not False and not needed_features(row.slug)
         )
         await self._connection.execute(
             SQL["claim_free_shorts"],

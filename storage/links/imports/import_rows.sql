@@ -2,6 +2,12 @@
 -- transaction. Rows are found through the index that ON CONFLICT names or by lists of keys: a join is
 -- planned badly while the tables grow faster than their statistics.
 
+-- name: case_sensitive_handles
+-- Read the handles of the tenant's profiles that have a case-sensitive domain.
+SELECT DISTINCT p.handle
+FROM domains AS d JOIN profiles AS p ON p.tenant_id = d.tenant_id AND p.id = d.profile_id
+WHERE d.tenant_id = $1 AND 'case_sensitive' = ANY (d.slugs);
+
 -- name: create_profiles
 -- Create profiles of version 0 for the handles ($2, sorted) that are free; the import bumps them.
 WITH created AS (

@@ -56,6 +56,32 @@ async def test_an_export_and_its_import_and_its_export_are_the_same(format_: str
     assert again == exported.body
 
 
+@pytest.mark.parametrize("format_", ["csv", "ndjson"])
+async def test_slugs_that_domains_allow_are_exported_as_they_are_imported(format_: str) -> None:
+    first, second = Console(), Console()
+    ids = [(await console.profile())["id"] for console in (first, second)]
+    allowed = {"host": "links.example.com", "slugs": ["case_sensitive", "slashes", "dots", "emoji"]}
+    slugs = ("Spring", "spring", "v1.2/docs", "v1.2", "example.com/x", "\U0001f381", "b/B")
+    for console, id_ in zip((first, second), ids, strict=True):
+        made = await console.call("POST", f"/v1/profiles/{id_}/domains", allowed)
+        assert made.json["slugs"] == allowed["slugs"]
+    for slug in slugs:
+        assert (await first.link(ids[0], slug))["slug"] == slug
+    path = "/v1/profiles/{}/links/export?format=" + format_
+    exported = await first.call("GET", path.format(ids[0]))
+    for expected in (
+        {"created": len(slugs), "rejected": 0},
+        {"unchanged": len(slugs), "rejected": 0},
+    ):
+        answer = await imported(second, ids[1], exported.body)
+        assert expected.items() <= answer.json.items()
+    assert (await second.call("GET", path.format(ids[1]))).body == exported.body
+    plain = Console()
+    elsewhere = (await plain.profile())["id"]
+    answer = await imported(plain, elsewhere, exported.body)
+    assert {"created": 1, "rejected": len(slugs) - 1}.items() <= answer.json.items()
+
+
 async def test_an_import_answers_with_its_counts_and_lists_its_rejected_rows() -> None:
     console = Console()
     id_ = (await console.profile())["id"]

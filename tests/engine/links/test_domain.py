@@ -120,3 +120,11 @@ def test_a_verified_domain_survives_dns_that_is_away_and_a_day_without_its_recor
         domain = domain._replace(failures=look.failures)
     assert timedelta(hours=20) < waited < timedelta(hours=40)
     assert look_result(domain, TxtAnswer()).state == "failed"
+
+
+def test_what_slugs_may_have_is_kept_once_and_in_order() -> None:
+    draft = DomainDraft(slugs=("emoji", "dots", "emoji"))
+    normalised, errors = validate_domain(draft)
+    assert errors == []
+    assert normalised is not None
+    assert normalised.slugs == ("dots", "emoji")

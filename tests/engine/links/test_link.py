@@ -37,7 +37,7 @@ def test_a_normalised_draft_is_its_own_normal_form(draft: LinkDraft, private_hos
         }
         return
     assert validate_draft(normalised, private_hosts=private_hosts) == (normalised, [])
-    assert normalised.slug == name.canonical_name(draft.slug or "")
+    assert normalised.slug == name.slug_name(draft.slug or "")
     assert (normalised.title, normalised.status) == (draft.title, draft.status)
     assert (normalised.kind, normalised.passthrough) == (draft.kind, draft.passthrough)
     assert normalised.short == draft.short

@@ -1,0 +1,1 @@
+"""Spellings of slugs, and which of them a domain allows."""
