@@ -46,9 +46,9 @@ from rich.table import Table
 from actors.visits.click_ids import ClickIds
 from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
+from actors.visits.forms.password_checks import PasswordChecks
 from actors.visits.link_gate import GateParts
 from actors.visits.page_renders import PageRenders
-from actors.visits.password_checks import PasswordChecks
 from actors.visits.profile import ProfileActor, profile_actor
 from api.visits.pages.visit_responses import visit_responses
 from bench.kit.report import progress, show, write_json

@@ -11,7 +11,7 @@ import msgspec
 
 from actors.visits.click_quotas import ClickPermit, ClickQuotas
 from actors.visits.experiments.variants import VariantDestination
-from actors.visits.password_checks import PasswordChecks
+from actors.visits.forms.password_checks import PasswordChecks
 from actors.visits.responses import VisitResponses
 from engine.clicks.click import BOT_CLASSES, CLASS_MASK, VisitorClass
 from engine.links.options import NO_OPTIONS, LinkOptions
@@ -111,7 +111,8 @@ class LinkGate:
         self._warning = None
         if options.quarantined:
             self._warning = ClosedResponse(200, responses.warning_tail(own_location(link)))
-        if options.fallback_target:
+        # Of a quarantined link nothing leads on without a warning.
+        if options.fallback_target and not options.quarantined:
             location = options.fallback_target.encode("ascii")
             fallback = ClosedResponse(_FOUND, responses.redirect_tail(_FOUND, location))
             self._early = self._over = fallback

@@ -27,15 +27,16 @@ import trio
 from actors.visits.click_ids import ClickIds
 from actors.visits.click_quotas import ClickQuotas
 from actors.visits.entrances import Entrances
+from actors.visits.forms.link_reports import LinkReports
+from actors.visits.forms.password_checks import PasswordChecks
+from actors.visits.forms.subscriptions import Subscriptions
 from actors.visits.link_gate import GateParts
 from actors.visits.mailbox import Dispatcher
 from actors.visits.page_renders import PageRenders
-from actors.visits.password_checks import PasswordChecks
 from actors.visits.preloader import Preloader
 from actors.visits.profile import ProfileActor, profile_actor
 from actors.visits.responses import VisitResponses
 from actors.visits.route import VisitRoute
-from actors.visits.subscriptions import Subscriptions
 from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
 from engine.operations.metrics import Metric, Sample
@@ -111,6 +112,7 @@ class Registry:
         self.gate_parts = gate_parts or GateParts(ClickQuotas(), PasswordChecks())
         self.page_renders = page_renders or PageRenders()
         self.subscriptions = Subscriptions()
+        self.reports = LinkReports()
         self.refresh_limit = REFRESH_LIMIT
         self.links = 0
         self.preloader = Preloader(source, self._room, self._admit_following)

@@ -38,8 +38,8 @@ from engine.links.profile import ProfileDraft, validate_draft
 from engine.operations.settings import Settings
 from storage.accounts.keys import first_owner
 from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
+from storage.links.abuse.policy_source import PolicySource
 from storage.links.imports.import_rows import PostgresLinkImporter
-from storage.links.policy_source import PolicySource
 from storage.migrations import migrate
 from storage.postgres.database import Database
 from storage.redis.client import RedisServer

@@ -10,6 +10,7 @@ from api.github import sync
 from api.github.bodies import SyncResponse
 from api.http.bodies import FieldReason, Id, Url, Version, utc
 from engine.links import name
+from engine.links.abuse.quarantine import EngineQuarantine
 from engine.links.confusables import confusable_reason
 from engine.links.health import LinkHealth
 from engine.links.link import Link
@@ -56,9 +57,11 @@ _WithOptions = msgspec.defstruct(
 class LinkResponse(_WithOptions, frozen=True, kw_only=True):  # type: ignore[call-arg, misc, valid-type]
     """A link as the API shows it. `short_url` is set if the link also owns `/{slug}`, `github` if it is
     synchronised with a repository, `health` once its target has been checked, `clicks` and `last_click` (the
-    quarter of an hour in which it was, null: none) if `include` names them. `warnings` are in responses to
-    changes and name fields that are allowed, but perhaps mistaken."""
+    quarter of an hour in which it was, null: none) if `include` names them. `engine_quarantine` says
+    why the engine or its operator has quarantined it, null: neither has. `warnings` are in responses to changes
+    and name fields that are allowed, but perhaps mistaken."""
 
+    engine_quarantine: EngineQuarantine | None
     version: Version
     created_at: datetime
     updated_at: datetime
@@ -75,7 +78,7 @@ _AS_STORED: Final = (
     & {field.name for field in msgspec.structs.fields(Link)}
 ) - {
     "id", "profile_id", "active_from", "active_until", "created_at", "updated_at", "github", "health",
-    "clicks",
+    "clicks", "engine_quarantine",
 }  # fmt: skip
 
 
@@ -100,6 +103,7 @@ class LinkResponses:
             active_until=None if link.active_until is None else utc(link.active_until),
             created_at=utc(link.created_at),
             updated_at=utc(link.updated_at),
+            engine_quarantine=quarantine_in_utc(link.engine_quarantine),
             github=msgspec.UNSET if link.github is None else sync.sync_response(link.github),
             health=msgspec.UNSET if link.health is None else _in_utc(link.health),
             **{name: getattr(link, name) for name in _AS_STORED},
@@ -130,6 +134,13 @@ def _in_utc(health: LinkHealth) -> LinkHealth:
     return msgspec.structs.replace(
         health, checked_at=utc(health.checked_at), since=utc(health.since)
     )
+
+
+def quarantine_in_utc(quarantine: EngineQuarantine | None) -> EngineQuarantine | None:
+    """Return a quarantine with its time in UTC."""
+    if quarantine is None:
+        return None
+    return msgspec.structs.replace(quarantine, since=utc(quarantine.since))
 
 
 EXAMPLE: Final = {
@@ -167,6 +178,7 @@ EXAMPLE: Final = {
     "utm": None,
     "noindex": False,
     "preview": None,
+    "engine_quarantine": None,
     "version": 1,
     "created_at": "2026-05-01T09:31:00Z",
     "updated_at": "2026-05-01T09:31:00Z",

@@ -1,6 +1,6 @@
 """Endpoints of profiles and links, and their dependencies."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,7 +21,10 @@ from api.links.orphan_visits import OrphanVisitRoutes
 from api.links.profiles import ProfileRoutes
 from api.links.qr import Pictures as Pictures
 from api.links.qr import QrRoutes
+from api.links.reports import ReportRoutes
+from engine.accounts.access import Caller
 from engine.github.repository import web_host
+from engine.links.abuse.report import ReportStore
 from engine.links.domain import host_of_url
 from engine.links.import_ports import ImportStore
 from engine.links.link import validate_draft
@@ -41,6 +44,8 @@ class LinkDeps:
     policy: Callable[[], TargetPolicy]
     imports: ImportStore
     pictures: Pictures
+    reports: ReportStore
+    is_operator: Callable[[Caller], Awaitable[bool]]
 
 
 def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
@@ -63,6 +68,7 @@ def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
         *LinkImportRoutes(deps.profiles, deps.imports, shared.settings.max_import_bytes).routes(),
         *LinkOrderRoutes(deps.profiles, deps.announcer).routes(),
         *BulkRoutes(deps.profiles, deps.announcer, url, drafts).routes(),
+        *ReportRoutes(deps.reports, url, deps.is_operator).routes(),
         *OrphanVisitRoutes(deps.orphan_visits).routes(),
         *DomainRoutes(deps.domains, (host_of_url(url),), deps.policy).routes(),
     ]

@@ -63,11 +63,12 @@ from storage.experiments.experiments import PostgresExperimentStore
 from storage.github.links import PostgresLinkSyncStore
 from storage.jobs.jobs import PostgresJobStore
 from storage.limits.shared_secret import SharedRateLimiter
-from storage.links.blocklist_file import REFRESH_S
+from storage.links.abuse.blocklist_file import REFRESH_S
+from storage.links.abuse.policy_source import PolicySource
+from storage.links.abuse.reports import PostgresReportStore
 from storage.links.domains import PostgresDomainStore
 from storage.links.imports.imports import PostgresImportStore
 from storage.links.orphan_visits import PostgresOrphanVisitLists
-from storage.links.policy_source import PolicySource
 from storage.links.profiles import PostgresProfileStore
 from storage.pages.pages import PostgresPageStore
 from storage.pages.subscribers import PostgresSubscriberStore
@@ -250,6 +251,8 @@ class ConsoleParts:
             policy=lambda: self.policy.current,
             imports=PostgresImportStore(self.database),
             pictures=links.Pictures(self.uploads.store, self.files),
+            reports=PostgresReportStore(self.database),
+            is_operator=self.is_operator,
         )
 
     def page_deps(self) -> pages.PageDeps:

@@ -53,6 +53,7 @@ from storage.clicks.journal import Journal
 from storage.clicks.ledger import PostgresClickLedger
 from storage.clicks.stream import RedisClickStream
 from storage.experiments.conversions import click_id_secret
+from storage.links.abuse.reports import PostgresReports
 from storage.links.orphan_visits import PostgresOrphanVisits
 from storage.pages.subscribers import PostgresSubscriptions
 from storage.postgres.database import Database
@@ -209,11 +210,15 @@ class Edge:
         check = partial(parts.password_checks.run, self._passwords.check, deliver)
         sink = PostgresSubscriptions(self._database)
         subscribe = partial(self._registry.subscriptions.run, sink, deliver)
+        reports = PostgresReports(self._database, self._settings.report_quarantine)
         return [
             ChildSpec(name="click-quotas", start=lease),
             ChildSpec(name="link-passwords", start=check),
             ChildSpec(name="pages", start=partial(self._registry.page_renders.run, deliver)),
             ChildSpec(name="subscriptions", start=subscribe),
+            ChildSpec(
+                name="link-reports", start=partial(self._registry.reports.run, reports, deliver)
+            ),
             ChildSpec(name="qr-codes", start=partial(self._server.qr_codes.run, deliver)),
             ChildSpec(name="asset-files", start=partial(self._server.asset_files.run, deliver)),
         ]
@@ -336,6 +341,7 @@ class Edge:
             *self._watch.samples(),
             *self._registry.samples(),
             *self._registry.subscriptions.samples(),
+            *self._registry.reports.samples(),
             *self._registry.page_renders.samples(),
             *self._registry.gate_parts.click_quotas.samples(),
             *self._registry.gate_parts.password_checks.samples(),

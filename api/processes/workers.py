@@ -58,12 +58,13 @@ from storage.github.api import HttpGithubApi
 from storage.github.syncs import PostgresGithubRequestLease, PostgresGithubSyncQueue
 from storage.http.sender import HttpWebhookSender
 from storage.jobs.jobs import PostgresJobQueue
+from storage.links.abuse.policy_source import PolicySource
+from storage.links.abuse.reports import ReportPurge
 from storage.links.domain_looks import PostgresDomainLookStore
 from storage.links.health import PostgresLinkHealthStore
 from storage.links.imports.import_rows import PostgresLinkImporter
 from storage.links.imports.imports import ImportSweep, PostgresImportSpool
 from storage.links.orphan_visits import OrphanVisitPurge
-from storage.links.policy_source import PolicySource
 from storage.links.prober import HttpProber
 from storage.links.txt_records import DnsTxtRecords
 from storage.mail.smtp import NO_MAILS, SmtpMailer
@@ -306,6 +307,7 @@ def maintenance(settings: Settings, database: Database, redis: RedisServer) -> l
         *IdempotencyPurge(database).periodic_jobs(),
         *AccountsPurge(database).periodic_jobs(),
         *OrphanVisitPurge(database).periodic_jobs(),
+        *ReportPurge(database).periodic_jobs(),
         *PostgresDeliveryQueue(database).periodic_jobs(),
         *Eraser(database, redis).periodic_jobs(),
         *ExperimentCountsPurge(database).periodic_jobs(),

@@ -8,6 +8,7 @@ from actors.visits.registry import Registry
 from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
 from api.visits.counters import VisitCounters
+from api.visits.pages.report_pages import report_answer
 from api.visits.pages.subscription_pages import subscription_answer
 from engine.visits.paths.side_path import side_path
 from engine.visits.request import ClientInfo, Visit, VisitRequest
@@ -78,6 +79,9 @@ class GatedAnswers(VisitCounters):
         """Have a form's password checked, or refuse a form that nothing asked for."""
         client = connection.client or self._resolve_client(connection, request)
         status, side = 405, side_path(request.path)
+        if side is not None and side.side == "destination":
+            self._answer_report(connection, request, route, client)
+            return
         if side is not None and side.side == "subscribe":
             self._answer_subscription(connection, request, route, client)
             return
@@ -87,6 +91,26 @@ class GatedAnswers(VisitCounters):
             self._refuse(connection, status, False, close=True)
         else:
             self._let_wait(connection, request, waits=True)
+
+    def _answer_report(
+        self,
+        connection: VisitorConnection,
+        request: VisitRequest,
+        route: VisitRoute,
+        client: ClientInfo,
+    ) -> None:
+        """Have a report of a link kept, or say what became of it."""
+        status = 200 if route.link_id else 405
+        if route.link_id and not request.form_outcome:
+            visit = self._visit_of(request, client)
+            status = self._registry.reports.wait(connection, route, visit)
+        if not status:
+            self._let_wait(connection, request, waits=True)
+        elif status != 200:
+            self._refuse(connection, status, False, close=True)
+        else:
+            status, tail = report_answer(request.form_outcome)
+            self._respond(connection, status, tail, False, close=True)
 
     def _answer_subscription(
         self,

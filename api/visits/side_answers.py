@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from actors.visits.forms.subscriptions import link_of_query
 from actors.visits.qr_codes import QrCodes
 from actors.visits.route import VisitRoute
-from actors.visits.subscriptions import link_of_query
 from api.visits.connection import VisitorConnection
 from api.visits.gated_answers import GatedAnswers
 from api.visits.pages.elsewhere import ANYWHERE, PIXEL, record_hit, variants_tail
@@ -14,6 +14,7 @@ from api.visits.pages.subscription_pages import subscription_answer, subscriptio
 from api.visits.responses import response_tail
 from engine.links.codes.qr import FORMATS, qr_look_of_query
 from engine.links.name import canonical_path
+from engine.visits.forms.reporter import form_token
 from engine.visits.paths.side_path import SidePath
 from engine.visits.request import ClientInfo, VisitRequest
 
@@ -53,7 +54,7 @@ class SideAnswers(GatedAnswers):
         elif path.side == "subscribe":
             self._answer_subscription_link(connection, request, route)
         else:
-            self._answer_destination(connection, request, route)
+            self._answer_destination(connection, request, route, client)
 
     def _answer_variants(
         self,
@@ -86,9 +87,13 @@ class SideAnswers(GatedAnswers):
         self._respond(connection, status, tail, request.head_only, close=close)
 
     def _answer_destination(
-        self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute
+        self,
+        connection: VisitorConnection,
+        request: VisitRequest,
+        route: VisitRoute,
+        client: ClientInfo,
     ) -> None:
-        """Say where a link leads, unless it is closed or lets only some visitors pass."""
+        """Say where a link leads, unless it is closed or lets only some visitors pass, and take reports."""
         close, gate = not request.keep_alive, route.gate
         if not route.link_id:
             self._refuse(connection, 404, request.head_only, close=close)
@@ -98,7 +103,12 @@ class SideAnswers(GatedAnswers):
             return
         location = None if gate is not None and gate.is_secret else route.target
         varies = route.experiments is not None or (gate is not None and gate.has_rules)
-        tail = destination_tail(route.actor.link_title(route.link_id), location, varies=varies)
+        pseudonymiser = self._visit_of(request, client).pseudonymiser
+        token = ""
+        if pseudonymiser is not None:
+            token = form_token(pseudonymiser, route.link_id, client.network)
+        title = route.actor.link_title(route.link_id)
+        tail = destination_tail(title, location, varies=varies, token=token)
         self.destinations += 1
         self._respond(connection, 200, tail, request.head_only, close=close)
 

@@ -11,6 +11,7 @@ from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
 from engine.github.repository import WEB_HOST, LinkSync
 from engine.links import name, target
+from engine.links.abuse.quarantine import EngineQuarantine
 from engine.links.health import LinkHealth
 from engine.links.labels import (
     ExternalId,
@@ -146,7 +147,8 @@ class LinkDraft(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
 class Link(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
     """A stored link. `short`: it also owns `/{slug}` on the default domain. `password` is its hash. `github` is
     its synchronisation with GitHub, if it has one; `health` is the state of its target, once checked; `clicks`
-    those of the period that a question names. `counts_offset` were its clicks when its counts were reset."""
+    those of the period that a question names. `counts_offset` were its clicks when its counts were reset. No
+    member sets `engine_quarantine`."""
 
     id: int
     profile_id: int
@@ -173,6 +175,7 @@ class Link(LinkOptions, frozen=True, kw_only=True, omit_defaults=False):
     github: LinkSync | None = None
     health: LinkHealth | None = None
     clicks: LinkClickCounts | None = None
+    engine_quarantine: EngineQuarantine | None = None
 
 
 def validate_draft(

@@ -52,7 +52,7 @@ def state_of(link: Link, now: datetime) -> LinkState:
         return "over"
     if link.active_from is not None and now < link.active_from:
         return "scheduled"
-    return "quarantined" if link.quarantined else "active"
+    return "quarantined" if link.quarantined or link.engine_quarantine else "active"
 
 
 def sort_value(link: Link, sort: str) -> str:

@@ -133,6 +133,8 @@ class Settings:
     protected_hosts: str = setting("", host_list(100),
         "up to 100 hosts, separated by commas, beside well-known ones and this engine's of which others are "
         "lookalikes")
+    report_quarantine: int = setting(10, whole(0, 1_000),
+        "visitors of a day whose reports quarantine a link until the operator has reviewed it; 0: none do")
     check_links: str = setting("public", one_of("public", "everywhere", "off"),
         "targets that are checked once a day: those on the public internet, private ones too, or none")
     github_url: str = setting("https://api.github.com", base_url,

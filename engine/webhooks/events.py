@@ -67,6 +67,24 @@ class LinkChanged(ChangeEvent, frozen=True, kw_only=True):
     after: LinkState | None = None
 
 
+class LinkQuarantine(msgspec.Struct, frozen=True, kw_only=True):
+    """A quarantine of a link by the engine or its operator, or its end. `rule`: blocklist, lookalike, reports
+    or operator."""
+
+    profile_id: IdText
+    link_id: IdText
+    rule: str
+    reason: str
+
+
+class ReportCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """A visitor's report of a link."""
+
+    profile_id: IdText
+    link_id: IdText
+    category: str
+
+
 class ProfileChanged(ChangeEvent, frozen=True, kw_only=True):
     """A change of the profile. `after` is null if it was deleted."""
 
@@ -258,6 +276,12 @@ _EXPERIMENT: Final = {
     "name": "Two headlines",
 }
 _HOOK: Final = {"profile_id": "365072220160000001", "webhook_id": "365072220160000007"}
+_QUARANTINE: Final = {
+    "profile_id": "365072220160000001",
+    "link_id": "365072220160000002",
+    "rule": "blocklist",
+    "reason": "leads to bad.example, which is on this engine's blocklist",
+}
 _CLICKS: Final = {"link_id": "365072220160000002", "clicks": 3}
 _DIGEST: Final = {
     "profile_id": "365072220160000001",
@@ -292,6 +316,13 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
                       {"profile_id": "365072220160000001", "links": [_CLICKS]}, opt_in=True),
             EventType("link.milestone", "A link has had 10, 100, 1,000, … clicks", LinkMilestone,
                       {"profile_id": "365072220160000001", **_CLICKS, "clicks": 1000}),
+            EventType("link.quarantined", "The engine or its operator quarantined a link", LinkQuarantine,
+                      _QUARANTINE),
+            EventType("link.released", "A link's quarantine by the engine or its operator has ended",
+                      LinkQuarantine, _QUARANTINE),
+            EventType("report.created", "A visitor reported a link", ReportCreated,
+                      {"profile_id": "365072220160000001", "link_id": "365072220160000002",
+                       "category": "phishing"}),
             EventType("profile.updated", "The profile was changed", ProfileChanged,
                       {"id": "365072220160000001", **_CHANGED_BY, "before": _PROFILE | {"title": ""},
                        "after": _PROFILE}),

@@ -13,6 +13,7 @@ import msgspec
 
 from engine.common.errors import ConflictError, NotFoundError
 from engine.github.repository import LinkSync
+from engine.links.abuse.quarantine import EngineQuarantine
 from engine.links.health import LinkHealth
 from engine.links.link import Link, LinkDraft
 from engine.links.options import (
@@ -36,6 +37,11 @@ _TAKEN: Final = {
     "links_external_id": ("external_id", "is that of another link of this profile"),
     "short_slugs_pkey": ("short", "is taken on the default domain"),
 }
+_JSON: Final = (
+    ("github", LinkSync),
+    ("health", LinkHealth),
+    ("engine_quarantine", EngineQuarantine),
+)
 # In the order of the parameters of create_link and update_link.
 _COLUMNS: Final = (
     "slug", "target", "title", "status", "kind", "passthrough", "click_id", "external_id", "tags", "folder",
@@ -114,7 +120,7 @@ async def fetch_link(connection: Connection, access: ProfileAccess, link_id: int
 def link_of(row: asyncpg.Record) -> Link:
     """Return the link in a row of the query `link` or `list_links`."""
     fields = dict(row)
-    for name, kind in (("github", LinkSync), ("health", LinkHealth)):
+    for name, kind in _JSON:
         if fields[name] is not None:
             fields[name] = msgspec.json.decode(fields[name], type=kind)
     fields["tags"] = tuple(fields["tags"])

@@ -46,7 +46,9 @@ _SCHEDULED: Final = f"NOT {_PAUSED} AND coalesce({_UNTIL} > now(), true) AND {_F
 _OPEN: Final = (
     f"NOT {_PAUSED} AND coalesce({_UNTIL} > now(), true) AND coalesce({_FROM} <= now(), true)"
 )
-_QUARANTINED: Final = "coalesce((l.options ->> 'quarantined')::boolean, false)"
+_QUARANTINED: Final = (
+    "(l.engine_quarantine IS NOT NULL OR coalesce((l.options ->> 'quarantined')::boolean, false))"
+)
 _STATES: Final = {
     "paused": _PAUSED,
     "over": _OVER,

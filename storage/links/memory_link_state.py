@@ -14,6 +14,7 @@ from engine.common.errors import ConflictError, NotFoundError
 from engine.experiments.experiment import EdgeExperiment
 from engine.github.repository import LinkSync
 from engine.links import visitor_path
+from engine.links.abuse.quarantine import EngineQuarantine
 from engine.links.generated_slug import DEFAULT_LENGTH, generate_slug
 from engine.links.health import LinkHealth
 from engine.links.link import Link, LinkDraft
@@ -41,6 +42,10 @@ _EPOCH_2026_MS = 1_767_225_600_000
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _cause(quarantine: EngineQuarantine | None) -> tuple[str, str] | None:
+    return None if quarantine is None else (quarantine.rule, quarantine.reason)
 
 
 class MemoryLinkState:
@@ -123,6 +128,14 @@ class MemoryLinkState:
             for entry in self._profiles.values()
             for link in entry.links.values()
         ]
+
+    def set_quarantine(self, link_id: int, quarantine: EngineQuarantine | None) -> None:
+        """Set a link's quarantine by the engine, or release it; one that stays as it is makes no version."""
+        entry, slug = self._by_link_id[link_id]
+        old = entry.links[slug]
+        if _cause(old.engine_quarantine) != _cause(quarantine):
+            self._bump(entry)
+            self._replace(entry, old, msgspec.structs.replace(old, engine_quarantine=quarantine))
 
     def facts_changed(self, link_id: int) -> None:
         """Give a link's profile its next version, if its published page shows the link."""

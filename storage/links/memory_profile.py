@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from engine.accounts.access import MemberRole
 from engine.links.link import Link
 from engine.links.options import options_of, pack_options
@@ -32,6 +34,11 @@ def is_whole(entry: MemoryProfile) -> bool:
     return len(links) <= MAX_WHOLE_LINKS and size <= MAX_WHOLE_BYTES
 
 
+def _as_edges_obey(link: Link) -> Link:
+    is_quarantined = link.quarantined or link.engine_quarantine is not None
+    return msgspec.structs.replace(link, quarantined=is_quarantined)
+
+
 def snapshot(entry: MemoryProfile, complete: bool, links: Iterable[Link]) -> Snapshot:
     edge_links = [
         EdgeLink(
@@ -42,7 +49,7 @@ def snapshot(entry: MemoryProfile, complete: bool, links: Iterable[Link]) -> Sna
             link.passthrough,
             link.short,
             link.click_id,
-            options_of(link),
+            options_of(_as_edges_obey(link)),
             link.password,
         )
         for link in sorted(links, key=lambda link: link.id)

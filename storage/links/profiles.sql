@@ -110,7 +110,7 @@ SELECT c.*, a.short FROM created AS c JOIN asked AS a USING (id);
 -- Read one link.
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
     l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password,
-    l.opening_clicks, l.counts_offset, l.options::text, l.position,
+    l.opening_clicks, l.counts_offset, l.options::text, l.engine_quarantine::text, l.position,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
         WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,
@@ -125,7 +125,7 @@ WHERE l.tenant_id = $1 AND l.id = $2;
 -- (storage/links/listing.py).
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
     l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password,
-    l.opening_clicks, l.counts_offset, l.options::text, l.position,
+    l.opening_clicks, l.counts_offset, l.options::text, l.engine_quarantine::text, l.position,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
         WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,

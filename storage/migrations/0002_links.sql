@@ -64,6 +64,10 @@ CREATE TABLE links (
     notes text NOT NULL DEFAULT '' CHECK (length(notes) <= 2000),
     tags text[] NOT NULL DEFAULT '{}' CHECK (cardinality(tags) <= 20),
     options jsonb CHECK (pg_column_size(options) <= 196608),
+    engine_quarantine jsonb CHECK (engine_quarantine IS NULL OR coalesce(
+        engine_quarantine ->> 'rule' IN ('blocklist', 'lookalike', 'reports', 'operator')
+        AND length(engine_quarantine ->> 'reason') BETWEEN 1 AND 200
+        AND engine_quarantine ->> 'since' <> '', false)),
     password_hash text CHECK (length(password_hash) <= 200),
     opening_clicks bigint NOT NULL DEFAULT 0 CHECK (opening_clicks >= 0),
     counts_offset bigint NOT NULL DEFAULT 0 CHECK (counts_offset >= 0),
@@ -71,6 +75,7 @@ CREATE TABLE links (
     FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
 );
 COMMENT ON COLUMN links.options IS 'engine/links/options.py; NULL: a plain redirect';
+COMMENT ON COLUMN links.engine_quarantine IS 'set by set_quarantine() alone: rule, reason, since';
 COMMENT ON COLUMN links.counts_offset IS 'its clicks when its counts were reset: the total has those after';
 COMMENT ON COLUMN links.click_id IS 'whether the target gets a sealed click id, which conversions name';
 -- The profile stands first and not the tenant: a query by profile and slug alone can then use this index
@@ -87,10 +92,25 @@ CREATE POLICY tenant ON links TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
 CREATE POLICY visitors ON links FOR SELECT TO waypost_edge USING (true);
 CREATE POLICY definer ON links FOR SELECT TO waypost_owner USING (true);
-GRANT SELECT, INSERT, UPDATE, DELETE ON links TO waypost_app;
+-- For set_quarantine().
+CREATE POLICY definer_quarantines ON links FOR UPDATE TO waypost_owner USING (true);
+-- The app has every column but `engine_quarantine`, which no member can change.
+GRANT SELECT, DELETE,
+    INSERT (tenant_id, profile_id, id, revision, version, created_at, updated_at, position, status, passthrough,
+        click_id, kind, slug, target, title, hidden, external_id, folder, notes, tags, options, password_hash,
+        opening_clicks, counts_offset),
+    UPDATE (revision, version, updated_at, position, status, passthrough, click_id, kind, slug, target, title, hidden,
+        external_id, folder, notes, tags, options, password_hash, opening_clicks, counts_offset, created_at)
+    ON links TO waypost_app;
 GRANT SELECT ON links TO waypost_edge;
--- Workers check and synchronise targets.
-GRANT SELECT (tenant_id, id, profile_id, target, kind) ON links TO waypost_aggregator;
+-- Workers check, screen and synchronise targets.
+GRANT SELECT (tenant_id, id, profile_id, target, kind, options, engine_quarantine) ON links TO waypost_aggregator;
+
+-- Options as edges obey them: a link that the engine has quarantined is quarantined.
+CREATE FUNCTION edge_options(options jsonb, engine_quarantine jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (CASE WHEN engine_quarantine IS NULL THEN options
+    ELSE coalesce(options, '{}') || '{"quarantined": true}' END)::text;
 
 -- The owner of `/{slug}` on the default domain: always a link with that slug, first come, first served.
 CREATE TABLE short_slugs (
@@ -223,6 +243,8 @@ CREATE POLICY tenant ON profile_changes TO waypost_app
 CREATE POLICY own_profiles ON profile_changes AS RESTRICTIVE FOR INSERT TO waypost_app
     WITH CHECK (owns_profile(tenant_id, profile_id));
 CREATE POLICY visitors ON profile_changes FOR SELECT TO waypost_edge USING (true);
+CREATE POLICY definer_reads ON profile_changes FOR SELECT TO waypost_owner USING (true);
+CREATE POLICY definer_writes ON profile_changes FOR UPDATE TO waypost_owner USING (true);
 GRANT SELECT, INSERT (profile_id, tenant_id, version), UPDATE (version, deleted, xid)
     ON profile_changes TO waypost_app;
 GRANT SELECT ON profile_changes TO waypost_edge;

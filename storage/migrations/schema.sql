@@ -304,6 +304,10 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION waypost.edge_options(options jsonb, engine_quarantine jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (CASE WHEN (engine_quarantine IS NULL) THEN options ELSE (COALESCE(options, '{}'::jsonb) || '{"quarantined": true}'::jsonb) END)::text;
+
 CREATE FUNCTION waypost.ensure_click_partitions(days_ahead integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
@@ -426,6 +430,38 @@ CREATE FUNCTION waypost.is_bot(classification smallint) RETURNS boolean
 CREATE FUNCTION waypost.is_counted(classification smallint) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((classification)::integer & 15) = ANY (ARRAY[0, 1, 6, 7]));
+
+CREATE SEQUENCE waypost.ids
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+    CYCLE;
+
+CREATE FUNCTION waypost.new_id() RETURNS bigint
+    LANGUAGE sql
+    RETURN (((((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric))::bigint - '1767225600000'::bigint) << 20) | (nextval('waypost.ids'::regclass) & (1048575)::bigint));
+
+CREATE TABLE waypost.users (
+    tenant_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    email text NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    password_hash text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT users_email_check CHECK (((email ~ '^[^@[:cntrl:]]+@[^@[:cntrl:]]+$'::text) AND (length(email) <= 254))),
+    CONSTRAINT users_name_check CHECK ((length(name) <= 200))
+);
+
+ALTER TABLE ONLY waypost.users FORCE ROW LEVEL SECURITY;
+
+CREATE FUNCTION waypost.is_operator() RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    RETURN (EXISTS (SELECT FROM waypost.users u WHERE ((u.id = waypost.current_user_id()) AND (u.tenant_id = (SELECT o.tenant_id FROM waypost.users o ORDER BY o.tenant_id LIMIT 1)))));
 
 CREATE FUNCTION waypost.is_set_by_request(classification smallint) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -665,18 +701,6 @@ CREATE FUNCTION waypost.my_profiles(after bigint, max_rows integer) RETURNS TABL
     ORDER BY m.profile_id LIMIT max_rows
 $$;
 
-CREATE SEQUENCE waypost.ids
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-    CYCLE;
-
-CREATE FUNCTION waypost.new_id() RETURNS bigint
-    LANGUAGE sql
-    RETURN (((((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric))::bigint - '1767225600000'::bigint) << 20) | (nextval('waypost.ids'::regclass) & (1048575)::bigint));
-
 CREATE FUNCTION waypost.note_handle() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -807,6 +831,67 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION waypost.report_link(of_tenant bigint, of_link bigint, by_reporter bytea, of_category text, of_details text, quarantine_from integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    link links;
+    reporters bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('waypost.report_link'), hashint8(of_link));
+    SELECT * INTO link FROM links AS l WHERE l.tenant_id = of_tenant AND l.id = of_link;
+    IF NOT FOUND OR EXISTS (SELECT FROM link_reports AS r
+            WHERE r.tenant_id = of_tenant AND r.link_id = of_link OFFSET 999) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO link_reports (tenant_id, profile_id, link_id, reporter, category, details)
+    VALUES (of_tenant, link.profile_id, of_link, by_reporter, of_category, of_details)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN true;
+    END IF;
+    INSERT INTO events (tenant_id, profile_id, type, data)
+    SELECT of_tenant, link.profile_id, 'report.created', jsonb_build_object(
+        'profile_id', link.profile_id::text, 'link_id', of_link::text, 'category', of_category)
+    WHERE EXISTS (SELECT FROM webhooks AS w WHERE w.tenant_id = of_tenant AND w.profile_id = link.profile_id
+        AND w.event_types && event_names('report.created'));
+    SELECT count(*) INTO reporters FROM link_reports AS r WHERE r.tenant_id = of_tenant AND r.link_id = of_link
+        AND r.reviewed_at IS NULL AND r.reported_at >= current_date;
+    IF quarantine_from > 0 AND reporters >= quarantine_from AND link.engine_quarantine IS NULL
+            AND NOT EXISTS (SELECT FROM link_reviews AS v WHERE v.tenant_id = of_tenant AND v.link_id = of_link
+                AND v.targets = targets_hash(link.target, link.options)) THEN
+        PERFORM set_quarantine(of_tenant, of_link, 'reports', format('%s visitors reported it within a day', reporters));
+    END IF;
+    RETURN true;
+END
+$$;
+
+CREATE FUNCTION waypost.reported_links(after_link bigint, most integer) RETURNS TABLE(link_id bigint, profile_id bigint, handle text, slug text, target text, engine_quarantine jsonb, reports bigint, categories jsonb, details text[], last_reported_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+    SELECT l.id, l.profile_id, p.handle, l.slug, l.target, l.engine_quarantine, r.reports, r.categories, r.details,
+        r.last_reported_at
+    FROM (
+        SELECT r.link_id, r.tenant_id FROM link_reports AS r
+        WHERE r.reviewed_at IS NULL AND r.link_id > after_link AND (SELECT is_operator())
+        GROUP BY 1, 2 ORDER BY 1 LIMIT most
+    ) AS open
+    JOIN links AS l ON l.tenant_id = open.tenant_id AND l.id = open.link_id
+    JOIN profiles AS p ON p.tenant_id = l.tenant_id AND p.id = l.profile_id
+    CROSS JOIN LATERAL (
+        SELECT sum(c.n)::bigint AS reports, jsonb_object_agg(c.category, c.n) AS categories,
+            max(c.last) AS last_reported_at,
+            ARRAY(SELECT d.details FROM link_reports AS d WHERE d.tenant_id = l.tenant_id AND d.link_id = l.id
+                AND d.reviewed_at IS NULL AND d.details <> '' ORDER BY d.id DESC LIMIT 10) AS details
+        FROM (SELECT r.category, count(*) AS n, max(r.reported_at) AS last FROM link_reports AS r
+            WHERE r.tenant_id = l.tenant_id AND r.link_id = l.id AND r.reviewed_at IS NULL GROUP BY 1) AS c
+    ) AS r
+    ORDER BY l.id
+$$;
+
 CREATE FUNCTION waypost.request_subscription(of_tenant bigint, of_profile bigint, of_block text, address text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
@@ -876,6 +961,35 @@ CREATE FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, kept i
     WHERE i.token_sha256 = sha256
 $$;
 
+CREATE FUNCTION waypost.review_link(of_link bigint, new_reason text) RETURNS TABLE(profile_id bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+DECLARE
+    link links;
+BEGIN
+    -- One look-up in the index for each tenant, as no index has a link's id alone.
+    SELECT one.* INTO link FROM tenants AS t
+    CROSS JOIN LATERAL (SELECT * FROM links AS l WHERE l.tenant_id = t.id AND l.id = of_link OFFSET 0) AS one
+    WHERE (SELECT is_operator());
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM set_quarantine(link.tenant_id, of_link, CASE WHEN new_reason IS NOT NULL THEN 'operator' END, new_reason);
+    UPDATE link_reports AS r SET reviewed_at = now()
+    WHERE r.tenant_id = link.tenant_id AND r.link_id = of_link AND r.reviewed_at IS NULL;
+    IF new_reason IS NULL THEN
+        INSERT INTO link_reviews AS v (tenant_id, link_id, targets)
+        VALUES (link.tenant_id, of_link, targets_hash(link.target, link.options))
+        ON CONFLICT (tenant_id, link_id) DO UPDATE SET targets = excluded.targets, reviewed_at = now();
+    ELSE
+        DELETE FROM link_reviews AS v WHERE v.tenant_id = link.tenant_id AND v.link_id = of_link;
+    END IF;
+    profile_id := link.profile_id;
+    RETURN NEXT;
+END
+$$;
+
 CREATE FUNCTION waypost.session_user_of(sha256 bytea) RETURNS TABLE(tenant_id bigint, user_id bigint, session_id bigint, expires_at timestamp with time zone)
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -883,6 +997,45 @@ CREATE FUNCTION waypost.session_user_of(sha256 bytea) RETURNS TABLE(tenant_id bi
     SELECT s.tenant_id, s.user_id, s.id, s.expires_at
     FROM waypost.sessions AS s WHERE s.token_sha256 = sha256 AND s.expires_at > clock_timestamp()
         AND s.tenant_id = coalesce(waypost.current_tenant(), s.tenant_id)
+$$;
+
+CREATE FUNCTION waypost.set_quarantine(of_tenant bigint, of_link bigint, new_rule text, new_reason text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+DECLARE
+    of_profile bigint;
+    before jsonb;
+    event_type text := CASE WHEN new_rule IS NULL THEN 'link.released' ELSE 'link.quarantined' END;
+BEGIN
+    SELECT p.id INTO of_profile FROM profiles AS p
+    WHERE p.tenant_id = of_tenant
+        AND p.id = (SELECT l.profile_id FROM links AS l WHERE l.tenant_id = of_tenant AND l.id = of_link)
+    FOR NO KEY UPDATE;
+    SELECT l.engine_quarantine INTO before FROM links AS l
+    WHERE l.tenant_id = of_tenant AND l.id = of_link AND l.profile_id = of_profile;
+    IF NOT FOUND OR (before ->> 'rule', before ->> 'reason') IS NOT DISTINCT FROM (new_rule, new_reason) THEN
+        RETURN false;
+    END IF;
+    WITH bumped AS (
+        UPDATE profiles SET version = version + 1, updated_at = now()
+        WHERE tenant_id = of_tenant AND id = of_profile RETURNING version
+    ), announced AS (
+        UPDATE profile_changes AS c SET version = b.version, xid = DEFAULT
+        FROM bumped AS b WHERE c.profile_id = of_profile
+    )
+    UPDATE links AS l SET version = l.version + 1, revision = b.version, updated_at = now(),
+        engine_quarantine = CASE WHEN new_rule IS NOT NULL THEN
+            jsonb_build_object('rule', new_rule, 'reason', new_reason, 'since', utc_text(now())) END
+    FROM bumped AS b WHERE l.tenant_id = of_tenant AND l.id = of_link;
+    INSERT INTO events (tenant_id, profile_id, type, data)
+    SELECT of_tenant, of_profile, event_type, jsonb_build_object('profile_id', of_profile::text,
+        'link_id', of_link::text, 'rule', coalesce(new_rule, before ->> 'rule'),
+        'reason', coalesce(new_reason, before ->> 'reason'))
+    WHERE EXISTS (SELECT FROM webhooks AS w WHERE w.tenant_id = of_tenant AND w.profile_id = of_profile
+        AND w.event_types && event_names(event_type));
+    RETURN true;
+END
 $$;
 
 CREATE FUNCTION waypost.share_allows_origin(origin text) RETURNS boolean
@@ -967,6 +1120,10 @@ CREATE FUNCTION waypost.tables_of_profiles() RETURNS TABLE(of_table text, erasab
                 AND f.confrelid IN ('waypost.profiles'::regclass, 'waypost.links'::regclass))
     ORDER BY c.relname
 $$;
+
+CREATE FUNCTION waypost.targets_hash(target text, options jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN md5((target || COALESCE((options)::text, ''::text)));
 
 CREATE FUNCTION waypost.trigger_name(trigger smallint) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1876,6 +2033,33 @@ WITH (fillfactor='80');
 
 ALTER TABLE ONLY waypost.link_imports FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.link_reports (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    link_id bigint NOT NULL,
+    id bigint DEFAULT waypost.new_id() NOT NULL,
+    reporter bytea NOT NULL,
+    category text NOT NULL,
+    details text DEFAULT ''::text NOT NULL,
+    reported_at timestamp with time zone DEFAULT now() NOT NULL,
+    reviewed_at timestamp with time zone,
+    CONSTRAINT link_reports_category_check CHECK ((category = ANY (ARRAY['phishing'::text, 'malware'::text, 'spam'::text, 'illegal'::text, 'other'::text]))),
+    CONSTRAINT link_reports_details_check CHECK ((length(details) <= 500)),
+    CONSTRAINT link_reports_reporter_check CHECK ((length(reporter) = 8))
+);
+
+ALTER TABLE ONLY waypost.link_reports FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE waypost.link_reviews (
+    tenant_id bigint NOT NULL,
+    link_id bigint NOT NULL,
+    targets text NOT NULL,
+    reviewed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT link_reviews_targets_check CHECK ((length(targets) = 32))
+);
+
+ALTER TABLE ONLY waypost.link_reviews FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.links (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -1898,10 +2082,12 @@ CREATE TABLE waypost.links (
     notes text DEFAULT ''::text NOT NULL,
     tags text[] DEFAULT '{}'::text[] NOT NULL,
     options jsonb,
+    engine_quarantine jsonb,
     password_hash text,
     opening_clicks bigint DEFAULT 0 NOT NULL,
     counts_offset bigint DEFAULT 0 NOT NULL,
     CONSTRAINT links_counts_offset_check CHECK ((counts_offset >= 0)),
+    CONSTRAINT links_engine_quarantine_check CHECK (((engine_quarantine IS NULL) OR COALESCE((((engine_quarantine ->> 'rule'::text) = ANY (ARRAY['blocklist'::text, 'lookalike'::text, 'reports'::text, 'operator'::text])) AND ((length((engine_quarantine ->> 'reason'::text)) >= 1) AND (length((engine_quarantine ->> 'reason'::text)) <= 200)) AND ((engine_quarantine ->> 'since'::text) <> ''::text)), false))),
     CONSTRAINT links_external_id_check CHECK ((length(external_id) <= 100)),
     CONSTRAINT links_folder_check CHECK ((length(folder) <= 100)),
     CONSTRAINT links_kind_check CHECK ((kind = ANY (ARRAY['url'::text, 'mailto'::text, 'tel'::text, 'sms'::text, 'magnet'::text, 'app'::text, 'github'::text]))),
@@ -1921,6 +2107,8 @@ ALTER TABLE ONLY waypost.links FORCE ROW LEVEL SECURITY;
 COMMENT ON COLUMN waypost.links.click_id IS 'whether the target gets a sealed click id, which conversions name';
 
 COMMENT ON COLUMN waypost.links.options IS 'engine/links/options.py; NULL: a plain redirect';
+
+COMMENT ON COLUMN waypost.links.engine_quarantine IS 'set by set_quarantine() alone: rule, reason, since';
 
 COMMENT ON COLUMN waypost.links.counts_offset IS 'its clicks when its counts were reset: the total has those after';
 
@@ -2234,21 +2422,6 @@ ALTER TABLE ONLY waypost.user_agents FORCE ROW LEVEL SECURITY;
 
 COMMENT ON COLUMN waypost.user_agents.seen IS 'the UTC day of the last click; the text is deleted with its last raw clicks';
 
-CREATE TABLE waypost.users (
-    tenant_id bigint NOT NULL,
-    id bigint DEFAULT waypost.new_id() NOT NULL,
-    email text NOT NULL,
-    name text DEFAULT ''::text NOT NULL,
-    password_hash text NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT users_email_check CHECK (((email ~ '^[^@[:cntrl:]]+@[^@[:cntrl:]]+$'::text) AND (length(email) <= 254))),
-    CONSTRAINT users_name_check CHECK ((length(name) <= 200))
-);
-
-ALTER TABLE ONLY waypost.users FORCE ROW LEVEL SECURITY;
-
 CREATE TABLE waypost.waypost_migrations (
     number integer NOT NULL,
     name text NOT NULL,
@@ -2449,6 +2622,12 @@ ALTER TABLE ONLY waypost.link_import_rejects
 
 ALTER TABLE ONLY waypost.link_imports
     ADD CONSTRAINT link_imports_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY waypost.link_reports
+    ADD CONSTRAINT link_reports_pkey PRIMARY KEY (tenant_id, link_id, reporter);
+
+ALTER TABLE ONLY waypost.link_reviews
+    ADD CONSTRAINT link_reviews_pkey PRIMARY KEY (tenant_id, link_id);
 
 ALTER TABLE ONLY waypost.links
     ADD CONSTRAINT links_pkey PRIMARY KEY (tenant_id, id);
@@ -2651,6 +2830,12 @@ CREATE INDEX link_health_target ON waypost.link_health USING btree (tenant_id, m
 CREATE UNIQUE INDEX link_imports_job ON waypost.link_imports USING btree (tenant_id, job_id);
 
 CREATE INDEX link_imports_profile ON waypost.link_imports USING btree (tenant_id, profile_id, id);
+
+CREATE INDEX link_reports_age ON waypost.link_reports USING btree (reported_at);
+
+CREATE UNIQUE INDEX link_reports_listing ON waypost.link_reports USING btree (tenant_id, link_id, id);
+
+CREATE INDEX link_reports_open ON waypost.link_reports USING btree (link_id, tenant_id) WHERE (reviewed_at IS NULL);
 
 CREATE UNIQUE INDEX links_external_id ON waypost.links USING btree (tenant_id, profile_id, external_id) WHERE (external_id <> ''::text);
 
@@ -2952,6 +3137,12 @@ ALTER TABLE ONLY waypost.link_imports
 ALTER TABLE ONLY waypost.link_imports
     ADD CONSTRAINT link_imports_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY waypost.link_reports
+    ADD CONSTRAINT link_reports_tenant_id_link_id_fkey FOREIGN KEY (tenant_id, link_id) REFERENCES waypost.links(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY waypost.link_reviews
+    ADD CONSTRAINT link_reviews_tenant_id_link_id_fkey FOREIGN KEY (tenant_id, link_id) REFERENCES waypost.links(tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY waypost.links
     ADD CONSTRAINT links_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
@@ -3095,6 +3286,10 @@ CREATE POLICY definer ON waypost.jobs FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.link_cards TO waypost_owner USING (true) WITH CHECK (true);
 
+CREATE POLICY definer ON waypost.link_reports TO waypost_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY definer ON waypost.link_reviews TO waypost_owner USING (true) WITH CHECK (true);
+
 CREATE POLICY definer ON waypost.links FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.members TO waypost_owner USING (true) WITH CHECK (true);
@@ -3135,11 +3330,17 @@ CREATE POLICY definer ON waypost.webhooks TO waypost_owner USING (true) WITH CHE
 
 CREATE POLICY definer_locks ON waypost.profiles FOR UPDATE TO waypost_owner USING (true);
 
+CREATE POLICY definer_quarantines ON waypost.links FOR UPDATE TO waypost_owner USING (true);
+
 CREATE POLICY definer_reads ON waypost.audit_log FOR SELECT TO waypost_owner USING (true);
+
+CREATE POLICY definer_reads ON waypost.profile_changes FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer_touches ON waypost.api_keys FOR UPDATE TO waypost_owner USING (true);
 
 CREATE POLICY definer_writes ON waypost.audit_log FOR INSERT TO waypost_owner WITH CHECK (true);
+
+CREATE POLICY definer_writes ON waypost.profile_changes FOR UPDATE TO waypost_owner USING (true);
 
 ALTER TABLE waypost.deliveries ENABLE ROW LEVEL SECURITY;
 
@@ -3204,6 +3405,10 @@ ALTER TABLE waypost.link_import_chunks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE waypost.link_import_rejects ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.link_imports ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.link_reports ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.link_reviews ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.links ENABLE ROW LEVEL SECURITY;
 
@@ -3336,6 +3541,8 @@ CREATE POLICY tenant ON waypost.link_import_chunks TO waypost_app USING ((tenant
 CREATE POLICY tenant ON waypost.link_import_rejects TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.link_imports TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
+
+CREATE POLICY tenant ON waypost.link_reports FOR SELECT TO waypost_app USING ((tenant_id = waypost.current_tenant()));
 
 CREATE POLICY tenant ON waypost.links TO waypost_app USING ((tenant_id = waypost.current_tenant())) WITH CHECK ((tenant_id = waypost.current_tenant()));
 
@@ -3506,6 +3713,37 @@ GRANT ALL ON FUNCTION waypost.index_click_partition() TO waypost_aggregator;
 REVOKE ALL ON FUNCTION waypost.invitation_of(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.invitation_of(sha256 bytea) TO waypost_app;
 
+GRANT USAGE ON SEQUENCE waypost.ids TO waypost_app;
+GRANT USAGE ON SEQUENCE waypost.ids TO waypost_aggregator;
+
+REVOKE ALL ON FUNCTION waypost.new_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.new_id() TO waypost_app;
+GRANT ALL ON FUNCTION waypost.new_id() TO waypost_aggregator;
+
+GRANT SELECT,DELETE ON TABLE waypost.users TO waypost_app;
+
+GRANT INSERT(tenant_id) ON TABLE waypost.users TO waypost_app;
+GRANT SELECT(tenant_id) ON TABLE waypost.users TO waypost_aggregator;
+
+GRANT SELECT(id) ON TABLE waypost.users TO waypost_aggregator;
+
+GRANT INSERT(email),UPDATE(email) ON TABLE waypost.users TO waypost_app;
+GRANT SELECT(email) ON TABLE waypost.users TO waypost_aggregator;
+
+GRANT INSERT(name),UPDATE(name) ON TABLE waypost.users TO waypost_app;
+GRANT SELECT(name) ON TABLE waypost.users TO waypost_aggregator;
+
+GRANT INSERT(password_hash),UPDATE(password_hash) ON TABLE waypost.users TO waypost_app;
+
+GRANT INSERT(version),UPDATE(version) ON TABLE waypost.users TO waypost_app;
+
+GRANT INSERT(created_at),UPDATE(created_at) ON TABLE waypost.users TO waypost_app;
+
+GRANT INSERT(updated_at),UPDATE(updated_at) ON TABLE waypost.users TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.is_operator() FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.is_operator() TO waypost_app;
+
 REVOKE ALL ON FUNCTION waypost.is_verified_domain(of_host text) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.is_verified_domain(of_host text) TO waypost_app;
 
@@ -3542,13 +3780,6 @@ REVOKE ALL ON FUNCTION waypost.make_click_partition(day date) FROM PUBLIC;
 REVOKE ALL ON FUNCTION waypost.my_profiles(after bigint, max_rows integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.my_profiles(after bigint, max_rows integer) TO waypost_app;
 
-GRANT USAGE ON SEQUENCE waypost.ids TO waypost_app;
-GRANT USAGE ON SEQUENCE waypost.ids TO waypost_aggregator;
-
-REVOKE ALL ON FUNCTION waypost.new_id() FROM PUBLIC;
-GRANT ALL ON FUNCTION waypost.new_id() TO waypost_app;
-GRANT ALL ON FUNCTION waypost.new_id() TO waypost_aggregator;
-
 REVOKE ALL ON FUNCTION waypost.note_handle() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.note_link_card() FROM PUBLIC;
@@ -3576,6 +3807,12 @@ REVOKE ALL ON FUNCTION waypost.refuse_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.refuse_unless_erased() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION waypost.report_link(of_tenant bigint, of_link bigint, by_reporter bytea, of_category text, of_details text, quarantine_from integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.report_link(of_tenant bigint, of_link bigint, by_reporter bytea, of_category text, of_details text, quarantine_from integer) TO waypost_edge;
+
+REVOKE ALL ON FUNCTION waypost.reported_links(after_link bigint, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.reported_links(after_link bigint, most integer) TO waypost_app;
+
 REVOKE ALL ON FUNCTION waypost.request_subscription(of_tenant bigint, of_profile bigint, of_block text, address text) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.request_subscription(of_tenant bigint, of_profile bigint, of_block text, address text) TO waypost_edge;
 
@@ -3584,8 +3821,14 @@ REVOKE ALL ON FUNCTION waypost.require_an_owner() FROM PUBLIC;
 REVOKE ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, kept interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, kept interval) TO waypost_app;
 
+REVOKE ALL ON FUNCTION waypost.review_link(of_link bigint, new_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.review_link(of_link bigint, new_reason text) TO waypost_app;
+
 REVOKE ALL ON FUNCTION waypost.session_user_of(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.session_user_of(sha256 bytea) TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.set_quarantine(of_tenant bigint, of_link bigint, new_rule text, new_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.set_quarantine(of_tenant bigint, of_link bigint, new_rule text, new_reason text) TO waypost_aggregator;
 
 REVOKE ALL ON FUNCTION waypost.share_allows_origin(origin text) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.share_allows_origin(origin text) TO waypost_app;
@@ -4147,22 +4390,88 @@ GRANT UPDATE(unread) ON TABLE waypost.link_imports TO waypost_aggregator;
 
 GRANT UPDATE(error) ON TABLE waypost.link_imports TO waypost_aggregator;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.links TO waypost_app;
+GRANT DELETE ON TABLE waypost.link_reports TO waypost_aggregator;
+
+GRANT SELECT(tenant_id) ON TABLE waypost.link_reports TO waypost_app;
+GRANT SELECT(tenant_id) ON TABLE waypost.link_reports TO waypost_aggregator;
+
+GRANT SELECT(profile_id) ON TABLE waypost.link_reports TO waypost_app;
+
+GRANT SELECT(link_id) ON TABLE waypost.link_reports TO waypost_app;
+GRANT SELECT(link_id) ON TABLE waypost.link_reports TO waypost_aggregator;
+
+GRANT SELECT(id) ON TABLE waypost.link_reports TO waypost_app;
+
+GRANT SELECT(reporter) ON TABLE waypost.link_reports TO waypost_aggregator;
+
+GRANT SELECT(category) ON TABLE waypost.link_reports TO waypost_app;
+
+GRANT SELECT(reported_at) ON TABLE waypost.link_reports TO waypost_app;
+GRANT SELECT(reported_at) ON TABLE waypost.link_reports TO waypost_aggregator;
+
+GRANT SELECT(reviewed_at) ON TABLE waypost.link_reports TO waypost_app;
+
+GRANT SELECT ON TABLE waypost.link_reviews TO waypost_aggregator;
+
+GRANT SELECT,DELETE ON TABLE waypost.links TO waypost_app;
 GRANT SELECT ON TABLE waypost.links TO waypost_edge;
 
+GRANT INSERT(tenant_id) ON TABLE waypost.links TO waypost_app;
 GRANT SELECT(tenant_id) ON TABLE waypost.links TO waypost_aggregator;
 
+GRANT INSERT(profile_id) ON TABLE waypost.links TO waypost_app;
 GRANT SELECT(profile_id) ON TABLE waypost.links TO waypost_aggregator;
 
+GRANT INSERT(id) ON TABLE waypost.links TO waypost_app;
 GRANT SELECT(id) ON TABLE waypost.links TO waypost_aggregator;
 
+GRANT INSERT(revision),UPDATE(revision) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(version),UPDATE(version) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(created_at),UPDATE(created_at) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(updated_at),UPDATE(updated_at) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT("position"),UPDATE("position") ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(status),UPDATE(status) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(passthrough),UPDATE(passthrough) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(click_id),UPDATE(click_id) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(kind),UPDATE(kind) ON TABLE waypost.links TO waypost_app;
 GRANT SELECT(kind) ON TABLE waypost.links TO waypost_aggregator;
 
+GRANT INSERT(slug),UPDATE(slug) ON TABLE waypost.links TO waypost_app;
 GRANT SELECT(slug) ON TABLE waypost.links TO waypost_aggregator;
 
+GRANT INSERT(target),UPDATE(target) ON TABLE waypost.links TO waypost_app;
 GRANT SELECT(target) ON TABLE waypost.links TO waypost_aggregator;
 
+GRANT INSERT(title),UPDATE(title) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(hidden),UPDATE(hidden) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(external_id),UPDATE(external_id) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(folder),UPDATE(folder) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(notes),UPDATE(notes) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(tags),UPDATE(tags) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(options),UPDATE(options) ON TABLE waypost.links TO waypost_app;
 GRANT SELECT(options) ON TABLE waypost.links TO waypost_aggregator;
+
+GRANT SELECT(engine_quarantine) ON TABLE waypost.links TO waypost_aggregator;
+
+GRANT INSERT(password_hash),UPDATE(password_hash) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(opening_clicks),UPDATE(opening_clicks) ON TABLE waypost.links TO waypost_app;
+
+GRANT INSERT(counts_offset),UPDATE(counts_offset) ON TABLE waypost.links TO waypost_app;
 
 GRANT SELECT,DELETE ON TABLE waypost.members TO waypost_app;
 
@@ -4354,27 +4663,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.tenants TO waypost_app;
 GRANT SELECT,INSERT,DELETE ON TABLE waypost.user_agents TO waypost_aggregator;
 
 GRANT UPDATE(seen) ON TABLE waypost.user_agents TO waypost_aggregator;
-
-GRANT SELECT,DELETE ON TABLE waypost.users TO waypost_app;
-
-GRANT INSERT(tenant_id) ON TABLE waypost.users TO waypost_app;
-GRANT SELECT(tenant_id) ON TABLE waypost.users TO waypost_aggregator;
-
-GRANT SELECT(id) ON TABLE waypost.users TO waypost_aggregator;
-
-GRANT INSERT(email),UPDATE(email) ON TABLE waypost.users TO waypost_app;
-GRANT SELECT(email) ON TABLE waypost.users TO waypost_aggregator;
-
-GRANT INSERT(name),UPDATE(name) ON TABLE waypost.users TO waypost_app;
-GRANT SELECT(name) ON TABLE waypost.users TO waypost_aggregator;
-
-GRANT INSERT(password_hash),UPDATE(password_hash) ON TABLE waypost.users TO waypost_app;
-
-GRANT INSERT(version),UPDATE(version) ON TABLE waypost.users TO waypost_app;
-
-GRANT INSERT(created_at),UPDATE(created_at) ON TABLE waypost.users TO waypost_app;
-
-GRANT INSERT(updated_at),UPDATE(updated_at) ON TABLE waypost.users TO waypost_app;
 
 GRANT SELECT ON TABLE waypost.waypost_migrations TO waypost_app;
 GRANT SELECT ON TABLE waypost.waypost_migrations TO waypost_edge;

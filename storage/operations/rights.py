@@ -33,7 +33,7 @@ _SQL: Final = queries.load("operations/rights")
 _GRANT: Final = re.compile(
     r"^GRANT (.+?) ON (TABLE|FUNCTION|SEQUENCE|SCHEMA) (.+) TO (\w+);$", re.M
 )
-_PRIVILEGE: Final = re.compile(r"(\w+)(?:\((\w+)\))?")
+_PRIVILEGE: Final = re.compile(r'(\w+)(?:\("?(\w+)"?\))?')
 
 
 class RightsError(WaypostError):

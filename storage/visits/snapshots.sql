@@ -39,7 +39,8 @@ FROM profiles AS p WHERE (p.tenant_id, p.id) = ($1, $2);
 -- With OFFSET 0 each part is looked up by its index as often as written: the planner, which does not know that
 -- whole profiles are small, would measure a profile for each of its links and read all short slugs.
 SELECT asked.profile_id, size.whole, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
-    s.short IS NOT NULL AS short, l.options::text, l.password_hash, l.title, l.kind, l.position, l.hidden
+    s.short IS NOT NULL AS short, edge_options(l.options, l.engine_quarantine) AS options,
+    l.password_hash, l.title, l.kind, l.position, l.hidden
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, profile_id)
 CROSS JOIN LATERAL (
     SELECT NOT EXISTS (
@@ -65,7 +66,8 @@ LEFT JOIN LATERAL (
 -- name: some_links
 -- Read links by tenant ($1) and id ($2), in any order.
 SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
-    s.link_id IS NOT NULL AS short, l.options::text, l.password_hash
+    s.link_id IS NOT NULL AS short, edge_options(l.options, l.engine_quarantine) AS options,
+    l.password_hash
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id)
 JOIN links AS l USING (tenant_id, id)
 LEFT JOIN short_slugs AS s
@@ -127,7 +129,8 @@ SELECT tenant_id FROM profile_changes WHERE profile_id = $1 AND NOT deleted;
 -- name: changed_links
 -- Read at most $4 of the profile's links that changed after version $3.
 SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
-    s.link_id IS NOT NULL AS short, l.options::text, l.password_hash
+    s.link_id IS NOT NULL AS short, edge_options(l.options, l.engine_quarantine) AS options,
+    l.password_hash
 FROM links AS l LEFT JOIN short_slugs AS s
     ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)
 WHERE l.tenant_id = $1 AND l.profile_id = $2 AND l.revision > $3
@@ -142,7 +145,8 @@ ORDER BY revision, link_id LIMIT $4;
 -- name: following_links
 -- Read the first $4 links of a profile ($1 tenant, $2 id) with ids above $3, in the order of their ids.
 SELECT p.version AS profile_version, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
-    s.link_id IS NOT NULL AS short, l.options::text, l.password_hash
+    s.link_id IS NOT NULL AS short, edge_options(l.options, l.engine_quarantine) AS options,
+    l.password_hash
 FROM profiles AS p
 CROSS JOIN LATERAL (
     SELECT * FROM links AS l

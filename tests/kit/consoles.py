@@ -71,6 +71,7 @@ from storage.experiments.memory_experiments import MemoryExperimentStore
 from storage.github.memory_syncs import MemoryGithubSyncs
 from storage.jobs.memory_jobs import MemoryJobs
 from storage.limits.memory_limiter import MemoryRateLimiter, MemoryRateLimitServer
+from storage.links.abuse.memory_reports import MemoryReports
 from storage.links.imports.memory_imports import MemoryImports
 from storage.links.memory_domains import MemoryDomains
 from storage.links.memory_health import MemoryLinkHealthStore
@@ -213,6 +214,7 @@ class Console:
         self.imports = MemoryImports(self.profiles, self.jobs, lambda: NOW)
         self.domains = MemoryDomains(self.profiles, lambda: NOW)
         self.orphan_visits = MemoryOrphanVisits(self.domains, lambda: NOW)
+        self.reports = MemoryReports(self.profiles, lambda: NOW)
         self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
         self.assets = MemoryAssets(self.profiles, lambda: NOW)
         self.asset_files = MemoryAssetFiles()
@@ -260,6 +262,8 @@ class Console:
                     policy=self.policy,
                     imports=self.imports,
                     pictures=links.Pictures(self.assets, self.asset_files),
+                    reports=self.reports,
+                    is_operator=self.is_operator,
                 ),
                 shared,
             ),

@@ -98,6 +98,17 @@ TABLES = {
         # The links that a page shows, whose facts change; and the card that is to be drawn.
         aggregator="SU",
     ),
+    "link_reviews": Table(
+        "INSERT INTO link_reviews (tenant_id, link_id, targets) VALUES ({t}, {l}, md5('{t}'))",
+        # The screening leaves reviewed links alone.
+        aggregator="S",
+    ),
+    "link_reports": Table(
+        "INSERT INTO link_reports (tenant_id, profile_id, link_id, reporter, category, details) "
+        "VALUES ({t}, {p}, {l}, substr(sha256('{t}'), 1, 8), 'spam', 'details{t}')",
+        app="S",
+        aggregator="SD",
+    ),
     "page_subscribers": Table(
         "INSERT INTO page_subscribers (tenant_id, profile_id, block, email) "
         "VALUES ({t}, {p}, 'b1', 'v{t}@example.com')",

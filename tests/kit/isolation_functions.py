@@ -97,6 +97,21 @@ FUNCTIONS = {
     "count_orphan_visits(text[],text[],bigint[])": Function(
         "waypost_edge", "nothing: edges count visits at any tenant's domain"
     ),
+    "edge_options(jsonb,jsonb)": Function("PUBLIC", "nothing but its arguments"),
+    "targets_hash(text,jsonb)": Function("PUBLIC", "nothing but its arguments"),
+    "is_operator()": Function("waypost_app", "whether the caller is a user of the first tenant"),
+    "set_quarantine(bigint,bigint,text,text)": Function(
+        "waypost_aggregator", "nothing: workers quarantine links of any tenant"
+    ),
+    "report_link(bigint,bigint,bytea,text,text,integer)": Function(
+        "waypost_edge", "nothing: edges note visitors' reports of links of any tenant"
+    ),
+    "reported_links(bigint,integer)": Function(
+        "waypost_app", "reported links of all tenants, to users of the first one"
+    ),
+    "review_link(bigint,text)": Function(
+        "waypost_app", "the profile of a link of any tenant, to users of the first one"
+    ),
     "subscribe(bigint,bigint,text,text)": Function(
         "waypost_edge", "nothing: edges note visitors' addresses of any tenant"
     ),

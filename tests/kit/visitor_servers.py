@@ -32,6 +32,7 @@ from engine.pages.page import ProfilePage
 from engine.visits.pseudonym import Pseudonymiser
 from storage.accounts.passwords import PasswordHasher
 from storage.assets.memory_files import MemoryAssetFiles
+from storage.links.abuse.memory_reports import MemoryReports
 from storage.pages.memory_pages import MemoryPages
 from storage.pages.memory_subscribers import MemorySubscribers
 from storage.visits.memory_click_quotas import MemoryClickQuotas
@@ -171,6 +172,7 @@ class ServedEdge:
         self.profiles = profiles or DelayedProfiles()
         self.pages = MemoryPages(self.profiles)
         self.subscribers = MemorySubscribers(self.profiles)
+        self.reports = MemoryReports(self.profiles)
         self.journal = MemoryJournal()
         self.places = MemoryPlaceLookup()
         self.keys = DayNumberKeys()
@@ -269,6 +271,7 @@ async def served_edge(
         nursery.start_soon(edge.registry.page_renders.run, edge.server.deliver)
         subscribe = edge.registry.subscriptions.run
         nursery.start_soon(subscribe, edge.subscribers, edge.server.deliver)
+        nursery.start_soon(edge.registry.reports.run, edge.reports, edge.server.deliver)
         nursery.start_soon(edge.server.qr_codes.run, edge.server.deliver)
         nursery.start_soon(edge.server.asset_files.run, edge.server.deliver)
         checks = edge.registry.gate_parts.password_checks

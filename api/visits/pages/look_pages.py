@@ -2,6 +2,7 @@
 
 from html import escape
 
+from api.visits.pages.report_pages import report_form
 from api.visits.responses import html, page_tail
 from engine.links.preview_card import PreviewCard
 
@@ -31,10 +32,11 @@ def card_tail(card: PreviewCard, location: bytes) -> bytes:
     return page_tail(html(escape(title), body, head), _FIELDS)
 
 
-def destination_tail(title: str, location: bytes | None, *, varies: bool) -> bytes:
+def destination_tail(title: str, location: bytes | None, *, varies: bool, token: str = "") -> bytes:
     """Return the page that says where a link leads, after its status line and date.
 
-    `location` is None for a link that does not tell; `varies`: some visitors are led elsewhere.
+    `location` is None for a link that does not tell; `varies`: some visitors are led elsewhere. With a token
+    there is a form to report the link.
     """
     body = "<h1>Where this link leads</h1>\n"
     body += f"<p>{escape(title)}</p>\n" if title else ""
@@ -44,4 +46,6 @@ def destination_tail(title: str, location: bytes | None, *, varies: bool) -> byt
         address = escape(location.decode("ascii", "replace"))
         body += f'<p><a href="{address}" rel="nofollow noreferrer">{address}</a></p>'
         body += "\n<p>Some visitors are led elsewhere.</p>" if varies else ""
-    return page_tail(html("Where this link leads", body), _FIELDS)
+    body += report_form(token) if token else ""
+    tail = page_tail(html("Where this link leads", body), _FIELDS)
+    return tail.replace(b"form-action 'none'", b"form-action 'self'") if token else tail

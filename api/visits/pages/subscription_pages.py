@@ -3,7 +3,7 @@
 from html import escape
 from typing import Final
 
-from actors.visits.subscriptions import SubscriptionLink
+from actors.visits.forms.subscriptions import SubscriptionLink
 from api.visits.responses import html, page_tail
 
 # A token is in the address, and no other page is to learn it.

@@ -55,7 +55,7 @@ WHERE l.tenant_id = $1 AND l.profile_id = ANY ($2::bigint[]) AND size.chars > 10
 -- Read the links at addresses ($2 ids of locked profiles, $3 slugs).
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
     l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password,
-    l.opening_clicks, l.options::text, l.position,
+    l.opening_clicks, l.options::text, l.engine_quarantine::text, l.position,
     EXISTS (SELECT FROM short_slugs AS s WHERE (s.tenant_id, s.link_id) = (l.tenant_id, l.id) OFFSET 0) AS short,
     l.version, l.created_at, l.updated_at, NULL::text AS github, NULL::text AS health
 FROM (SELECT DISTINCT * FROM unnest($2::bigint[], $3::text[]) AS asked (profile_id, slug)) AS asked

@@ -105,6 +105,10 @@ async def test_a_quarantined_link_keeps_its_target_behind_its_password_and_pause
     assert b"evil.example" not in response.body
     assert b"<form" in response.body
     assert (await visit(edge, b"/b")).status == 404
+    fallback = {"fallback_target": target, "quarantined": True, "paused": True}
+    await edge.profiles.add_link(profile_id, "c", target="https://good.example/", **fallback)
+    response = await visit(edge, b"/c")
+    assert (response.status, response.location) == (404, "")
 
 
 async def test_rules_choose_the_target(edge: ServedEdge) -> None:

@@ -8,7 +8,7 @@ import brotli
 import pytest
 import trio
 
-from actors.visits.subscriptions import SUBSCRIPTIONS_OF_CLIENT
+from actors.visits.forms.subscriptions import SUBSCRIPTIONS_OF_CLIENT
 from engine.clicks.click import ClickKind
 from engine.pages.blocks import ContactBlock, EmailFormBlock, EventBlock, HeadingBlock
 from engine.pages.page import BlockChange, ProfilePage, Translation

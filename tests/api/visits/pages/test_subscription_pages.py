@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from actors.pages.subscription_mails import SubscriptionMails
-from actors.visits.subscriptions import SUBSCRIPTIONS_OF_CLIENT
+from actors.visits.forms.subscriptions import SUBSCRIPTIONS_OF_CLIENT
 from engine.jobs.handler import JobContext
 from engine.jobs.job import JobDraft
 from engine.mail.server import Sender

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import storage.links.blocklist_file as module
-from storage.links.blocklist_file import BlocklistFile
+import storage.links.abuse.blocklist_file as module
+from storage.links.abuse.blocklist_file import BlocklistFile
 
 
 def values(blocklist: BlocklistFile) -> list[float]:

@@ -5,7 +5,7 @@ from engine.links.targets.lookalikes import Lookalikes
 from engine.links.targets.target_policy import TargetPolicy
 from engine.operations.metrics import Sample
 from engine.operations.settings import Settings
-from storage.links.blocklist_file import BlocklistFile
+from storage.links.abuse.blocklist_file import BlocklistFile
 
 
 class PolicySource:

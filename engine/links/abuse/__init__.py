@@ -1,0 +1,1 @@
+"""Abuse: quarantines, and reports of links by visitors."""

@@ -1,0 +1,1 @@
+"""Forms that visitors send: who sends a report."""

@@ -1,0 +1,1 @@
+"""Abuse in storage: blocklists, the target policy in use, and reports of links."""
