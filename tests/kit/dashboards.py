@@ -64,7 +64,11 @@ class Screen:
                 const names = ['aria-label', 'aria-valuetext', 'title', 'placeholder', 'alt'];
                 const labels = [...document.querySelectorAll(names.map(name => `[${name}]`))]
                     .flatMap(element => names.map(name => element.getAttribute(name) ?? ''));
-                return [document.title, document.body.innerText, ...labels].join('\\n');
+                // Code, such as the body that a webhook gets, is shown as it is.
+                const codes = [...document.querySelectorAll('pre.code')].map(code => code.innerText);
+                const without = (text, code) => text.replace(code, '');
+                const text = codes.filter(Boolean).reduce(without, document.body.innerText);
+                return [document.title, text, ...labels].join('\\n');
             }"""
         )
         return FOREIGN.findall(text)
@@ -147,6 +151,7 @@ def dashboard(
     tmp_path_factory: pytest.TempPathFactory, chromium: BrowserThread
 ) -> Iterator[Dashboard]:
     """The dashboard of an engine with the demo's profile, one for all tests of a session."""
-    engine = Engine(tmp_path_factory.mktemp("dashboard") / "data", "--demo=links", "--edges", "1")
+    folder = tmp_path_factory.mktemp("dashboard") / "data"
+    engine = Engine(folder, "--demo=links", "--edges", "1", WAYPOST_WEBHOOK_LOOPBACK="1")
     yield Dashboard(engine, chromium)
     engine.kill()

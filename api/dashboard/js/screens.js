@@ -30,6 +30,7 @@ export const SCREENS = [
   {name: 'experiments', paths: ['/p/:handle/experiments', '/p/:handle/experiments/:id'], title: 'Experiments', icon: 'flask-conical', group: 'profile', key: 'e'},
   {name: 'team', paths: ['/p/:handle/team'], title: 'Team', icon: 'users', group: 'manage', key: 't'},
   {name: 'activity', paths: ['/p/:handle/activity'], title: 'Activity', icon: 'history', group: 'manage', key: 'y', roles: ['owner', 'admin', 'editor']},
+  {name: 'webhooks', paths: ['/p/:handle/webhooks', '/p/:handle/webhooks/:id'], title: 'Webhooks', icon: 'webhook', group: 'manage', key: 'w', roles: ['owner', 'admin']},
   {name: 'settings', paths: ['/p/:handle/settings'], title: 'Settings', icon: 'settings', group: 'manage', key: 's'},
   {name: 'domains', paths: ['/p/:handle/domains', '/p/:handle/domains/:id'], title: 'Domains', icon: 'globe', group: 'manage', key: 'd'},
   {name: 'jobs', paths: ['/jobs'], title: 'Jobs', icon: 'list-checks', group: 'server'},
