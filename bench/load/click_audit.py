@@ -20,7 +20,9 @@ import asyncpg
 import uvloop
 
 from bench.kit import request_account
+from bench.kit.errors import BenchError
 from bench.kit.link_set import SampleLink
+from bench.kit.report import progress
 from bench.kit.request_account import REFUSED, UNANSWERED, UNSENT, RequestAccount
 from bench.load.crashable_engine import CrashableEngine
 from engine.stats.packed.packed_clicks import decode
@@ -28,9 +30,12 @@ from engine.stats.packed.profile_clicks import QUARTERS, Piece, ProfileClicks
 from storage.stats.segments import piece_of
 
 _EPOCH: Final = date(1970, 1, 1)
+MAX_READINGS: Final = 5
+MAX_DIFFERENCES: Final = 20
 
 _LINKS = """SELECT l.id, p.id AS profile_id, p.handle, l.slug
 FROM waypost.links l JOIN waypost.profiles p ON p.id = l.profile_id"""
+_RAW_CLICKS = "SELECT count(*) FROM waypost.clicks WHERE kind = 1"
 _CLICKS = "SELECT link_id, referrer FROM waypost.clicks WHERE kind = 1"
 _RAW = """SELECT tenant_id, profile_id, link_id, (at AT TIME ZONE 'UTC')::date AS day,
     count(*) FILTER (WHERE waypost.is_counted(classification) AND kind = 1) AS clicks,
@@ -73,6 +78,7 @@ class DatabaseCounts(NamedTuple):
     dead_lettered: int
     day_mismatches: int = 0
     dimension_mismatches: int = 0
+    differences: tuple[str, ...] = ()  # some of the days that differ, in words
 
 
 class AuditFindings(NamedTuple):
@@ -103,10 +109,35 @@ def audit(
     engine: CrashableEngine, links: Sequence[SampleLink], account: RequestAccount
 ) -> AuditFindings:
     """Compare the engine's counts with the account. Call it when all clicks are committed and no load runs."""
-    counts = uvloop.run(read_counts(engine.database_url))
+    counts, totals = _settled_counts(engine)
+    differences = (*counts.differences, *_api_differences(counts, totals))
+    for difference in differences[:MAX_DIFFERENCES]:
+        progress(difference)
     return compare(account.sent_entries(), links, counts)._replace(
-        rollup_mismatches=mismatches(counts, _api_totals(engine, counts))
+        rollup_mismatches=mismatches(counts, totals)
     )
+
+
+def _settled_counts(engine: CrashableEngine) -> tuple[DatabaseCounts, dict[int, int]]:
+    """Return the counts of the database and the clicks in the API's stats by profile id, of one moment.
+
+    Both are read again if clicks came in between: those of a request that was not answered may come late.
+    """
+    for _ in range(MAX_READINGS):
+        counts = uvloop.run(read_counts(engine.database_url))
+        totals = _api_totals(engine, counts)
+        if uvloop.run(_raw_clicks(engine.database_url)) == sum(counts.raw.values()):
+            return counts, totals
+        progress("clicks were committed during the audit: it begins again")
+    raise BenchError("clicks were committed whenever they were counted")
+
+
+async def _raw_clicks(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval(_RAW_CLICKS))
+    finally:
+        await connection.close()
 
 
 def compare(
@@ -148,12 +179,18 @@ def mismatches(counts: DatabaseCounts, api: dict[int, int]) -> int:
 
     `api` holds the clicks in the API's stats, by profile id.
     """
+    return counts.day_mismatches + len(_api_differences(counts, api))
+
+
+def _api_differences(counts: DatabaseCounts, api: dict[int, int]) -> list[str]:
     by_profile: Counter[int] = Counter()
     for link_id, profile_id in counts.links.values():
         by_profile[profile_id] += counts.raw.get(link_id, 0)
-    return counts.day_mismatches + sum(
-        clicks != by_profile[profile] for profile, clicks in api.items()
-    )
+    return [
+        f"profile {profile}: {clicks} clicks in the API, {by_profile[profile]} raw"
+        for profile, clicks in api.items()
+        if clicks != by_profile[profile]
+    ]
 
 
 def _api_totals(engine: CrashableEngine, counts: DatabaseCounts) -> dict[int, int]:
@@ -179,8 +216,11 @@ async def read_counts(url: str) -> DatabaseCounts:
                 else:
                     by_request[number, link_id] += 1
             dead_lettered = await connection.fetchval(_DEAD_LETTERED)
-            days, dimensions = await _mismatches(connection)
-            return DatabaseCounts(links, by_request, raw, untagged, dead_lettered, days, dimensions)
+            differences, dimensions = await _mismatches(connection)
+            return DatabaseCounts(
+                links, by_request, raw, untagged, dead_lettered, len(differences), dimensions,
+                tuple(differences),
+            )  # fmt: skip
     finally:
         await connection.close()
 
@@ -189,9 +229,9 @@ async def read_counts(url: str) -> DatabaseCounts:
 _Days = dict[tuple[Any, ...], tuple[int, int, int]]
 
 
-async def _mismatches(connection: "asyncpg.Connection[Any]") -> tuple[int, int]:
-    """Return how many days of links have other counts than raw clicks, and how many days and dimensions of
-    links and profiles have other counts in tables than packed clicks that are in tables."""
+async def _mismatches(connection: "asyncpg.Connection[Any]") -> tuple[list[str], int]:
+    """Return the days of links that have other counts than raw clicks, in words, and how many days and
+    dimensions of links and profiles have other counts in tables than packed clicks that are in tables."""
     raw: _Days = {tuple(row[:4]): tuple(row[4:]) for row in await connection.fetch(_RAW)}
     packed: Counter[tuple[Any, ...]] = Counter()
     in_tables: Counter[tuple[Any, ...]] = Counter()
@@ -208,7 +248,13 @@ async def _mismatches(connection: "asyncpg.Connection[Any]") -> tuple[int, int]:
         {(*key, number): row[number] for key, row in raw.items() for number in range(3)}
     )
     wrong = {key[:4] for key in expected | counted if expected[key] != counted[key]}
-    return len(wrong), await _dimension_mismatches(connection, in_tables)
+    classes = range(3)
+    differences = [
+        f"link {key[2]} on {key[3]}: {[counted[*key, n] for n in classes]} clicks, views and bots counted, "
+        f"{[expected[*key, n] for n in classes]} raw"
+        for key in sorted(wrong)
+    ]
+    return differences, await _dimension_mismatches(connection, in_tables)
 
 
 async def _dimension_mismatches(
