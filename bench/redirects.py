@@ -34,6 +34,8 @@ After each run of Waypost these must hold, or `exact` is false, the exit code is
   have one request in flight that the edge answers and wrk does not count;
 - every click was recorded, no request of wrk failed, and the edge was not restarted.
 
+`core` is what answered plain visits: the compiled core or Python, by WAYPOST_VISITOR_CORE.
+
 `seconds_to_commit` is the longest time from the end of wrk's run until all clicks were committed.
 """  # noqa: E501  # a table row cannot be wrapped
 
@@ -251,6 +253,7 @@ def run(plan: RedirectsOptions) -> dict[str, Any]:
         bench = Redirects(plan, placement, engine, nginx, Path(folder))
         progress(f"making {plan.links} links")
         bench.prepare()
+        core = _core(engine)
         keep_alive = medians(bench.measure(KEEP_ALIVE))
         one_request = medians(bench.measure(ONE_REQUEST))
     return {
@@ -258,9 +261,16 @@ def run(plan: RedirectsOptions) -> dict[str, Any]:
         **keep_alive,
         "one_request_per_connection": one_request,
         **_check_results(bench),
+        "core": core,
         "plan": plan._asdict(),
         "machine": machine_facts,
     }
+
+
+def _core(engine: EngineProcess) -> str:
+    """Return what answers plain visits."""
+    samples = engine.console.metrics()["waypost_visitor_core_info"]
+    return ", ".join(labels["core"] for labels, _ in samples)
 
 
 def _check_results(bench: Redirects) -> dict[str, Any]:
@@ -279,7 +289,7 @@ def _check_results(bench: Redirects) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> Table:
     plan, machine_facts = result["plan"], result["machine"]
     grid = Table(
-        title=f"Redirects: {plan['links']} links, {plan['connections']} connections, "
+        title=f"Redirects ({result['core']}): {plan['links']} links, {plan['connections']} connections, "
         f"median of {plan['rounds']} rounds of {plan['seconds']} s",
         caption=f"{machine_facts['cpu']}, {machine_facts['cores']} cores; Python {machine_facts['python']}",
     )

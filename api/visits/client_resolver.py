@@ -20,16 +20,16 @@ MAX_FORWARDED_BYTES: Final = 1024  # more than the addresses of all hops that ca
 
 class ClientResolver:
     """Resolves addresses to clients. `place` returns the data of the record item PLACE for an address, and must
-    not raise."""
+    not raise. `known`: clients by the peer's address and the entries of trusted proxies, or none of them."""
 
     def __init__(self, place: Callable[[str], bytes], trusted_hops: int) -> None:
         self._place = place
         self._hops = trusted_hops
-        self._clients: dict[tuple[str, bytes], ClientInfo] = {}
+        self.known: dict[tuple[str, bytes], ClientInfo] = {}
 
     def of_peer(self, peer: str) -> ClientInfo:
         """Return the client of a connection that no trusted proxy stands in front of."""
-        return self._clients.get((peer, b"")) or self._look_up(peer, b"")
+        return self.known.get((peer, b"")) or self._look_up(peer, b"")
 
     def of_forwarded(self, peer: str, forwarded_for: bytes) -> ClientInfo:
         """Return the client of a request by its X-Forwarded-For, joined by commas; the proxy's when that names
@@ -43,17 +43,17 @@ class ClientResolver:
             b",".join(entries[-self._hops :]) if len(entries) > self._hops else forwarded_for
         )
         forwarded = forwarded[-MAX_FORWARDED_BYTES:]
-        return self._clients.get((peer, forwarded)) or self._look_up(peer, forwarded)
+        return self.known.get((peer, forwarded)) or self._look_up(peer, forwarded)
 
     def forget(self) -> None:
         """Empty the table, as places may have changed."""
-        self._clients.clear()
+        self.known.clear()
 
     def _look_up(self, peer: str, forwarded: bytes) -> ClientInfo:
         address = client_address(peer, forwarded.decode("latin-1") or None, self._hops)
-        if len(self._clients) >= MAX_CLIENTS:
-            self._clients.clear()
-        client = self._clients[peer, forwarded] = ClientInfo(
+        if len(self.known) >= MAX_CLIENTS:
+            self.known.clear()
+        client = self.known[peer, forwarded] = ClientInfo(
             packed_network(address),
             item(PLACE, self._place(address)),
             None if _is_local(address) else network_of(address),

@@ -168,19 +168,23 @@ class VisitorServer(ColdAnswers):
                 self._accept_again_at = self._now + 1.0
                 self.refused_by_reason["descriptors"] += 1
                 return
-            self.accepted += 1
-            networks = self._connections.shares.networks_of(peer)
-            lacking = self._connections.lacking(networks, self._idle_deadline)
-            if lacking is not None:
-                self.refused_by_reason[lacking] += 1
-                self.refusals_by_status[503] += 1
-                turn_away(fd)
-                continue
-            connection = self._open(fd, peer, networks)
-            self._read(connection)
-            # A short connection that is answered already needs no place in the epoll set.
-            if connection.fd >= 0 and not connection.closing:
-                self._connections.register(connection)
+            self._admit(fd, peer)
+
+    def _admit(self, fd: int, peer: str) -> None:
+        """Take an accepted connection in and read it, or turn it away as there are too many."""
+        self.accepted += 1
+        networks = self._connections.shares.networks_of(peer)
+        lacking = self._connections.lacking(networks, self._idle_deadline)
+        if lacking is not None:
+            self.refused_by_reason[lacking] += 1
+            self.refusals_by_status[503] += 1
+            turn_away(fd)
+            return
+        connection = self._open(fd, peer, networks)
+        self._read(connection)
+        # A short connection that is answered already needs no place in the epoll set.
+        if connection.fd >= 0 and not connection.closing:
+            self._connections.register(connection)
 
     def _open(self, fd: int, peer: str, networks: tuple[str, ...]) -> VisitorConnection:
         client = None if self._proxied else self._clients.of_peer(peer)
@@ -192,10 +196,17 @@ class VisitorServer(ColdAnswers):
             client,
             limited,
             networks=networks,
-            parser=HeadParser(self.heads, behind_proxies=self._proxied),
+            parser=self._first_parser(),
         )
         self._connections.add(connection)
         return connection
+
+    def _new_parser(self) -> HeadParser:
+        return HeadParser(self.heads, behind_proxies=self._proxied)
+
+    def _first_parser(self) -> HeadParser:
+        """Return the parser that a connection begins with."""
+        return self._new_parser()
 
     # ---- reading --------------------------------------------------------------------------------
 

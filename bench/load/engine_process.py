@@ -1,7 +1,8 @@
 """A real `waypost up` on a temporary data folder, used through command line, HTTP and /proc.
 
 Its settings are the defaults: WAYPOST_ variables, DATABASE_URL and REDIS_URL of the caller's environment are
-not passed on. So results are comparable, and the caller's database is not filled with links.
+not passed on. So results are comparable, and the caller's database is not filled with links. Only
+WAYPOST_VISITOR_CORE is: it chooses what is measured.
 """
 
 import json
@@ -26,6 +27,7 @@ READY_LIMIT_S = 60.0
 STOP_LIMIT_S = 60.0
 COMMIT_LIMIT_S = 300.0
 POLL_S = 0.05
+CORE = "WAYPOST_VISITOR_CORE"
 _ROOT = Path(__file__).resolve().parents[2]
 _READY = re.compile(r"^ready visitors=(\S+) console=(\S+)$", re.MULTILINE)
 
@@ -182,6 +184,7 @@ def _environment(settings: Mapping[str, str]) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("WAYPOST_") and name not in ("DATABASE_URL", "REDIS_URL")
+        if (not name.startswith("WAYPOST_") or name == CORE)
+        and name not in ("DATABASE_URL", "REDIS_URL")
     }
     return inherited | {"PYTHONPATH": str(_ROOT)} | dict(settings)

@@ -107,4 +107,4 @@ def test_a_short_run_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
         for key in ("rps", "cpu_us_per_request", "p99_ms", "nginx_rps", "nginx_cpu_us_per_request",
                     "ratio_rps", "ratio_cpu"):  # fmt: skip
             assert medians_[key] > 0, key
-    assert "Redirects: 20 links" in out
+    assert f"Redirects ({result['core']}): 20 links" in out

@@ -40,7 +40,8 @@ _FIELDS: Final = (
     b"Connection: close", b"Connection: upgrade", b"Upgrade: h2c", b"Purpose: prefetch", b"X-Moz: prefetch",
     b"Sec-Purpose: prefetch", b"X-Forwarded-For: 203.0.113.9", b"X-Forwarded-For: 8.8.8.8, 203.0.113.10",
     b"X-Forwarded-For: 2001:db8::1", b'Sec-CH-UA: "Brave";v="131"', b'sec-ch-ua: "Chromium";v="138"',
-    b'Sec-CH-UA-Platform: "Android"', b"Content-Length: 0", b"Content-Length: 3", b"Expect: 100-continue",
+    b'Sec-CH-UA-Platform: "Android"', b"sec-ch-ua-mobile: ?1", b'SEC-CH-UA-platform: "Linux"',
+    b"Content-Length: 0", b"Content-Length: 3", b"Expect: 100-continue",
     b"X: \xff", b"X:\tb", b"Accept-Encoding: gzip, br", b"If-None-Match: \"x\"", b"bad", b"Host: twice",
 )  # fmt: skip
 _METHODS: Final = (b"GET",) * 20 + (b"HEAD", b"HEAD", b"POST", b"get")

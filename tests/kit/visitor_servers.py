@@ -164,8 +164,9 @@ class ServedEdge:
         send_buffer_bytes: int | None,
         core: str,
         profiles: DelayedProfiles | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = listener or socket.create_server(("127.0.0.1", 0))
         if send_buffer_bytes:  # inherited by accepted sockets
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         self.listener = listener
@@ -204,8 +205,9 @@ class ServedEdge:
         self, address: str = "127.0.0.1", *, receive_buffer_bytes: int | None = None
     ) -> Visitor:
         """Connect from an address of this machine."""
-        sock = trio.socket.socket()
-        await sock.bind((address, 0))
+        sock = trio.socket.socket(self.listener.family)
+        if self.listener.family == socket.AF_INET:
+            await sock.bind((address, 0))
         if receive_buffer_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         await sock.connect(self.listener.getsockname())
@@ -252,6 +254,7 @@ async def served_edge(
     send_buffer_bytes: int | None = None,
     core: str = os.environ.get("WAYPOST_VISITOR_CORE", "auto"),
     profiles: DelayedProfiles | None = None,
+    listener: socket.socket | None = None,
 ) -> AsyncIterator[ServedEdge]:
     """Serve an edge with its finder and one task of its dispatcher; nothing is left of it afterwards.
 
@@ -261,7 +264,7 @@ async def served_edge(
     limits = limits or Settings(
         head_timeout_ms=int(HEAD_S * 1000), idle_timeout_ms=int(IDLE_S * 1000)
     )
-    edge = ServedEdge(limits, send_buffer_bytes, core, profiles)
+    edge = ServedEdge(limits, send_buffer_bytes, core, profiles, listener)
     loop = asyncio.get_running_loop()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(edge.registry.find, edge.deliver))

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 """The compiled core: reads plain heads, answers plain visits, and has a wake-up's records in one write.
 
-A visit is plain if its head is (head.h) and its route leads to one target for everybody. Whatever is not plain
-goes to the Python server with the bytes as they came, before anything of it was done, so each request has one
-answer. What the core answers is, byte for byte, what the Python server would: tests/api/visits/compiled/ compares.
+A visit is plain if its head is (head.h) and its route leads to one target for everybody. Of another visit with
+a plain head, Python gets the request; of another head, the bytes as they came. Both before anything was done, so
+each request has one answer. What the core answers is, byte for byte, what the Python server would: tests/api/visits/compiled/ compares.
 
 Responses of one connection keep their order: the core leaves a request to Python while a response of Python's
 to that connection has not been sent, and sends its own first if Python's turn comes.
@@ -30,7 +30,7 @@ cdef extern from "head.h" nogil:
         const uint8_t *at
         size_t size
     ctypedef struct plain_head:
-        span path, query, user_agent, referrer, language, host, forwarded_for, brands
+        span path, query, user_agent, referrer, language, host, forwarded_for, brands, mobile, platform
         int keep_alive
         int has_cookie
     void head_setup()
@@ -57,20 +57,48 @@ cdef extern from "record.h" nogil:
     uint8_t *record_write(uint8_t *, const record *)
 
 cdef extern from "sys/socket.h" nogil:
+    ctypedef unsigned int socklen_t
+    cdef struct sockaddr:
+        unsigned short sa_family
+    cdef struct sockaddr_storage:
+        unsigned short ss_family
+    int accept4(int, sockaddr *, socklen_t *, int)
     ssize_t recv(int, void *, size_t, int)
     ssize_t send(int, const void *, size_t, int)
-    int MSG_NOSIGNAL
+    int AF_INET, AF_INET6, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK
 
+cdef extern from "netinet/in.h" nogil:
+    cdef struct sockaddr_in:
+        int sin_addr
+    cdef struct sockaddr_in6:
+        int sin6_addr
+
+cdef extern from "arpa/inet.h" nogil:
+    const char *inet_ntop(int, const void *, char *, socklen_t)
+
+cdef extern from "sys/epoll.h" nogil:
+    ctypedef union epoll_data_t:
+        int fd
+    cdef struct epoll_event:
+        unsigned int events
+        epoll_data_t data
+    int epoll_wait(int, epoll_event *, int, int)
+    unsigned int EPOLLIN
+
+from api.visits.pages.negotiation import MARKS
 from api.visits.strict_head import KNOWN_HOSTS
 from engine.clicks.agents.client_hints import HintedAgents
 from engine.clicks.click import MAX_ITEMS_BYTES, ClickKind
 from engine.clicks.journal_format import FRAME_BYTES, MAX_FRAME_BYTES, MAX_FRAME_CLICKS
 from engine.clicks.record_items import HostItems
+from engine.visits.request import VisitRequest
 
 SOURCES = WAYPOST_SOURCES.decode()  # a digest of the sources that this was built from
 
 cdef enum:
+    BATCH = 64
     READ_BYTES = 16384
+    ADDRESS_CHARS = 64
     MAX_ANSWERS = 256            # of one wake-up; a frame's records
     RESPONSE_BYTES = 512 * 1024  # of one wake-up
     RECORD_BYTES = 192 * 1024    # of one wake-up
@@ -91,14 +119,15 @@ cdef struct response_t:
 cdef class VisitCore:
     """The compiled part of one CompiledVisitorServer, whose attributes it uses.
 
-    `read` receives from a connection and answers, or hands the bytes to `read_in_python`. `begin` and `finish`
-    frame a wake-up, as the server's do.
+    `read` receives from a connection and answers, or hands the bytes to the server's read_in_python(). `begin`
+    and `finish` frame a wake-up, as the server's do.
     """
 
-    cdef object server, connections, recorder, clients, visits, read_in_python
+    cdef object server, connections, recorder, clients, visits, heads
     cdef object lines_keep, lines_close, idle_deadline, hosts, domains
     cdef object classifications, host_items, hinted_agents, pseudonymiser
-    cdef dict paths
+    cdef dict paths, by_descriptor, known_clients
+    cdef int epoll, listener
     cdef bint proxied, keyed, draining, hosts_decide
     cdef size_t max_head_bytes
     cdef blake2b_key key
@@ -127,12 +156,16 @@ cdef class VisitCore:
         free(self.responses)
         free(self.records)
 
-    def __init__(self, server, read_in_python):
+    def __init__(self, server):
         self.server = server
-        self.read_in_python = read_in_python
         self.connections = server._connections
+        self.by_descriptor = self.connections.by_descriptor
+        self.epoll = self.connections.epoll.fileno()
+        self.listener = server._listener.descriptor
+        self.heads = server.heads
         self.recorder = server._recorder
         self.clients = server._clients
+        self.known_clients = self.clients.known
         self.visits = server.visits
         self.paths = server._registry.paths
         self.classifications = server._classifications
@@ -142,6 +175,47 @@ cdef class VisitCore:
         self.hinted_agents = HintedAgents()
 
     # ---- one wake-up ----------------------------------------------------------------------------
+
+    def on_readable(self):
+        """Serve what is ready, at most a batch, as VisitorServer.on_readable() does."""
+        cdef epoll_event events[BATCH]
+        cdef int i, count = epoll_wait(self.epoll, events, BATCH, 0)
+        cdef bint accepts = False
+        cdef PyObject *found
+        self.server._begin()
+        for i in range(count):
+            found = PyDict_GetItem(self.by_descriptor, events[i].data.fd)
+            if found is NULL:
+                accepts = accepts or events[i].data.fd == self.listener
+                continue
+            connection = <object>found
+            try:
+                if events[i].events == EPOLLIN:
+                    self.read(connection)
+                else:
+                    self.server._serve(connection, events[i].events)
+            except Exception:
+                self.server._contain_error(connection)
+        if accepts:
+            # At the end, as in Python: accepting may close connections, whose descriptors new ones get.
+            self._accept()
+        if self.heads.exceeded:
+            self.server._shed_heads()
+        self.finish()
+
+    cdef _accept(self):
+        """Accept connections, at most a batch, and read each."""
+        cdef sockaddr_storage address
+        cdef socklen_t size
+        cdef int i, fd
+        for i in range(BATCH):
+            size = sizeof(address)
+            fd = accept4(self.listener, <sockaddr *>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            if fd < 0:
+                if errno != EAGAIN:
+                    self.server._accept()  # meets the same error, and knows what to do
+                return
+            self.server._admit(fd, _address(&address))
 
     def begin(self):
         """Take over what the server knows of this wake-up."""
@@ -175,7 +249,7 @@ cdef class VisitCore:
         elif size == 0:
             self.server._end_of_input(connection)
         elif not self._answer(connection, <size_t>size):
-            self.read_in_python(connection, PyBytes_FromStringAndSize(<char *>self.input, size))
+            self.server.read_in_python(connection, PyBytes_FromStringAndSize(<char *>self.input, size))
 
     def finish(self):
         """Record what was answered here and in Python, in one write; then send."""
@@ -263,30 +337,49 @@ cdef class VisitCore:
     # ---- one visit ------------------------------------------------------------------------------
 
     cdef bint _answer(self, connection, size_t size) except -1:
-        """Answer the bytes that were read, if they are a plain visit. Returns whether they are."""
+        """Answer the bytes that were read, if they are a plain head. Returns whether they are."""
         cdef plain_head head
         cdef PyObject *found
+        cdef bytes path, agent
         if size > self.max_head_bytes or not read_plain_head(self.input, size, self.proxied, &head):
             return False
         if connection.waiting is not None or connection.discard or connection.parser.kept_bytes:
-            return False
-        found = PyDict_GetItem(self.paths, _bytes(head.path))
-        if found is NULL:
-            return False
-        route = <object>found
-        if not route.plain or route.kind != CLICK:
-            return False
-        if head.query.size and (route.passthrough or query_has_names(head.query)):
-            return False
-        if head.referrer.size and span_has(head.referrer, b"/@", 2):
             return False
         found = PyDict_GetItem(KNOWN_HOSTS, _bytes(head.host))
         if found is NULL:
             return False
         host = <object>found
-        if self.hosts_decide and not self._serves(host):
-            return False
-        return self._redirect(connection, route, host, &head)
+        agent = self._agent(&head)
+        path = _bytes(head.path)
+        found = PyDict_GetItem(self.paths, path)
+        if found is not NULL:
+            route = <object>found
+            if _is_plain(route, &head) and (not self.hosts_decide or self._serves(host)):
+                if self._redirect(connection, route, host, agent, &head):
+                    return True
+        if head.has_cookie or self.input[5] in MARKS:
+            return False  # what else the head says counts for experiments, pages and assets
+        self._answer_in_python(connection, path, host, agent, &head)
+        return True
+
+    cdef _answer_in_python(self, connection, bytes path, bytes host, bytes agent, plain_head *head):
+        """Have the server in Python answer the request of a head that was read here."""
+        connection.deadline = self.idle_deadline
+        self.server._answer(connection, VisitRequest(
+            path, _bytes(head.query), agent, _bytes(head.referrer), _bytes(head.language), False,
+            head.keep_alive != 0, False, _bytes(head.forwarded_for), host, b"",
+        ))  # fmt: skip
+
+    cdef bytes _agent(self, plain_head *head):
+        """Return the user agent with what its client hints say more."""
+        cdef bytes agent = _bytes(head.user_agent), brands, hinted
+        if not head.brands.size:
+            return agent
+        brands = _bytes(head.brands)
+        hinted = self.hinted_agents[agent, brands]
+        if not hinted:
+            hinted = self.hinted_agents[agent, brands, _bytes(head.mobile), _bytes(head.platform)]
+        return hinted
 
     cdef bint _serves(self, host) except -1:
         """Return whether a request at the host is answered as at any other."""
@@ -294,22 +387,19 @@ cdef class VisitCore:
             return False
         return (self.hosts.known and not self.hosts.strict) or self.hosts.is_own(host)
 
-    cdef bint _redirect(self, connection, route, host, plain_head *head) except -1:
+    cdef bint _redirect(self, connection, route, host, bytes agent, plain_head *head) except -1:
         """Answer a plain visit of a route. Returns False, with nothing done, if Python has to."""
-        cdef bytes line, tail, items, agent
+        cdef bytes line, tail, items
         cdef uint8_t visitor[8]
         cdef record click
         cdef bint keeps = head.keep_alive and not self.draining
         cdef int status = route.status
+        if status not in (301, 302, 303, 307, 308):
+            return False
         line = (self.lines_keep if keeps else self.lines_close)[status]
         tail = route.tail
         if not tail:
-            return False  # its first visit
-        agent = _bytes(head.user_agent)
-        if head.brands.size:
-            agent = self.hinted_agents[agent, _bytes(head.brands)]
-            if not agent:
-                return False
+            return False  # the first visit, for which Python makes it
         client = connection.client
         if client is None:
             client = self._client(connection, head)
@@ -353,8 +443,13 @@ cdef class VisitCore:
         )
 
     cdef _client(self, connection, plain_head *head):
+        cdef PyObject *found
         if self.proxied:
-            return self.clients.of_forwarded(connection.peer, _bytes(head.forwarded_for))
+            forwarded = _bytes(head.forwarded_for)
+            found = PyDict_GetItem(self.known_clients, (connection.peer, forwarded))
+            if found is not NULL:
+                return <object>found
+            return self.clients.of_forwarded(connection.peer, forwarded)
         client = connection.client = self.clients.of_peer(connection.peer)
         return client
 
@@ -398,6 +493,18 @@ cdef class VisitCore:
         self.response_count += 1
 
 
+cdef str _address(sockaddr_storage *address):
+    """Return the address as Python writes it; empty for that of a unix socket."""
+    cdef char text[ADDRESS_CHARS]
+    if address.ss_family == AF_INET:
+        inet_ntop(AF_INET, &(<sockaddr_in *>address).sin_addr, text, ADDRESS_CHARS)
+    elif address.ss_family == AF_INET6:
+        inet_ntop(AF_INET6, &(<sockaddr_in6 *>address).sin6_addr, text, ADDRESS_CHARS)
+    else:
+        return ""
+    return text.decode("ascii")
+
+
 cdef inline bytes _bytes(span text):
     return PyBytes_FromStringAndSize(<char *>text.at, text.size) if text.size else b""
 
@@ -407,6 +514,15 @@ cdef inline span _span(bytes text):
     result.at = <const uint8_t *>PyBytes_AS_STRING(text)
     result.size = PyBytes_GET_SIZE(text)
     return result
+
+
+cdef bint _is_plain(route, plain_head *head) except -1:
+    """Return whether the visit of a route is plain: its record and response need nothing but what is fixed."""
+    if not route.plain or route.kind != CLICK:
+        return False
+    if head.query.size and (route.passthrough or query_has_names(head.query)):
+        return False
+    return not (head.referrer.size and span_has(head.referrer, b"/@", 2))
 
 
 # ---- the pure functions, for tests ------------------------------------------------------------------
@@ -422,6 +538,7 @@ def head_fields(bytes data, bint behind_proxies=False):
         "path": _bytes(head.path), "query": _bytes(head.query), "user_agent": _bytes(head.user_agent),
         "referrer": _bytes(head.referrer), "language": _bytes(head.language), "host": _bytes(head.host),
         "forwarded_for": _bytes(head.forwarded_for), "brands": _bytes(head.brands),
+        "mobile": _bytes(head.mobile), "platform": _bytes(head.platform),
         "keep_alive": bool(head.keep_alive), "has_cookie": bool(head.has_cookie),
     }  # fmt: skip
 

@@ -18,7 +18,8 @@ typedef struct {
 } span;
 
 typedef struct {
-    span path, query, user_agent, referrer, language, host, forwarded_for, brands;
+    span path, query, user_agent, referrer, language, host, forwarded_for;
+    span brands, mobile, platform; /* client hints */
     int keep_alive;
     int has_cookie; /* of experiments */
 } plain_head;
@@ -112,9 +113,13 @@ static int head_take_field(plain_head *head, span name, span value, int behind_p
         }
         break;
     case 16:
+        if (IS("sec-ch-ua-mobile")) head->mobile = value;
         return !IS("proxy-connection");
     case 17:
         return !IS("transfer-encoding");
+    case 18:
+        if (IS("sec-ch-ua-platform")) head->platform = value;
+        break;
     }
     return 1;
 #undef IS

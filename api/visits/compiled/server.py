@@ -4,6 +4,7 @@ from typing import Any
 
 from api.visits.compiled.core import VisitCore
 from api.visits.connection import VisitorConnection
+from api.visits.head import HeadParser
 from api.visits.server import VisitorServer
 
 
@@ -12,14 +13,29 @@ class CompiledVisitorServer(VisitorServer):
 
     def __init__(self, *parts: Any, **clocks: Any) -> None:
         super().__init__(*parts, **clocks)
-        self._core = VisitCore(self, super()._read)
+        # Shared by connections of which Python has read nothing: it is never fed, and so keeps nothing.
+        self._unused_parser = self._new_parser()
+        self._core = VisitCore(self)
+
+    def on_readable(self) -> None:
+        """Serve what is ready, as the server in Python does."""
+        self._core.on_readable()
 
     def _begin(self) -> None:
         super()._begin()
         self._core.begin()
 
+    def _first_parser(self) -> HeadParser:
+        return self._unused_parser
+
     def _read(self, connection: VisitorConnection, data: bytes = b"") -> None:
         self._core.read(connection)
+
+    def read_in_python(self, connection: VisitorConnection, data: bytes) -> None:
+        """Serve bytes that the core has read and does not answer."""
+        if connection.parser is self._unused_parser:
+            connection.parser = self._new_parser()
+        super()._read(connection, data)
 
     def _finish(self) -> None:
         self._core.finish()

@@ -53,5 +53,5 @@ def test_the_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     resolver = ClientResolver(lookups, 0)
     for number in range(100):
         assert resolver.of_peer(f"203.0.113.{number}") is resolver.of_peer(f"203.0.113.{number}")
-        assert len(resolver._clients) <= 10
+        assert len(resolver.known) <= 10
     assert len(lookups.addresses) == 100

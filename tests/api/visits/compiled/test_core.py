@@ -8,11 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.visits.strict_head import RefusedHead, parse_host
+from engine.clicks.agents.client_hints import with_hints
 from engine.visits.edge_assignment import take_preview_token
 from engine.visits.pseudonym import KEY_BYTES, Pseudonymiser
 from engine.visits.query_parameters import names_campaign, take_trigger
 from tests.kit import head_streams, visit_streams
-from tests.kit.head_fields import hinted_agent
 from tests.kit.heads import read_heads
 
 core = pytest.importorskip("api.visits.compiled.core")
@@ -62,7 +62,12 @@ def compare_heads(data: bytes, *, behind_proxies: bool) -> bool:
     assert (head.head_only, head.prefetch, head.form_bytes) == (False, False, 0), data
     for name in ("path", "query", "referrer", "language", "keep_alive", "forwarded_for"):
         assert getattr(head, name) == fields[name], (data, name)
-    assert head.user_agent == hinted_agent(fields, data), data
+    agent, brands, mobile, platform = (
+        fields[name] for name in ("user_agent", "brands", "mobile", "platform")
+    )
+    assert head.user_agent == (with_hints(agent, brands, mobile, platform) if brands else agent), (
+        data
+    )
     assert bool(head.cookie) <= fields["has_cookie"], data
     return True
 

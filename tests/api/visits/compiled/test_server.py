@@ -1,5 +1,7 @@
 """Whole visits: the compiled server and the one in Python send the same bytes and record the same."""
 
+import socket
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -82,6 +84,39 @@ async def test_many_connections_are_answered_and_recorded_alike(
     settings: Settings, part: int
 ) -> None:
     assert await compare(100 + part, 10_000, settings) > 1_000
+
+
+@pytest.mark.parametrize("core", ["compiled", "python"])
+async def test_each_kind_of_address_is_read_alike(core: str, tmp_path: Path) -> None:
+    mapped = socket.socket(socket.AF_INET6)
+    mapped.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    local = socket.socket(socket.AF_UNIX)
+    for listener, address, peers in (
+        (mapped, ("::", 0), {"::1", "::ffff:127.0.0.1"}),
+        (local, str(tmp_path / "socket"), {""}),
+    ):
+        listener.bind(address)
+        listener.listen()
+        async with served_edge(core=core, listener=listener) as edge:
+            await edge.profiles.add_profile("shop", "plain")
+            await edge.warm(b"/shop/plain")
+            assert {peer for peer, _ in edge.server._clients.known} <= peers
+            assert len(edge.journal.clicks) == 1
+
+
+async def test_a_connection_that_python_reads_keeps_its_own_bytes() -> None:
+    """Connections share a parser until Python reads of them; no byte of one gets into another."""
+    async with served_edge(core="compiled") as edge:
+        await edge.profiles.add_profile("shop", "plain")
+        await edge.warm(b"/shop/plain")
+        slow, fast = await edge.visitor(), await edge.visitor()
+        await slow.send(get(b"/shop/plain")[:20])
+        await edge.until(lambda: edge.server.heads.kept_bytes == 20)
+        for _ in range(2):
+            assert (await fast.request(get(b"/shop/plain"))).status == 302
+        await slow.send(get(b"/shop/plain")[20:])
+        assert (await slow.response()).status == 302
+        assert edge.server.heads.kept_bytes == 0
 
 
 async def test_a_wake_up_of_both_has_one_write() -> None:
