@@ -42,6 +42,7 @@ from tests.kit.stores import FAST
 
 FAIL_S = 20
 HEAD_S, IDLE_S = 10.0, 65.0
+FRAME_RECORDS = 64  # as of one wake-up
 
 
 @dataclass
@@ -69,9 +70,11 @@ class MemoryJournal:
 
     @property
     def clicks(self) -> list[Click]:
-        if not self.records:
-            return []
-        return list(journal_format.clicks(journal_format.encode_frame(1, self.records)))
+        batches = (
+            self.records[i : i + FRAME_RECORDS] for i in range(0, len(self.records), FRAME_RECORDS)
+        )
+        frames = (journal_format.encode_frame(1, batch) for batch in batches)
+        return [click for frame in frames for click in journal_format.clicks(frame)]
 
 
 class DayNumberKeys:
