@@ -1,4 +1,4 @@
-"""Day sums in Postgres: parts are cut out of them, and damaged ones are said to be."""
+"""Pieces of packed clicks in Postgres: parts of day sums are cut out, and damaged sums are said to be."""
 
 import random
 from datetime import UTC, datetime, timedelta
