@@ -42,7 +42,7 @@ async def test_events_are_handed_to_an_edge_and_each_has_an_outcome() -> None:
         ]
     }
     view, click = console.hits.recorded.values()
-    assert (view.path, click.path) == (b"/@anna", b"/anna/spring")
+    assert (view.path, click.path) == (b"/@anna", b"/~anna/Spring")
     assert view.address == click.address == "203.0.113.9"
     assert view.user_agent == "Mozilla/5.0 é".encode()
     assert (view.url, view.referrer) == (more["url"].encode(), more["referrer"].encode())
@@ -59,7 +59,7 @@ async def test_own_events_have_names_and_properties() -> None:
     )
     assert [result["outcome"] for result in answer.json["results"]] == ["recorded", "recorded"]
     signup, link = console.hits.recorded.values()
-    assert (signup.path, link.path) == (b"/@anna", b"/anna/spring")
+    assert (signup.path, link.path) == (b"/@anna", b"/~anna/Spring")
     text = MARK.join(("signup", "plan=pro", "price=9.5", "seats=3", "trial=true"))
     assert (signup.event, link.event) == (text.encode(), b"signup")
 

@@ -14,6 +14,7 @@ from engine.clicks.click import CLASS_MASK, ClickKind, VisitorClass
 from engine.clicks.dimension_values import parse_items
 from engine.clicks.record_items import HIT, HOST, PLACE, UTM, items
 from engine.common.errors import UnavailableError
+from engine.links.slugs.slug_rules import Features
 from engine.visits.hit import ServerHit, hit_id
 from storage.visits.memory_geo import MemoryPlaceLookup
 from tests.kit.running_registry import RunningRegistry, running_registry
@@ -76,6 +77,22 @@ async def test_hits_are_recorded_as_visits_are(autojump_clock: trio.abc.Clock) -
         assert view_items[PLACE].startswith(b"EU\x1fDE")
         assert view_items[HIT] == hit_id(1, 2, "1")
         assert b"203.0.113.9" not in b"".join(edge.journal.records)
+
+
+async def test_hits_of_a_link_ignore_case_unless_a_link_is_spelt_so(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with hit_edge() as edge:
+        allowed: list[Features] = [frozenset({"case_sensitive", "slashes"})]
+        edge.edge.profiles.slugs_of_domains = lambda _: allowed
+        profile_id = await edge.edge.profiles.add_profile("far", "spring")
+        for slug in ("Spring", "Docs/x"):
+            await edge.edge.profiles.add_link(profile_id, slug, "https://a.example/")
+        paths = b"/~far/Spring", b"/~far/SPRING", b"/~far/Docs/x", b"/~far/docs/x", b"/~far/DOCS"
+        outcomes = await edge.record([hit(n, path) for n, path in enumerate(paths)])
+        assert outcomes == ["recorded", "recorded", "recorded", "unknown", "unknown"]
+        exact, folded, nested = (click.link_id for click in edge.journal.clicks)
+        assert len({exact, folded, nested}) == 3
 
 
 async def test_an_own_event_has_the_way_of_its_visitor(autojump_clock: trio.abc.Clock) -> None:

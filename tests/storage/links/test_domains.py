@@ -159,3 +159,17 @@ async def test_a_look_at_a_domain_that_is_deleted_meanwhile_changes_nothing(worl
     answer = TxtAnswer((record_value(domain.token),))
     await world.looks.record([look_result(each, answer) for each in due])
     assert not await world.domains.is_verified(msgspec.structs.asdict(domain)["host"])
+
+
+async def test_members_learn_whose_links_answer_at_a_verified_domain(world: World) -> None:
+    me, them, store = world.stores.caller, world.stores.other, world.domains
+    profile_id = await world.profile(me, "ada")
+    new = NewDomainDraft(host="links.example.com", slugs=("dots",))
+    domain = await store.create_domain(me, profile_id, new)
+    with pytest.raises(NotFoundError):
+        await store.domain_at(me, domain.host)
+    await world.look(domain.token)
+    assert await store.domain_at(me, domain.host) == ("ada", frozenset({"dots"}))
+    for caller, host in ((them, domain.host), (me, "other.example.com"), (me, "")):
+        with pytest.raises(NotFoundError):
+            await store.domain_at(caller, host)

@@ -36,11 +36,14 @@ async def test_an_edge_reads_verified_domains_and_learns_of_each_change(
     expected = DomainHost(b"ada", b"https://a.example/", b"")
     assert await source.domains(10) == {b"links.example.com": expected}
     assert await source.domains(0) == {}
-    await store.update_domain(me, domain.id, lambda _: DomainDraft())
+    await store.update_domain(me, domain.id, lambda _: DomainDraft(slugs=("dots",)))
     versions.append(await source.version())
     await stores.profiles.update_profile(me, profile.id, ProfileDraft(handle="eve"))
     versions.append(await source.version())
-    assert await source.domains(10) == {b"links.example.com": DomainHost(b"eve", b"", b"")}
+    expected = DomainHost(b"eve", b"", b"", frozenset({"dots"}))
+    assert await source.domains(10) == {b"links.example.com": expected}
+    await store.update_domain(me, domain.id, lambda _: DomainDraft())
+    versions.append(await source.version())
     await store.delete_domain(me, domain.id)
     assert await source.version() == versions[0]
-    assert len(set(versions)) == 4
+    assert len(set(versions)) == 5

@@ -13,6 +13,8 @@ import {change, go, pathOf} from '../url.js';
 
 const STATES = /** @type {Record<string, ['' | 'ok' | 'warn' | 'bad' | 'info', string]>} */ ({verified: ['ok', 'proved'], pending: ['warn', 'waits for its record'], failed: ['bad', 'not proved']});
 
+const SLUGS = /** @type {[string, string][]} */ ([['case_sensitive', 'Case that counts: Spring is not spring'], ['slashes', 'Slashes: guide/start'], ['dots', 'Dots: v1.2'], ['emoji', 'Emoji']]);
+
 /** @type {any} */
 let view = null;
 
@@ -68,6 +70,13 @@ function newDomain(closed) {
   return box;
 }
 
+/** What addresses may have beyond letters, digits, - and _. @param {string[]} chosen */
+function slugsField(chosen) {
+  return h('fieldset', {class: 'field slugs', 'data-name': 'slugs'}, h('legend', {}, 'Addresses of links may also have'),
+    SLUGS.map(([value, words]) => h('label', {}, h('input', {type: 'checkbox', name: `slugs.${value}`, checked: chosen.includes(value), disabled: !view.writes}), words)),
+    h('small', {class: 'bad', hidden: true}), h('small', {}, 'What links have already stays.'));
+}
+
 /** @param {any} given @param {() => void} closed */
 function domainDrawer(given, closed) {
   const place = h('div', {}), box = drawer(given.host, place, {sub: ' ', closed});
@@ -81,10 +90,10 @@ function domainDrawer(given, closed) {
         view.writes && h('div', {class: 'rowb'}, button('Look now', {icon: 'rotate-cw', onclick: () => act(async () => { const seen = await send('POST', `/v1/domains/${domain.id}/verify`); draw(seen); toast(seen.state === 'verified' ? 'The domain is proved' : 'The record is not there yet'); })}))),
       h('section', {class: 'part'}, h('h3', {}, 'Where it leads'), form([
         field('Its root', h('input', {name: 'root_target', type: 'url', value: domain.root_target ?? '', dir: 'ltr', disabled: !view.writes}), {help: 'Empty: the profile’s page.'}),
-        field('Addresses that it does not know', h('input', {name: 'not_found_target', type: 'url', value: domain.not_found_target ?? '', dir: 'ltr', disabled: !view.writes}), {help: 'Empty: a page says that there is nothing.'})], {
+        field('Addresses that it does not know', h('input', {name: 'not_found_target', type: 'url', value: domain.not_found_target ?? '', dir: 'ltr', disabled: !view.writes}), {help: 'Empty: a page says that there is nothing.'}), slugsField(domain.slugs)], {
         action: 'Save',
         async send(values) {
-          draw(await send('PATCH', `/v1/domains/${domain.id}`, {root_target: values.root_target || null, not_found_target: values.not_found_target || null}, {version: domain.version}));
+          draw(await send('PATCH', `/v1/domains/${domain.id}`, {root_target: values.root_target || null, not_found_target: values.not_found_target || null, slugs: SLUGS.map(([value]) => value).filter(value => values[`slugs.${value}`])}, {version: domain.version}));
           toast('Saved');
           view.list.load();
         },

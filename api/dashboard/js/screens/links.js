@@ -141,7 +141,7 @@ function row(link, at) {
   const box = role === 'viewer' ? h('span', {}) : h('input', {type: 'checkbox', 'aria-label': `Choose ${name}`, checked: view.chosen.has(link.id), onclick: (/** @type {MouseEvent} */ event) => choose(at, /** @type {any} */ (event.target).checked, event.shiftKey)});
   const state = stateOf(link);
   return h('li', {class: `lrow${view.chosen.has(link.id) ? ' on' : ''}`, 'data-id': link.id}, box, h('span', {class: 'logo', 'aria-hidden': 'true'}, [...name][0]?.toUpperCase()),
-    h('div', {class: 'who'}, h('a', {href: pathOf(profile, 'links', link.id) + location.search}, typed(name)), h('small', {}, h('b', {}, `/${link.short ? '' : `${profile.handle}/`}`, typed(link.slug)), ' → ', typed(bare(link.target)))),
+    h('div', {class: 'who'}, h('a', {href: pathOf(profile, 'links', link.id) + location.search}, typed(name)), h('small', {}, h('b', {}, `/${link.short ? '' : `${new URL(link.url).pathname[1] === '~' ? '~' : ''}${profile.handle}/`}`, typed(link.slug)), ' → ', typed(bare(link.target)))),
     h('div', {class: 'tags'}, link.tags.slice(0, 3).map((/** @type {string} */ each) => tag('', typed(each))), marks(link)),
     shape ? spark(shape.values, `${name}: clicks of the period`) : h('span', {class: 'spark'}),
     h('div', {class: 'num'}, h('b', {}, number(link.clicks ?? 0), h('span', {class: 'vh'}, ' clicks')), shape?.change != null ? h('span', {class: `delta ${Math.abs(shape.change) < 1 ? 'flat' : shape.change > 0 ? 'up' : 'down'}`}, `${signed(shape.change, 0)} %`) : null),
