@@ -12,6 +12,7 @@ from api.http.auth import current_caller
 from api.http.bodies import json_response, utc
 from api.http.query import parameters, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
+from api.links.explained_options import OptionEffect, effects_of
 from engine.clicks.record_items import PLACE, item
 from engine.clicks.user_agent import UserAgent, parse
 from engine.common.errors import FieldError, InvalidError
@@ -48,13 +49,15 @@ class RuleVerdict(msgspec.Struct, frozen=True):
 
 class LinkExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """The target of a visit, null if it is led nowhere. `rule` is the number, from 0, of the rule that chose
-    it, or null. The variant of an experiment and a limit of clicks are not considered."""
+    it, or null. The variant of an experiment and a limit of clicks are not considered. `effects` are what the
+    link's options do, whether or not they decide this visit."""
 
     target: str | None
     state: LinkState
     rule: int | None
     sentence: str
     rules: list[RuleVerdict]
+    effects: list[OptionEffect]
 
 
 class LinkExplainRoutes:
@@ -114,7 +117,14 @@ def explain(link: Link, given: Mapping[str, str], at: datetime) -> LinkExplanati
     else:
         target, rule = link.rules[chosen].target, chosen
         sentence = f"Rule {chosen} is the first one that the visit meets."
-    return LinkExplanation(target=target, state=state, rule=rule, sentence=sentence, rules=rules)
+    return LinkExplanation(
+        target=target,
+        state=state,
+        rule=rule,
+        sentence=sentence,
+        rules=rules,
+        effects=effects_of(link),
+    )
 
 
 def _extended(link: Link, path: str) -> tuple[str | None, str]:
@@ -177,7 +187,7 @@ _DOC: Final = Doc(
     summary="Explain where a visit is led",
     tag="Links",
     description="Which rule of the link a visit with these properties meets, and why those before it are not "
-    "met. Address and user agent are neither stored nor logged.",
+    "met; and what each option of the link does. Address and user agent are neither stored nor logged.",
     query=(
         Parameter("user_agent", "The visitor's user agent."),
         Parameter(
@@ -210,6 +220,12 @@ _DOC: Final = Doc(
                 "rule": 0,
                 "sentence": "Rule 0 is the first one that the visit meets.",
                 "rules": [{"rule": 0, "met": True, "unmet": None}],
+                "effects": [
+                    {
+                        "option": "rules",
+                        "effect": "The first of 1 rules that a visit meets chooses the target.",
+                    }
+                ],
             },
         )
     },

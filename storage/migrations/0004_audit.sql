@@ -122,18 +122,22 @@ END
 $$;
 
 -- Return the expression of a row as the log shows it, in SQL: without columns that are no change (its versions
--- and times), without secrets, and without pages, of which a digest stands beside them.
+-- and times), without secrets, and without pages, of which a digest stands beside them. So that a change of a link's
+-- password is one, a few digits of a digest of its hash, which has salt, stand for it.
 CREATE FUNCTION audit_log_expression(of_table oid, row_alias text) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, waypost, pg_temp
 RETURN (
-    SELECT format('jsonb_build_object(%s)', string_agg(
-        format('%L, %s', a.attname, json_expression(row_alias, a.attname, a.atttypid)), ', '))
-    FROM pg_attribute AS a
+    SELECT format('jsonb_build_object(%s)', string_agg(CASE
+        WHEN a.attname = 'password_hash' THEN format(
+            '%L, left(encode(sha256(convert_to(%I.password_hash, %L)), %L), 8)', 'password', row_alias, 'UTF8', 'hex')
+        ELSE format('%L, %s', a.attname, json_expression(row_alias, a.attname, a.atttypid)) END, ', '))
+    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
     WHERE a.attrelid = of_table AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (ARRAY[
         'tenant_id', 'profile_id', 'home_tenant_id', 'slot', 'version', 'revision', 'created_at',
-        'updated_at', 'last_used_at', 'accepted_at', 'accepted_by', 'password_hash', 'key_sha256',
-        'token_sha256', 'secret', 'signing_secrets', 'page']));
+        'updated_at', 'last_used_at', 'accepted_at', 'accepted_by', 'key_sha256', 'token_sha256', 'secret',
+        'signing_secrets', 'page'])
+    AND (a.attname <> 'password_hash' OR c.relname = 'links'));
 
 -- ---- triggers ------------------------------------------------------------------------------------------
 

@@ -112,17 +112,14 @@ def test_each_volume_is_declared_and_each_file_is_there() -> None:
 class RunningCaddy:
     """Caddy with the example's file before an engine, on free ports, with certificates of its own authority."""
 
-    def __init__(self, folder: Path, engine: Engine) -> None:
+    def __init__(self, folder: Path, engine: Engine, visitors_port: int) -> None:
         self.folder = folder
         self.http_port, self.https_port = free_port(), free_port()
         text = caddyfile()
-        read = configured()
-        for port, url in (
-            (read.console_port, engine.console),
-            (read.visitors_port, engine.visitors),
-        ):
+        read, console_port = configured(), urlsplit(engine.console).port
+        for port, own in ((read.console_port, console_port), (read.visitors_port, visitors_port)):
             assert text.count(f":{port}") == 1
-            text = text.replace(f":{port}", f":{urlsplit(url).port}")
+            text = text.replace(f":{port}", f":{own}")
         options = (
             f"http_port {self.http_port}", f"https_port {self.https_port}", "local_certs",
             "skip_install_trust", "admin off",
@@ -184,9 +181,11 @@ def free_port() -> int:
 @pytest.mark.large
 @pytest.mark.skipif(CADDY is None, reason="there is no caddy: apt install caddy")
 def test_caddy_gets_certificates_for_the_engines_hosts_and_for_no_other(tmp_path: Path) -> None:
+    port = free_port()
     engine = Engine(
-        tmp_path / "data", WAYPOST_VISITORS_URL=f"https://{HOST}", WAYPOST_TRUSTED_HOPS="1"
-    )
+        tmp_path / "data", "--visitors-port", str(port),
+        WAYPOST_VISITORS_URL=f"https://{HOST}", WAYPOST_TRUSTED_HOPS="1",
+    )  # fmt: skip
     try:
         with engine.api() as client:
             body = {"slug": "spring", "target": "https://example.com/"}
@@ -195,7 +194,7 @@ def test_caddy_gets_certificates_for_the_engines_hosts_and_for_no_other(tmp_path
             for host in ("links.example.com", "pending.example.com"):
                 assert client.post(path, json={"host": host}).status_code == 201
         on_connection(EmbeddedServers(engine.folder).database_url, verify)
-        caddy = RunningCaddy(tmp_path, engine)
+        caddy = RunningCaddy(tmp_path, engine, port)
         validated = subprocess.run(
             caddy.command("validate"), env=caddy.environment, capture_output=True, text=True,
             timeout=60, check=False,

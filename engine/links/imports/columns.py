@@ -19,16 +19,17 @@ COLUMNS: Final = (
 )  # fmt: skip
 # Those that a file of Waypost has in common with none of another service.
 _OWN: Final = frozenset({"slug", "target"})
-# By column, the names that other files have for it: the first that is there is read.
+# By column, the names that other files have for it: the first that is there is read. Of a slug's, the next one
+# is read in rows where that is empty, as a link has a short URL where it has no back-half of its own.
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "target": (
         "target", "destinationurl", "destination", "longurl", "originalurl", "originallink", "targeturl",
         "url", "href", "link",
     ),
     "slug": (
-        "slug", "path", "shortcode", "keyword", "address", "slashtag", "backhalf", "custombackhalf", "key",
-        "customhash", "hash", "shortid", "alias", "code", "shortlink", "shorturl", "bitlink",
-        "link",
+        "slug", "path", "shortcode", "keyword", "address", "slashtag", "customlink", "custombitlinks",
+        "backhalf", "custombackhalf", "key", "customhash", "hash", "shortid", "alias", "code", "shortlink",
+        "shorturl", "bitlink", "link",
     ),
     "title": ("title", "linktitle", "pagetitle", "name", "label", "text", "description"),
     "notes": ("notes", "note", "comments", "comment", "remark", "description"),
@@ -77,6 +78,7 @@ class ColumnMap:
         by_key = {_key(name): name for name in reversed(names)}
         self.is_own = set(names) >= _OWN
         self.sources: dict[str, str] = {}
+        self._slugs: list[str] = []
         used: set[str] = set()
         for column, name in (given or {}).items():
             self.sources[column] = by_key.get(_key(name), name)
@@ -84,17 +86,24 @@ class ColumnMap:
         for column, aliases in _NAMES.items():
             if column in self.sources or (column in _OWN_ONLY and not self.is_own):
                 continue
-            source = next((by_key[a] for a in aliases if by_key.get(a, "") not in {"", *used}), "")
-            if source:
-                self.sources[column] = source
-                used.add(source)
+            sources = [by_key[a] for a in aliases if by_key.get(a, "") not in {"", *used}]
+            if sources:
+                self.sources[column] = sources[0]
+                used.add(sources[0])
+            if column == "slug" and not self.is_own:
+                self._slugs = sources[1:]
+                used.update(self._slugs)
         self.unread = [name for name in names if name not in used]
 
     def texts(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return the texts of a record by our columns; those that are empty are left out."""
-        return {
+        texts = {
             column: text for column, name in self.sources.items() if (text := values.get(name, ""))
         }
+        for name in self._slugs:
+            if "slug" not in texts and (text := values.get(name, "")):
+                texts["slug"] = text
+        return texts
 
 
 def require_columns(names: Iterable[str], given: Mapping[str, str]) -> None:

@@ -78,8 +78,11 @@ _ADDRESS: Final = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?/")
 
 
 def slug_of(text: str) -> str:
-    """Return the slug in a text: the path of a short URL, or the text without slashes around it."""
+    """Return the slug in a text: the path of a short URL, the first of several, or the text without slashes
+    around it."""
     text = text.strip()
+    if "/" in text:
+        text = text.partition(",")[0]
     if "://" in text:
         text = unquote(urlsplit(text).path)
     elif _ADDRESS.match(text):

@@ -65,16 +65,22 @@ KUTT = f"""{{"limit": 10, "skip": 0, "total": 2, "data": [
     "link": "https://kutt.it/spring", "password": false, "description": "Spring", "visit_count": 41}},
   {{"address": "autumn", "banned": false, "id": "2", "target": "{AUTUMN}", "password": false, "visit_count": 0}}
 ]}}"""
-# dev.bitly.com, GET /v4/groups/{{group_guid}}/bitlinks; and the columns of its CSV.
+# dev.bitly.com, GET /v4/groups/{{group_guid}}/bitlinks; and its fields as columns.
 BITLY_JSON = f"""{{"links": [
-  {{"created_at": "2026-05-01T10:00:00+0000", "id": "bit.ly/spring", "link": "https://bit.ly/spring",
-    "custom_bitlinks": [], "long_url": "{SPRING}", "title": "Spring", "archived": false, "tags": ["sale",
-    "print"]}},
-  {{"id": "bit.ly/autumn", "link": "https://bit.ly/autumn", "long_url": "{AUTUMN}", "tags": []}}
+  {{"created_at": "2026-05-01T10:00:00+0000", "id": "bit.ly/3xYz", "link": "https://bit.ly/3xYz",
+    "custom_bitlinks": ["https://bit.ly/spring", "https://bit.ly/more"], "long_url": "{SPRING}",
+    "title": "Spring", "archived": false, "tags": ["sale", "print"]}},
+  {{"id": "bit.ly/autumn", "link": "https://bit.ly/autumn", "custom_bitlinks": [],
+    "long_url": "{AUTUMN}", "tags": []}}
 ], "pagination": {{}}}}"""
 BITLY = f"""title,long_url,link,created_at,tags,total_clicks
 Spring,{SPRING},bit.ly/spring,2026-05-01T10:00:00+0000,"sale, print",41
 ,{AUTUMN},bit.ly/autumn,2026-05-01T10:00:00+0000,,0
+"""
+# URLR/urlr-docs, docs/migration/bitly.md: the columns of an export from Bitly's pages.
+BITLY_PAGES = f"""Link,Custom Link,Destination URL
+bit.ly/3xYz,bit.ly/spring,{SPRING}
+bit.ly/autumn,,{AUTUMN}
 """
 # developers.rebrandly.com/docs/link-entity.
 REBRANDLY = f"""[{{"id": "f", "title": "Spring", "slashtag": "spring", "destination": "{SPRING}",
@@ -141,6 +147,7 @@ LABELLED = {"tags": TAGS, "opening_clicks": 41}
         (YOURLS_JSON, "Spring", True, {"opening_clicks": 41}),
         (KUTT, "Spring", True, {"opening_clicks": 41, "paused": False}),
         (BITLY, "Spring", True, LABELLED),
+        (BITLY_PAGES, "", False, {}),
         (BITLY_JSON, "Spring", True, {"tags": TAGS, "paused": False}),
         (REBRANDLY, "Spring", True, {"opening_clicks": 41, "passthrough": True}),
         (SHORT_IO, "Spring", True, {"tags": TAGS, "click_limit": 100, "paused": False}),
@@ -151,8 +158,8 @@ LABELLED = {"tags": TAGS, "opening_clicks": 41}
         (BOOKMARKS, "Spring & more", True, {"tags": TAGS, "folder": "Shop", "notes": "For the fair"}),
     ],
     ids=["dub", "dub_json", "shlink_client", "shlink_server", "shlink_json", "yourls", "yourls_json", "kutt",
-         "bitly", "bitly_json", "rebrandly", "short_io", "tiny_cc", "tiny_cc_json", "linkstack", "linktree",
-         "bookmarks"],
+         "bitly", "bitly_pages", "bitly_json", "rebrandly", "short_io", "tiny_cc", "tiny_cc_json", "linkstack",
+         "linktree", "bookmarks"],
 )  # fmt: skip
 def test_every_link_title_tag_date_and_total_of_another_service_arrives(
     text: str, title: str, is_dated: bool, fields: dict[str, Any]
@@ -162,10 +169,13 @@ def test_every_link_title_tag_date_and_total_of_another_service_arrives(
     spring, autumn = rows
     has_slugs = text not in (LINKSTACK, LINKTREE, BOOKMARKS)
     assert spring.slug == ("spring" if has_slugs else derived_slug(SPRING))
+    assert autumn.slug == ("autumn" if has_slugs else derived_slug(AUTUMN))
     assert (spring.target, autumn.target) == (SPRING, AUTUMN)
     assert (spring.handle, spring.title) == ("ada", title)
     assert spring.created_at == (MAY if is_dated else None)
     assert {name: spring.fields.get(name) for name in fields} == fields
+    assert (autumn.fields.get("tags", ()), autumn.fields.get("opening_clicks", 0)) == ((), 0)
+    assert autumn.fields.get("paused", False) == (text == DUB_JSON)
 
 
 @pytest.mark.parametrize(
