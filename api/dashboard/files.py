@@ -18,9 +18,9 @@ import brotli
 from api.dashboard.icons import icon_names, sprite
 from api.dashboard.linking import linked
 
-# In the order of the cascade.
+# In the order of the cascade. The overview is part of the frame.
 STYLES: Final = (
-    "tokens", "base", "shell", "cards", "charts", "forms", "tables", "overlays",
+    "tokens", "base", "shell", "cards", "charts", "forms", "tables", "overlays", "screens/overview",
 )  # fmt: skip
 # Blanks that a stylesheet does without: around its signs, and behind a colon.
 _AROUND: Final = re.compile(rb"\s*([{};,])\s*|(?<=:) ")
@@ -61,6 +61,10 @@ class DashboardFiles:
         for name, content in sorted(files.items()):
             digest.update(b"%b\0%d\0%b" % (name.encode(), len(content), content))
         self.hash = digest.hexdigest()
+
+    @property
+    def icon(self) -> bytes:
+        return self._assets["icon.svg"].plain
 
     def get(self, name: str) -> DashboardFile | None:
         return self._assets.get(name)

@@ -27,7 +27,8 @@ class LinkError(Exception):
 
 
 def linked(modules: Mapping[str, str], frame: str, screens: str) -> dict[str, str]:
-    """Return the linked files by name: the frame, what is imported later, and each screen.
+    """Return the linked files by name: the frame, what is imported later, and each screen that the frame does
+    not import.
 
     `modules` are sources by name. Screens are in the folder `screens` and have no underscore. Raises LinkError.
     """
@@ -38,7 +39,8 @@ def linked(modules: Mapping[str, str], frame: str, screens: str) -> dict[str, st
         for name in modules
         if name.startswith(f"{screens}/") and "_" not in name.rpartition("/")[2]
     }
-    return {frame: linker.first()} | {name: linker.entry(name) for name in sorted(later | own)}
+    beyond = sorted((later | own) - linker.in_frame)
+    return {frame: linker.first()} | {name: linker.entry(name) for name in beyond}
 
 
 class _Linker:
@@ -46,6 +48,10 @@ class _Linker:
         self._modules = {name: _COMMENTS.sub("", source) for name, source in modules.items()}
         self._frame = frame
         self._in_frame = self._order(frame, frozenset())
+
+    @property
+    def in_frame(self) -> set[str]:
+        return set(self._in_frame)
 
     def imported_later(self) -> set[str]:
         return {

@@ -7,7 +7,7 @@ from quart import Response, request
 from werkzeug.exceptions import NotFound
 
 from api.dashboard.files import DashboardFile, DashboardFiles, dashboard_files
-from api.dashboard.shell import POLICY, shell
+from api.dashboard.shell import POLICY, THEMES, shell
 from api.http.auth import COOKIE
 from api.http.bodies import empty_response
 from api.http.etag import tag_matches
@@ -18,6 +18,7 @@ SCREENS: Final = (
     "/", "/login", "/join", "/reset", "/setup", "/profiles", "/account", "/jobs", "/system",
 )  # fmt: skip
 DETAILS: Final = ("/p", "/jobs", "/system", "/account")
+THEME_COOKIE: Final = "waypost_theme"  # js/theme.js sets it
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
@@ -37,15 +38,20 @@ class DashboardRoutes:
         return dashboard_files()
 
     @cached_property
-    def _shells(self) -> dict[bool, DashboardFile]:
+    def _shells(self) -> dict[tuple[bool, str], DashboardFile]:
         return {
-            session: DashboardFile("shell.html", shell(self._assets, session=session).encode())
+            (session, theme): DashboardFile(
+                "shell.html", shell(self._assets, session=session, theme=theme).encode()
+            )
             for session in (False, True)
+            for theme in ("", *THEMES)
         }
 
     async def shell(self, _: str = "") -> Response:
         session = COOKIE in request.cookies
-        tag = f"{self._assets.hash}-{session:d}"
+        theme = request.cookies.get(THEME_COOKIE, "")
+        theme = theme if theme in THEMES else ""
+        tag = f"{self._assets.hash}-{session:d}{theme}"
         headers = {
             "Content-Security-Policy": POLICY,
             "Cache-Control": "private, no-cache",
@@ -54,7 +60,7 @@ class DashboardRoutes:
         }
         if tag_matches(tag):
             return empty_response(304, headers)
-        return _encoded(self._shells[session], headers)
+        return _encoded(self._shells[session, theme], headers)
 
     async def asset(self, hash_: str, name: str) -> Response:
         """Return an asset of this version. A page of another version gets 404 and loads itself anew."""

@@ -11,6 +11,7 @@ from api.http.bodies import json_response
 from api.http.excel import EXCEL, NAME, is_for_excel
 from api.http.query import parameters, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
+from engine.accounts.access import Caller
 from engine.common.errors import FieldError, InvalidError, NotFoundError
 from engine.common.export import csv_lines, file_head
 from engine.experiments.counts import ExperimentCounts, PhaseCounts
@@ -73,10 +74,7 @@ class ResultRoutes:
         number = _phase_number(query, errors)
         if errors:
             raise InvalidError(errors)
-        stored, counts = await self._store.counts(current_caller(), path_id(experiment_id), number)
-        phase = _phase(stored, counts, number)
-        # In a thread: SciPy's first import takes a second, and other requests must not wait for it.
-        return await trio.to_thread.run_sync(results, stored, counts, phase)
+        return await results_of(self._store, current_caller(), path_id(experiment_id), number)
 
     async def series(self, experiment_id: str) -> Response:
         query, errors = parameters("phase", "points")
@@ -84,14 +82,31 @@ class ResultRoutes:
         points = _whole(query, "points", POINTS, range(2, MAX_POINTS + 1), errors)
         if errors:
             raise InvalidError(errors)
-        stored, phase, counts = await self._store.series(
-            current_caller(), path_id(experiment_id), number, points
-        )
-        experiment = stored.experiment
-        hidden = is_before_horizon(experiment, phase) or experiment.analysis.bandit is not None
-        curve = [] if hidden else await trio.to_thread.run_sync(series, experiment, phase, counts)
-        names = [variant.name for variant in phase.variants]
-        return json_response(SeriesResponse(phase.number, names, curve))
+        id_ = path_id(experiment_id)
+        return json_response(await series_of(self._store, current_caller(), id_, number, points))
+
+
+async def results_of(
+    store: ExperimentStore, caller: Caller, experiment_id: int, number: int | None = None
+) -> Results:
+    """Return the results of phase `number` (None: the current phase). Raises NotFoundError."""
+    stored, counts = await store.counts(caller, experiment_id, number)
+    phase = _phase(stored, counts, number)
+    # In a thread: SciPy's first import takes a second, and other requests must not wait for it.
+    return await trio.to_thread.run_sync(results, stored, counts, phase)
+
+
+async def series_of(
+    store: ExperimentStore, caller: Caller, experiment_id: int, number: int | None, points: int
+) -> SeriesResponse:
+    """Return the confidence sequence of phase `number` (None: the current phase), of at most `points` points.
+    Raises NotFoundError."""
+    stored, phase, counts = await store.series(caller, experiment_id, number, points)
+    experiment = stored.experiment
+    hidden = is_before_horizon(experiment, phase) or experiment.analysis.bandit is not None
+    curve = [] if hidden else await trio.to_thread.run_sync(series, experiment, phase, counts)
+    names = [variant.name for variant in phase.variants]
+    return SeriesResponse(phase.number, names, curve)
 
 
 def _phase(stored: StoredExperiment, counts: ExperimentCounts, number: int | None) -> PhaseCounts:
@@ -141,7 +156,7 @@ _PHASE: Final = Parameter(
 _NOT_CONTROL: Final = {
     "absolute": None, "relative": None, "p_value_holm": None, "p_value_bh": None, "decision": None,
 }  # fmt: skip
-_RESULT: Final[dict[str, Any]] = {
+RESULTS_EXAMPLE: Final[dict[str, Any]] = {
     "experiment_id": "365072220160000021",
     "state": "running",
     "phase": 1,
@@ -179,6 +194,22 @@ _RESULT: Final[dict[str, Any]] = {
     "warnings": [],
     "inference": "Intervals and p-values hold at every look, however often you look.",
 }  # fmt: skip
+SERIES_EXAMPLE: Final[dict[str, Any]] = {
+    "phase": 1,
+    "variants": ["control", "video"],
+    "points": [
+        {
+            "at": "2026-05-01T10:15:00Z",
+            "variants": [
+                {"visitors": 52, "converted": 2, "rate": 0.0385, "lift": None, "low": None,
+                 "high": None, "p_value": None},
+                {"visitors": 48, "converted": 1, "rate": 0.0208, "lift": -0.0176,
+                 "low": -0.9, "high": 0.87, "p_value": 1.0},
+            ],
+            "allocation_p_value": 1.0,
+        }
+    ],
+}  # fmt: skip
 _RESULTS: Final = Doc(
     id="readExperimentResults",
     summary="Read an experiment's results",
@@ -186,7 +217,7 @@ _RESULTS: Final = Doc(
     description="Each visitor of a day (or of a cookie) counts once. With a fixed horizon, the fields that "
     "compare variants are null until the planned size is reached.",
     query=(_PHASE,),
-    responses={200: ResponseDoc("The results.", Results, _RESULT)},
+    responses={200: ResponseDoc("The results.", Results, RESULTS_EXAMPLE)},
 )
 _CSV: Final = Doc(
     id="readExperimentResultsCsv",
@@ -219,22 +250,7 @@ _SERIES: Final = Doc(
         200: ResponseDoc(
             "The series.",
             SeriesResponse,
-            {
-                "phase": 1,
-                "variants": ["control", "video"],
-                "points": [
-                    {
-                        "at": "2026-05-01T10:15:00Z",
-                        "variants": [
-                            {"visitors": 52, "converted": 2, "rate": 0.0385, "lift": None, "low": None,
-                             "high": None, "p_value": None},
-                            {"visitors": 48, "converted": 1, "rate": 0.0208, "lift": -0.0176,
-                             "low": -0.9, "high": 0.87, "p_value": 1.0},
-                        ],
-                        "allocation_p_value": 1.0,
-                    }
-                ],
-            },
+            SERIES_EXAMPLE,
         )
     },
-)  # fmt: skip
+)

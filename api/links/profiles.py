@@ -21,9 +21,18 @@ from api.http.bodies import (
 )
 from api.http.etag import etag, guarded_write, read_response
 from api.http.idempotency import idempotency_of_request, response_of
-from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
-from api.http.routes import Doc, ResponseDoc, Route, changes_of
+from api.http.query import (
+    PAGE,
+    page_of,
+    page_response,
+    parameters,
+    path_id,
+    refuse_parameters,
+)
+from api.http.routes import Doc, Parameter, ResponseDoc, Route, changes_of
 from api.links.announce import announce
+from engine.accounts.access import MemberRole
+from engine.common.errors import FieldError, InvalidError
 from engine.common.idempotency import StoredResponse
 from engine.links import name
 from engine.links.ports import ProfileStore
@@ -33,7 +42,7 @@ from engine.visits.ports import Announcer
 
 
 class ProfileResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A profile as the API shows it; `url` is its page."""
+    """A profile as the API shows it; `url` is its page. `role` is the caller's, in lists."""
 
     id: Id
     handle: str
@@ -43,6 +52,7 @@ class ProfileResponse(msgspec.Struct, frozen=True, kw_only=True):
     version: Version
     created_at: datetime
     updated_at: datetime
+    role: MemberRole | msgspec.UnsetType = msgspec.UNSET
 
 
 class ProfileRoutes:
@@ -69,8 +79,19 @@ class ProfileRoutes:
         return response_of(self._created(profile))
 
     async def list_page(self) -> Response:
-        after, limit = page_of_request()
-        items = await self._store.list_profiles(current_caller(), after, limit)
+        query, errors = parameters("cursor", "limit", "handle")
+        after, limit = page_of(query, errors)
+        handle = query.get("handle")
+        if handle is not None and not 1 <= len(handle) <= name.MAX_HANDLE_CHARS:
+            errors.append(
+                FieldError("handle", f"must have 1 to {name.MAX_HANDLE_CHARS} characters")
+            )
+        if handle is not None and "\0" in handle:
+            errors.append(FieldError("handle", "must not contain control characters"))
+        if errors:
+            raise InvalidError(errors)
+        lower = None if handle is None else handle.lower()
+        items = await self._store.list_profiles(current_caller(), after, limit, lower)
         return json_response(page_response(items, self._response))
 
     async def read(self, profile_id: str) -> Response:
@@ -126,6 +147,7 @@ class ProfileRoutes:
             version=profile.version,
             created_at=utc(profile.created_at),
             updated_at=utc(profile.updated_at),
+            role=profile.role or msgspec.UNSET,
         )
 
 
@@ -157,12 +179,12 @@ _LIST: Final = Doc(
     summary="List profiles",
     tag="Profiles",
     description="The profiles that the caller is a member of, oldest first.",
-    query=PAGE,
+    query=(*PAGE, Parameter("handle", "Only the profile with this handle.", example="ada")),
     responses={
         200: ResponseDoc(
             "A page of profiles.",
             ListResponse[ProfileResponse],
-            {"items": [_EXAMPLE], "next_cursor": None},
+            {"items": [_EXAMPLE | {"role": "owner"}], "next_cursor": None},
         )
     },
 )

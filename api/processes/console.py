@@ -27,6 +27,7 @@ from actors.operations.supervisor import ChildSpec
 from actors.stats.live_subscribers import LiveSubscribers
 from actors.stats.stats_version import StatsVersionCache
 from api.accounts.login_throttle import RateLimitedLogins
+from api.dashboard.overview import OverviewDeps, OverviewRoutes
 from api.http.guard import ConsoleMetrics
 from api.http.key_cache import KeyCache, ShareCache
 from api.http.routes import Route
@@ -214,6 +215,7 @@ class ConsoleParts:
             *jobs.routes(jobs.JobDeps(jobs=PostgresJobStore(database))),
             *webhooks.routes(webhooks.WebhookDeps(webhooks=PostgresWebhookStore(database)), shared),
             *operations.routes(operation_deps),
+            *OverviewRoutes(self.overview_deps()).routes(),
         ]
 
     def account_deps(self) -> accounts.AccountDeps:
@@ -261,6 +263,16 @@ class ConsoleParts:
             subscribers=PostgresSubscriberStore(self.database),
             profiles=self.profiles,
             announcer=self.announcer,
+        )
+
+    def overview_deps(self) -> OverviewDeps:
+        session_s = self.settings.session_hours * 3600
+        return OverviewDeps(
+            profiles=self.profiles,
+            webhooks=PostgresWebhookStore(self.database),
+            invitations=PostgresInvitationStore(self.database, self.passwords, session_s),
+            jobs=PostgresJobStore(self.database),
+            experiments=PostgresExperimentStore(self.database),
         )
 
     def privacy_deps(self) -> privacy.PrivacyDeps:

@@ -83,7 +83,10 @@ class ProfileStore(Protocol):
     ) -> Profile:
         """Return the profile, to a caller who may take the action."""
 
-    async def list_profiles(self, caller: Caller, after: int, limit: int) -> ListPage: ...
+    async def list_profiles(
+        self, caller: Caller, after: int, limit: int, handle: str | None = None
+    ) -> ListPage:
+        """List the caller's profiles with their role in each; with a handle, in lower case, only that one."""
 
     async def update_profile(
         self,

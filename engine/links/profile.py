@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from engine.accounts.access import MemberRole
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
@@ -53,7 +54,8 @@ class ProfileDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored profile. `version` grows by one with every change of the profile or of its links."""
+    """A stored profile. `version` grows by one with every change of the profile or of its links. `role` is the
+    caller's, in a list of their profiles; else None."""
 
     id: int
     tenant_id: int
@@ -63,6 +65,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created_at: datetime
     updated_at: datetime
+    role: MemberRole | None = None
 
 
 def validate_draft(draft: ProfileDraft) -> tuple[ProfileDraft | None, list[FieldError]]:

@@ -58,10 +58,16 @@ class MemoryProfiles(MemoryLinkState):
         await trio.lowlevel.checkpoint()
         return self.enter(caller, profile_id, action).profile
 
-    async def list_profiles(self, caller: Caller, after: int, limit: int) -> ListPage:
+    async def list_profiles(
+        self, caller: Caller, after: int, limit: int, handle: str | None = None
+    ) -> ListPage:
         await trio.lowlevel.checkpoint()
         require_scope(caller, "read")
-        profiles = (e.profile for e in self._profiles.values() if caller.user_id in e.members)
+        profiles = (
+            msgspec.structs.replace(entry.profile, role=entry.members[caller.user_id])
+            for entry in self._profiles.values()
+            if caller.user_id in entry.members and handle in (None, entry.profile.handle)
+        )
         return _page(profiles, after, limit)
 
     async def update_profile(

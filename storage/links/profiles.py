@@ -89,9 +89,13 @@ class PostgresProfileStore:
 
         return await self._read(caller, work)
 
-    async def list_profiles(self, caller: Caller, after: int, limit: int) -> ListPage:
+    async def list_profiles(
+        self, caller: Caller, after: int, limit: int, handle: str | None = None
+    ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
-            rows = await connection.fetch(SQL["list_profiles"], min(after, MAX_ID), limit + 1)
+            rows = await connection.fetch(
+                SQL["list_profiles"], min(after, MAX_ID), limit + 1, handle
+            )
             return ListPage.of([_profile(row) for row in rows], limit)
 
         require_scope(caller, "read")

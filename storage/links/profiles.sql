@@ -25,8 +25,9 @@ FROM profiles WHERE tenant_id = $1 AND id = $2
 FOR NO KEY UPDATE;
 
 -- name: list_profiles
--- List the profiles that the caller is a member of, in the order of their ids.
-SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at FROM my_profiles($1, $2);
+-- List the profiles that the caller is a member of, in the order of their ids; with a handle ($3), that one.
+SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at, role
+FROM my_profiles($1, $2, $3);
 
 -- name: update_profile
 -- Update a locked profile, as its next version, and announce it.

@@ -379,7 +379,7 @@ AS $$
 $$;
 
 -- The profiles, of any tenant, that the current user is a member of, in the order of their ids.
-CREATE FUNCTION my_profiles(after bigint, max_rows integer)
+CREATE FUNCTION my_profiles(after bigint, max_rows integer, of_handle text DEFAULT NULL)
 RETURNS TABLE (id bigint, tenant_id bigint, handle text, title text, raw_retention_days smallint,
     version bigint, created_at timestamptz, updated_at timestamptz, role text)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -390,6 +390,7 @@ AS $$
     FROM waypost.members AS m JOIN waypost.profiles AS p
         ON p.tenant_id = m.tenant_id AND p.id = m.profile_id
     WHERE m.user_id = waypost.current_user_id() AND m.profile_id > after
+        AND (of_handle IS NULL OR p.handle = of_handle)
     ORDER BY m.profile_id LIMIT max_rows
 $$;
 
@@ -514,10 +515,10 @@ AS $$
 $$;
 
 REVOKE ALL ON FUNCTION profile_access(bigint), link_access(bigint), domain_access(bigint),
-    my_profiles(bigint, integer), links_at(text, text), domain_at(text), profile_members(bigint),
+    my_profiles(bigint, integer, text), links_at(text, text), domain_at(text), profile_members(bigint),
     invitation_of(bytea), accept_invitation(bytea),
     response_to_acceptance(bytea, text, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION profile_access(bigint), link_access(bigint), domain_access(bigint),
-    my_profiles(bigint, integer), links_at(text, text), domain_at(text), profile_members(bigint),
+    my_profiles(bigint, integer, text), links_at(text, text), domain_at(text), profile_members(bigint),
     invitation_of(bytea), accept_invitation(bytea),
     response_to_acceptance(bytea, text, interval) TO waypost_app;

@@ -689,7 +689,7 @@ BEGIN
 END
 $_$;
 
-CREATE FUNCTION waypost.my_profiles(after bigint, max_rows integer) RETURNS TABLE(id bigint, tenant_id bigint, handle text, title text, raw_retention_days smallint, version bigint, created_at timestamp with time zone, updated_at timestamp with time zone, role text)
+CREATE FUNCTION waypost.my_profiles(after bigint, max_rows integer, of_handle text DEFAULT NULL::text) RETURNS TABLE(id bigint, tenant_id bigint, handle text, title text, raw_retention_days smallint, version bigint, created_at timestamp with time zone, updated_at timestamp with time zone, role text)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -698,6 +698,7 @@ CREATE FUNCTION waypost.my_profiles(after bigint, max_rows integer) RETURNS TABL
     FROM waypost.members AS m JOIN waypost.profiles AS p
         ON p.tenant_id = m.tenant_id AND p.id = m.profile_id
     WHERE m.user_id = waypost.current_user_id() AND m.profile_id > after
+        AND (of_handle IS NULL OR p.handle = of_handle)
     ORDER BY m.profile_id LIMIT max_rows
 $$;
 
@@ -3777,8 +3778,8 @@ GRANT ALL ON FUNCTION waypost.login_of(login_email text) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.make_click_partition(day date) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION waypost.my_profiles(after bigint, max_rows integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION waypost.my_profiles(after bigint, max_rows integer) TO waypost_app;
+REVOKE ALL ON FUNCTION waypost.my_profiles(after bigint, max_rows integer, of_handle text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.my_profiles(after bigint, max_rows integer, of_handle text) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.note_handle() FROM PUBLIC;
 

@@ -31,6 +31,7 @@ from actors.audit.security_log import BufferedSecurityLog
 from actors.operations.runtime import Stop
 from actors.stats.live_subscribers import LiveSubscribers
 from api.accounts.login_throttle import RateLimitedLogins
+from api.dashboard.overview import OverviewDeps, OverviewRoutes
 from api.http.connection import ConsoleLimits
 from api.http.guard import ASGIApp, ConsoleMetrics
 from api.http.key_cache import KeyCache, ShareCache
@@ -322,6 +323,12 @@ class Console:
                     is_operator=self.is_operator,
                 )
             ),
+            *OverviewRoutes(
+                OverviewDeps(
+                    profiles=self.profiles, webhooks=self.webhooks, invitations=self.members,
+                    jobs=self.jobs, experiments=self.experiments,
+                )
+            ).routes(),
         ]  # fmt: skip
 
     async def click_id_secret(self) -> bytes:

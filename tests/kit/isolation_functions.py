@@ -88,7 +88,7 @@ FUNCTIONS = {
         "a hash of how many clicks each profile has, by which its next question is known to have news",
     ),
     "click_id_secret()": Function("waypost_app waypost_edge", "what click ids are sealed with, of no tenant"),
-    "my_profiles(bigint,integer)": Function(
+    "my_profiles(bigint,integer,text)": Function(
         "waypost_app",
         "profiles, to their members",
         (("SELECT id FROM my_profiles(0, 1000) WHERE tenant_id = {t}", []),),

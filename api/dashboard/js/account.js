@@ -1,9 +1,6 @@
-// The reader and their profiles: who is signed in, which profile a path names, what their role lets them do.
+// The reader's profiles: all of them, the one that a path names, and the one that was open last.
 
-import {get, session} from './api.js';
-
-/** @type {Map<string, string>} */
-const roles = new Map();
+import {get} from './api.js';
 
 /** Return all profiles of the reader. @returns {Promise<any[]>} */
 export async function profiles() {
@@ -17,27 +14,15 @@ export async function profiles() {
   return items;
 }
 
-/** Return the reader's profile of a handle, or null. @param {string} handle */
+/** Return the reader's profile of a handle, with their `role` in it: owner, admin, editor or viewer; or null. @param {string} handle */
 export async function profileOf(handle) {
-  const name = handle.toLowerCase();
-  return (await profiles()).find(profile => profile.handle.toLowerCase() === name) ?? null;
+  try {
+    return (await get(`/v1/profiles?handle=${encodeURIComponent(handle)}`)).items[0] ?? null;
+  } catch (problem) {
+    if (/** @type {any} */ (problem).status === 422) return null; // no handle is like this
+    throw problem;
+  }
 }
-
-/**
- * Return the reader's role in a profile: owner, admin, editor or viewer.
- * @param {any} profile @returns {Promise<string>}
- */
-export async function roleIn(profile) {
-  const known = roles.get(profile.id);
-  if (known) return known;
-  const me = await session();
-  const member = await get(`/v1/profiles/${profile.id}/members/${me.user.id}`);
-  roles.set(profile.id, member.role);
-  return member.role;
-}
-
-/** Forget roles, after a change of members. */
-export const forgetRoles = () => roles.clear();
 
 const LAST = 'profile';
 /** Keep a handle as the profile that "/" leads to. @param {string} handle */

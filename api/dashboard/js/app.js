@@ -2,18 +2,21 @@
 
 import {h} from './dom.js';
 import {Problem, session, onSignedOut} from './api.js';
-import {profileOf, roleIn, keepLast} from './account.js';
+import {profileOf, keepLast} from './account.js';
 import {begin, match, go} from './url.js';
 import {framed, place, nameOf} from './shell.js';
 import {problemView, top} from './card.js';
 import {listen} from './keys.js';
 import {say} from './toast.js';
+import {show as showOverview, update as updateOverview, leave as leaveOverview} from './screens/overview.js';
 
 /** @typedef {import('./url.js').State} State */
 
 /** @type {{state: State, module: any} | null} */
 let shown = null;
 let round = 0;
+/** Screens of the frame: the one that is opened first takes no request. @type {Record<string, any>} */
+const HERE = {overview: {show: showOverview, update: updateOverview, leave: leaveOverview}};
 const styles = new Set();
 const STYLE = document.querySelector('link[rel=stylesheet]')?.getAttribute('href') ?? '';
 
@@ -39,16 +42,15 @@ function show(fresh = false) {
 /** @param {number} mine @param {any} screen @param {Record<string, string>} params @param {boolean} fresh @returns {Promise<any>} */
 async function showOther(mine, screen, params, fresh) {
   try {
-    const loading = Promise.all([import(`./screens/${screen.name}.js`), styled(screen.style ?? screen.name)]);
+    const loading = HERE[screen.name] ? Promise.resolve([HERE[screen.name]]) : Promise.all([import(`./screens/${screen.name}.js`), styled(screen.style ?? screen.name)]);
     loading.catch(() => {}); // the reader's session comes first
     const me = screen.open ? null : await session(fresh);
     const profile = me && params.handle ? await profileOf(params.handle) : null;
     if (me && params.handle && !profile) return missing('There is no such profile here', `@${params.handle} does not exist, or you are not in its team.`);
-    const role = profile ? await roleIn(profile) : '';
     const [module] = await loading;
     if (mine !== round) return;
     if (profile) keepLast(profile.handle);
-    await enter({screen, params, query: new URLSearchParams(location.search), path: location.pathname, me, profile, role}, module);
+    await enter({screen, params, query: new URLSearchParams(location.search), path: location.pathname, me, profile, role: profile?.role ?? ''}, module);
   } catch (error) {
     if (mine === round) failed(error, screen);
   }
@@ -104,9 +106,6 @@ function missing(title, detail) {
   place(h('main', {class: 'alone'}, top(title), h('p', {}, detail), h('p', {class: 'rowb'}, h('a', {class: 'btn main', href: '/profiles'}, 'All profiles'))));
 }
 
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', event => {
-  if (!localStorage.getItem('theme')) document.documentElement.dataset.theme = event.matches ? 'dark' : 'light';
-});
 onSignedOut(async () => (await import('./again.js')).signInAgain(shown?.state.me?.user.email ?? ''));
 listen(() => shown?.state ?? null);
 begin(show);

@@ -9,6 +9,7 @@ import {go, match} from './url.js';
 import {nameOf} from './shell.js';
 import {say} from './toast.js';
 import {help} from './keys.js';
+import {chooseTheme} from './theme.js';
 
 const WAIT_MS = 120; // after typing, before links are asked for
 const MOST = 8; // of each group
@@ -134,10 +135,9 @@ function places(handle) {
 
 /** @returns {Entry[]} */
 function actions() {
-  const theme = (/** @type {string} */ name) => () => { localStorage.setItem('theme', name); document.documentElement.dataset.theme = name; };
   return [
-    {text: 'Light theme', icon: 'sun', act: theme('light')},
-    {text: 'Dark theme', icon: 'moon', act: theme('dark')},
+    {text: 'Light theme', icon: 'sun', act: () => chooseTheme('light')},
+    {text: 'Dark theme', icon: 'moon', act: () => chooseTheme('dark')},
     {text: 'Keys', icon: 'keyboard', keys: ['?'], act: help},
     {text: 'API reference', icon: 'book-open', act: () => location.assign('/docs')},
   ];

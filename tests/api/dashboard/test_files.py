@@ -6,7 +6,7 @@ import re
 import brotli
 import pytest
 
-from api.dashboard.files import DashboardFiles, dashboard_files
+from api.dashboard.files import STYLES, DashboardFiles, dashboard_files
 
 FILES = {"app.css": b"a {}", "js/app.js": b"icon('house');" * 50, "icon.svg": b"<svg/>"}
 
@@ -41,6 +41,11 @@ def test_the_installed_assets_are_whole() -> None:
         r"^  \{name: '(\w+)'(?:.*style: '(\w+)')?", table.plain.decode(), re.MULTILINE
     )
     assert len(rows) > 5
+    frame = installed.get("app.js")
+    assert frame is not None
     for name, style in rows:
+        if f"const $screens_{name} =" in frame.plain.decode():
+            assert f"screens/{name}" in STYLES
+            continue
         assert installed.get(f"screens/{name}.js") is not None, name
         assert installed.get(f"css/screens/{style or name}.css") is not None, name

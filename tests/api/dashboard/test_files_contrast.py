@@ -17,14 +17,11 @@ MARKS = [(f"series-{i}", "surface") for i in range(1, 5)] + [("prev", "surface")
 CSS = resources.files("api.dashboard").joinpath("css/tokens.css").read_text()
 
 
-def tokens(selector: str) -> dict[str, str]:
-    block = re.search(re.escape(selector) + r" \{(.*?)\}", CSS, re.DOTALL)
-    assert block is not None
-    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})\b", block[1]))
-
-
-LIGHT = tokens(":root")
-SCHEMES = {"light": LIGHT, "dark": LIGHT | tokens(":root[data-theme=dark]")}
+TOKENS = re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", CSS)
+SCHEMES = {
+    "light": {name: light for name, light, _ in TOKENS},
+    "dark": {name: dark for name, _, dark in TOKENS},
+}
 
 
 def luminance(colour: str) -> float:

@@ -59,6 +59,13 @@ def test_a_screen_s_later_module_stands_beside_it() -> None:
     assert "import('./s_late.js')" in files["screens/s.js"]
 
 
+def test_a_screen_that_the_frame_imports_is_in_it_alone() -> None:
+    frame = {"app.js": "import {show} from './screens/s.js';\nexport const start = show;\n"}
+    files = linked(MODULES | frame, "app.js", "screens")
+    assert set(files) == {"app.js"}
+    assert "const $screens_s =" in files["app.js"]
+
+
 def test_comments_are_left_out() -> None:
     text = "".join(linked(MODULES, "app.js", "screens").values())
     assert "note" not in text

@@ -1,6 +1,7 @@
 """The shell at every screen's URL, and assets under their hash."""
 
 import re
+from urllib.parse import unquote
 
 import brotli
 import pytest
@@ -59,11 +60,33 @@ async def test_the_shell_says_whether_it_came_with_a_session_s_cookie() -> None:
     assert without.headers["ETag"] != cookie.headers["ETag"]
 
 
+async def test_the_shell_comes_in_the_theme_that_was_chosen() -> None:
+    """So no script has to set it before anything is drawn."""
+    console = Console()
+    for cookie, attribute in (
+        ("dark", ' data-theme="dark"'),
+        ("light", ' data-theme="light"'),
+        ("x", ""),
+    ):
+        page = await console.call("GET", "/", key="", Cookie=f"waypost_theme={cookie}")
+        assert f'<html lang="en"{attribute}>'.encode() in page.body
+    dark = await console.call("GET", "/", key="", Cookie="waypost_theme=dark")
+    again = await console.call("GET", "/", key="", If_None_Match=dark.headers["ETag"])
+    assert again.status == 200
+
+
+async def test_the_shell_s_icon_takes_no_request() -> None:
+    page = (await Console().call("GET", "/", key="")).body.decode()
+    icon = re.search(r'<link rel="icon" href="data:image/svg\+xml,([^"]+)"', page)
+    assert icon is not None
+    assert unquote(icon[1]).encode() == dashboard_files().icon
+
+
 async def test_every_asset_that_the_shell_names_is_there_for_ever() -> None:
     console = Console()
     page = (await console.call("GET", "/", key="")).body.decode()
     paths = re.findall(r'"(/assets/[^"]+)"', page)
-    assert len(paths) == 4
+    assert len(paths) == 2
     for path in paths:
         answered = await console.call("GET", path, key="")
         assert answered.status == 200

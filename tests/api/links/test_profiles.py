@@ -26,7 +26,7 @@ async def test_create_read_list_update_delete() -> None:
     path = f"/v1/profiles/{profile['id']}"
     assert (await console.call("GET", path)).json == profile
     assert (await console.call("GET", "/v1/profiles")).json == {
-        "items": [profile],
+        "items": [profile | {"role": "owner"}],
         "next_cursor": None,
     }
     assert profile["raw_retention_days"] == 90

@@ -60,6 +60,15 @@ async def test_a_list_continues_after_the_last_id(stores: Stores) -> None:
     assert await stores.profiles.list_profiles(stores.caller, 2**70, 2) == ([], None)
 
 
+async def test_a_list_says_the_caller_s_role_and_may_be_of_one_handle(stores: Stores) -> None:
+    profile = await demo(stores)
+    await demo(stores, "other")
+    theirs = await stores.profiles.create_profile(stores.other, ProfileDraft(handle="theirs"))
+    page = await stores.profiles.list_profiles(stores.caller, 0, 10, profile.handle)
+    assert [(each.id, each.role) for each in page.items] == [(profile.id, "owner")]
+    assert (await stores.profiles.list_profiles(stores.caller, 0, 10, theirs.handle)).items == []
+
+
 async def test_an_update_makes_a_version(stores: Stores) -> None:
     profile = await demo(stores)
     updated = await stores.profiles.update_profile(stores.caller, profile.id, DEMO, if_version=1)

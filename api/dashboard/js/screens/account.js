@@ -8,6 +8,7 @@ import {ago} from '../clock.js';
 import {field, form, password} from '../form.js';
 import {dateTime} from '../format.js';
 import {singleKeys} from '../keys.js';
+import {chooseTheme, theme} from '../theme.js';
 import {toast, undoable} from '../toast.js';
 import {again} from '../url.js';
 
@@ -45,14 +46,8 @@ function passwordForm(email) {
 }
 
 function look() {
-  const theme = localStorage.getItem('theme') ?? 'system';
-  const choose = (/** @type {string} */ name) => {
-    if (name === 'system') localStorage.removeItem('theme');
-    else localStorage.setItem('theme', name);
-    document.documentElement.dataset.theme = name !== 'system' ? name : matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
-  };
   return [
-    h('div', {class: 'setrow'}, h('b', {}, 'Theme'), segments('Theme', [['system', 'As the system'], ['light', 'Light'], ['dark', 'Dark']], theme, choose)),
+    h('div', {class: 'setrow'}, h('b', {}, 'Theme'), segments('Theme', [['system', 'As the system'], ['light', 'Light'], ['dark', 'Dark']], theme(), chooseTheme)),
     h('div', {class: 'setrow'}, h('div', {}, h('b', {}, 'Single keys'), h('p', {class: 'note'}, 'Press ? to see them.')), h('label', {class: 'rowb'}, h('input', {type: 'checkbox', role: 'switch', checked: singleKeys(), onchange: (/** @type {any} */ event) => localStorage.setItem('keys', event.target.checked ? 'on' : 'off')}), 'on')),
   ];
 }

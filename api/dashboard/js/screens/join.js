@@ -2,7 +2,6 @@
 
 import {h, fill, icon, typed} from '../dom.js';
 import {change, session, signedIn} from '../api.js';
-import {forgetRoles} from '../account.js';
 import {field, form, password} from '../form.js';
 import {dateTime} from '../format.js';
 import {gate} from '../gate.js';
@@ -44,7 +43,6 @@ function offer(invited, token, me) {
   const name = invited.title || invited.handle, key = crypto.randomUUID?.();
   const joined = async (/** @type {any} */ answer) => {
     sessionStorage.removeItem(KEPT);
-    forgetRoles();
     if (answer.user) signedIn(answer);
     await go(`/p/${encodeURIComponent(invited.handle)}`);
   };

@@ -1,7 +1,7 @@
 // The overview of a profile: its figures, what happens now, where visitors come from, and what needs its team.
 
 import {h, fill, whenFree} from '../dom.js';
-import {ask, poll} from '../api.js';
+import {ask, get, poll} from '../api.js';
 import {asOf, card, problemView, skeleton, top} from '../card.js';
 import {linkButton, tabs} from '../controls.js';
 import {lineChart} from '../chart.js';
@@ -17,7 +17,7 @@ import {liveCard} from './overview_live.js';
 import {experimentCard} from './overview_experiment.js';
 import {needsCard} from './overview_needs.js';
 
-const EVERY_MS = 10_000;
+const EVERY_MS = 10_000, NEEDS_EVERY_MS = 120_000;
 const BARS = 8, COUNTRIES = 250, LATEST = 50;
 const SOURCES = /** @type {[string, string][]} */ ([['source', 'Sources'], ['referrer', 'Referrers'], ['utm_campaign', 'Campaigns']]);
 
@@ -31,8 +31,9 @@ export function show(root, state) {
   view = build(root, state);
   const {profile} = state;
   view.polling = poll(() => ask(`/v1/profiles/${profile.id}/stats/batch`, questions(view.state.query)), EVERY_MS, data => whenFree(() => drawNew(data)), failed);
+  const {needs, experiment} = view, slow = poll(() => get(`/v1/profiles/${profile.id}/overview`), NEEDS_EVERY_MS, data => whenFree(() => { needs.draw(data); experiment.draw(data.experiment); }), experiment.failed);
   ends = [
-    () => view.polling.stop(), () => view.live.end(), () => view.experiment.end(), () => view.needs.end(),
+    () => view.polling.stop(), () => slow.stop(), () => view.live.end(),
     ...METRICS.map(({name, title}, i) => onKey(String(i + 1), title, () => change({metric: i ? name : null}))),
     onKey('[', 'Longer period', () => stepPeriod(1)), onKey(']', 'Shorter period', () => stepPeriod(-1)),
     toLinks(profile) ? onKey('n', 'New link', () => { go(`${pathOf(profile, 'links')}?new=1`); }) : () => {},

@@ -1,7 +1,6 @@
 // What needs somebody: broken links, webhooks that fail, experiments in doubt, invitations that end, jobs that gave up.
 
 import {h, fill, typed} from '../dom.js';
-import {get, poll} from '../api.js';
 import {card, skeleton} from '../card.js';
 import {linkButton} from '../controls.js';
 import {ago, now} from '../clock.js';
@@ -9,7 +8,7 @@ import {dateTime, plural, relative, words} from '../format.js';
 import {badge} from '../shell.js';
 import {match, pathOf} from '../url.js';
 
-const EVERY_MS = 120_000, SHOWN = 6, SOON_MS = 3 * 86_400_000;
+const SHOWN = 6, SOON_MS = 3 * 86_400_000;
 
 /**
  * @typedef {object} Need
@@ -25,33 +24,30 @@ const EVERY_MS = 120_000, SHOWN = 6, SOON_MS = 3 * 86_400_000;
 export function needsCard(state) {
   const list = h('ul', {class: 'todo'}, h('li', {}, skeleton('w9', 'w6'))), count = h('span');
   const element = card('Needs you', {class: 'c4', right: count}, list);
-  const polling = poll(() => needs(state), EVERY_MS, (/** @type {Need[]} */ all) => {
+  /** @param {any} overview */
+  function draw(overview) {
+    const all = needs(overview, state.profile);
+    badge('webhooks', overview.disabled_webhooks.length, 'disabled');
     count.textContent = all.length ? String(all.length) : '';
     fill(list, all.slice(0, SHOWN).map(item));
     if (!all.length) fill(list, h('li', {class: 'quiet'}, h('div', {}, 'All quiet', h('small', {}, 'No broken link, no failing webhook, no job that gave up.'))));
     if (all.length > SHOWN) list.append(h('li', {}, h('div', {}, h('small', {}, `and ${all.length - SHOWN} more`))));
-  }, () => {});
-  return {element, end: () => polling.stop()};
+  }
+  return {element, draw};
 }
 
 /** @param {Need} need */
 const item = need => h('li', {}, h('span', {class: `tag ${need.kind}`}, need.tag), h('div', {}, need.text, h('small', {}, need.sub)), match(need.href) && linkButton(need.action, {href: need.href, class: 'small'}));
 
-/** Read all that may need somebody; what the reader's role does not see is left out. @param {import('../url.js').State} state @returns {Promise<Need[]>} */
-async function needs({profile, role}) {
-  const admin = role === 'owner' || role === 'admin', none = {items: []};
-  const [broken, hooks, invitations, jobs] = await Promise.all([
-    get(`/v1/profiles/${profile.id}/links?health=broken&limit=20`),
-    admin ? get(`/v1/profiles/${profile.id}/webhooks?limit=50`) : none,
-    admin ? get(`/v1/profiles/${profile.id}/invitations?limit=50`) : none,
-    get(`/v1/jobs?profile=${profile.id}&state=dead&limit=10`),
-  ]);
-  badge('webhooks', hooks.items.filter((/** @type {any} */ hook) => hook.disabled_reason).length, 'disabled');
+/** @param {any} overview @param {any} profile @returns {Need[]} */
+function needs(overview, profile) {
+  const {experiment, results} = overview.experiment ?? {};
   return [
-    ...broken.items.map((/** @type {any} */ link) => ({kind: 'bad', tag: 'broken', text: [typed(link.title || link.slug), ` ${link.health.status ? `answers ${link.health.status}` : 'does not answer'}`], sub: ['since ', ago(link.health.since, dateTime(link.health.since))], href: pathOf(profile, 'links', link.id), action: 'Fix'})),
-    ...hooks.items.filter((/** @type {any} */ hook) => hook.disabled_reason).map((/** @type {any} */ hook) => ({kind: 'bad', tag: 'disabled', text: typed(new URL(hook.url).host), sub: hook.disabled_reason, href: pathOf(profile, 'webhooks', hook.id), action: 'See'})),
-    ...invitations.items.filter((/** @type {any} */ each) => Date.parse(each.expires_at) - now() < SOON_MS).map((/** @type {any} */ each) => ({kind: '', tag: 'invited', text: [typed(each.email), ' has not joined'], sub: `the invitation ends ${relative(each.expires_at, now())}`, href: pathOf(profile, 'team'), action: 'See'})),
-    ...jobs.items.map((/** @type {any} */ job) => ({kind: 'warn', tag: 'gave up', text: words(job.kind), sub: `after ${plural(job.failures, 'attempt')}`, href: `/jobs/${job.id}`, action: 'See'})),
+    ...overview.broken_links.map((/** @type {any} */ link) => ({kind: 'bad', tag: 'broken', text: [typed(link.title || link.slug), ` ${link.health.status ? `answers ${link.health.status}` : 'does not answer'}`], sub: ['since ', ago(link.health.since, dateTime(link.health.since))], href: pathOf(profile, 'links', link.id), action: 'Fix'})),
+    ...(results?.allocation?.mismatch ? [{kind: /** @type {'bad'} */ ('bad'), tag: 'mismatch', text: typed(experiment.name), sub: 'Visitors are not shared out as planned', href: pathOf(profile, 'experiments', experiment.id), action: 'See'}] : []),
+    ...overview.disabled_webhooks.map((/** @type {any} */ hook) => ({kind: 'bad', tag: 'disabled', text: typed(new URL(hook.url).host), sub: hook.disabled_reason, href: pathOf(profile, 'webhooks', hook.id), action: 'See'})),
+    ...overview.invitations.filter((/** @type {any} */ each) => Date.parse(each.expires_at) - now() < SOON_MS).map((/** @type {any} */ each) => ({kind: '', tag: 'invited', text: [typed(each.email), ' has not joined'], sub: `the invitation ends ${relative(each.expires_at, now())}`, href: pathOf(profile, 'team'), action: 'See'})),
+    ...overview.dead_jobs.map((/** @type {any} */ job) => ({kind: 'warn', tag: 'gave up', text: words(job.kind), sub: `after ${plural(job.failures, 'attempt')}`, href: `/jobs/${job.id}`, action: 'See'})),
   ];
 }
 

@@ -1,7 +1,6 @@
 // The team of a profile: its members and their roles, what each role may do, and invitations that are open.
 
 import {h, icon, typed} from '../dom.js';
-import {forgetRoles} from '../account.js';
 import {all, change} from '../api.js';
 import {card, empty, loaded, skeleton, top} from '../card.js';
 import {ago} from '../clock.js';
@@ -55,7 +54,6 @@ async function changeRole(state, person, choice) {
     Object.assign(person, changed);
     toast(`${name} is ${role}`);
     if (!self) return;
-    forgetRoles();
     await again();
   } catch (problem) {
     choice.value = person.role;
@@ -75,7 +73,6 @@ async function leaveTeam(state) {
   if (!await confirm('Leave this team?', `You no longer see @${state.profile.handle}. Somebody must invite you to come back.`, 'Leave')) return;
   try {
     await change('DELETE', `/v1/profiles/${state.profile.id}/members/${state.me.user.id}`);
-    forgetRoles();
     await go('/profiles');
   } catch (problem) {
     tellProblem(problem);
