@@ -37,7 +37,8 @@ class ActorResponse(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EntryResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A change. `id` counts from 1 in its log; `hash` covers the entry and the hash of the entry before."""
+    """A change. `id` counts from 1 in its log. `hash` is the SHA-256, in hexadecimal digits, of the bytes of
+    the `hash` of the entry before (none for the first) and of `hashed` in UTF-8."""
 
     id: Id
     at: datetime
@@ -50,6 +51,7 @@ class EntryResponse(msgspec.Struct, frozen=True, kw_only=True):
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     hash: str
+    hashed: str
 
 
 class ActivityRoutes:
@@ -160,6 +162,7 @@ def _entry_response(entry: ActivityEntry) -> EntryResponse:
         before=entry.before,
         after=entry.after,
         hash=entry.hash.hex(),
+        hashed=entry.hashed,
     )
 
 
@@ -174,7 +177,11 @@ _EXAMPLE: Final = {
     "object_id": "365072220160000010",
     "before": {"id": "365072220160000010", "slug": "spring", "target": "https://example.com/"},
     "after": {"id": "365072220160000010", "slug": "spring", "target": "https://example.org/"},
-    "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "hash": "87f426cbb9dbdc84528740935db404fa47af665a96eb7f1e4f0f3f5517f1c019",
+    "hashed": '["365072220160000001", 17, 1777627800000000, "365072220160000001", null, "4f1d2c3b5a697887", '
+    '"link.updated", "link", "365072220160000010", '
+    '{"id": "365072220160000010", "slug": "spring", "target": "https://example.com/"}, '
+    '{"id": "365072220160000010", "slug": "spring", "target": "https://example.org/"}]',
 }
 _QUERY: Final = (
     Parameter("action", "Only this action, such as `link.updated`.", example="link.updated"),

@@ -1,10 +1,11 @@
 """Linker: each entry module and what it imports as one file, so that a screen takes few requests.
 
 The modules keep to what this file reads: imports and exports are statements of one line at the left margin,
-`import {a, b as c} from './x.js';` and `export const|class|function|async function name`, without circles.
-A linked module is a function's body that returns its exports. What the first entry, the frame, has linked is
-exported by it; later entries import that from it, so there is one instance. Modules beyond the frame may be in
-several files, and so keep no state. Comments and indentation are left out, which no template may need.
+`import {a, b as c} from './x.js';` and `export const|class|function|async function name` (or `function*`),
+without circles. A linked module is a function's body that returns its exports. What the first entry, the frame,
+has linked is exported by it; later entries import that from it, so there is one instance. Modules beyond the
+frame may be in several files, and so keep no state. Comments and indentation are left out, which no template
+may need.
 """
 
 import re
@@ -13,7 +14,7 @@ from posixpath import join, normpath
 from typing import Final
 
 _IMPORT: Final = re.compile(r"^import \{([^}]*)\} from '([^']+)';\n", re.MULTILINE)
-_EXPORT: Final = re.compile(r"^export ((?:const|class|(?:async )?function) (\w+))", re.MULTILINE)
+_EXPORT: Final = re.compile(r"^export ((?:const|class|(?:async )?function\*?) (\w+))", re.MULTILINE)
 _OTHER: Final = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 _DYNAMIC: Final = re.compile(r"\bimport\('\./(\w+)\.js'\)")
 _COMMENTS: Final = re.compile(

@@ -12,7 +12,9 @@ class ActivityEntry(NamedTuple):
     """A change of an object. `before` is None if it created the object, `after` if it deleted it; their ids
     and times are texts.
 
-    `seq` counts from 1 in its hash chain, without a gap; `hash` covers the entry and the hash before it.
+    `seq` counts from 1 in its hash chain, without a gap. `hash` is the SHA-256 of the hash of the entry before
+    it (none for the first) and of `hashed` in UTF-8: a JSON array of profile id, seq, microseconds since 1970,
+    user id, key id, request id, action, type and id of the object, before and after.
     `email` is the user's, if the reader may see it.
     """
 
@@ -28,6 +30,7 @@ class ActivityEntry(NamedTuple):
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     hash: bytes
+    hashed: str = ""
 
 
 class ActivityFilter(NamedTuple):
@@ -54,7 +57,7 @@ class ActivityFilter(NamedTuple):
 
 COLUMNS: Final = (
     "id", "at", "user_id", "user_email", "key_id", "request_id", "action", "object_type", "object_id",
-    "before", "after", "hash",
+    "before", "after", "hash", "hashed",
 )  # fmt: skip
 
 
@@ -73,6 +76,7 @@ def csv_row(entry: ActivityEntry) -> tuple[str, ...]:
         _json(entry.before),
         _json(entry.after),
         entry.hash.hex(),
+        entry.hashed,
     )
 
 

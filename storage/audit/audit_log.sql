@@ -2,7 +2,10 @@
 
 -- name: entries
 -- Read at most $4 entries of a chain ($1 tenant, $2 profile) before seq $3 that pass the filters, newest first.
-SELECT seq, at, user_id, key_id, request_id, action, object_type, object_id, before, after, hash
+SELECT seq, at, user_id, key_id, request_id, action, object_type, object_id, before, after, hash,
+    jsonb_build_array(
+        profile_id::text, seq, (extract(epoch FROM at) * 1000000)::bigint, user_id::text, key_id::text, request_id,
+        action, object_type, object_id::text, before, after)::text AS hashed
 FROM audit_log
 WHERE tenant_id = $1 AND profile_id = $2 AND seq < $3
     AND ($5::text IS NULL OR action = $5) AND ($6::text IS NULL OR object_type = $6)

@@ -3,8 +3,8 @@
 -- name: entries
 -- Read all entries with the text that their hash covers, chain by chain.
 SELECT tenant_id, profile_id, seq, hash, jsonb_build_array(
-    tenant_id, profile_id, seq, (extract(epoch FROM at) * 1000000)::bigint, user_id, key_id, request_id,
-    action, object_type, object_id, before, after)::text AS covered
+    profile_id::text, seq, (extract(epoch FROM at) * 1000000)::bigint, user_id::text, key_id::text, request_id,
+    action, object_type, object_id::text, before, after)::text AS hashed
 FROM audit_log ORDER BY tenant_id, profile_id, seq;
 
 -- name: heads

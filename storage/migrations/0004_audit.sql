@@ -72,13 +72,15 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON security_event
 
 -- ---- entries -------------------------------------------------------------------------------------------
 
+-- Readers get the text that a hash covers as it stands, and recompute it anywhere: ids are texts and times
+-- microseconds since 1970, which every reader of JSON keeps exactly.
 CREATE FUNCTION audit_log_hash(previous bytea, entry audit_log) RETURNS bytea
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 RETURN sha256(previous || convert_to(jsonb_build_array(
-    entry.tenant_id, entry.profile_id, entry.seq, (extract(epoch FROM entry.at) * 1000000)::bigint,
-    entry.user_id, entry.key_id, entry.request_id, entry.action, entry.object_type, entry.object_id,
-    entry.before, entry.after)::text, 'UTF8'));
+    entry.profile_id::text, entry.seq, (extract(epoch FROM entry.at) * 1000000)::bigint,
+    entry.user_id::text, entry.key_id::text, entry.request_id, entry.action, entry.object_type,
+    entry.object_id::text, entry.before, entry.after)::text, 'UTF8'));
 
 -- Append entries to the chain of one profile, with one write of its head: an import changes thousands of
 -- links in a transaction, and each write of a row walks past all its earlier versions of the same

@@ -144,7 +144,7 @@ ALTER TABLE ONLY waypost.audit_log FORCE ROW LEVEL SECURITY;
 CREATE FUNCTION waypost.audit_log_hash(previous bytea, entry waypost.audit_log) RETURNS bytea
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    RETURN sha256((previous || convert_to((jsonb_build_array((entry).tenant_id, (entry).profile_id, (entry).seq, ((EXTRACT(epoch FROM (entry).at) * (1000000)::numeric))::bigint, (entry).user_id, (entry).key_id, (entry).request_id, (entry).action, (entry).object_type, (entry).object_id, (entry).before, (entry).after))::text, 'UTF8'::name)));
+    RETURN sha256((previous || convert_to((jsonb_build_array(((entry).profile_id)::text, (entry).seq, ((EXTRACT(epoch FROM (entry).at) * (1000000)::numeric))::bigint, ((entry).user_id)::text, ((entry).key_id)::text, (entry).request_id, (entry).action, (entry).object_type, ((entry).object_id)::text, (entry).before, (entry).after))::text, 'UTF8'::name)));
 
 CREATE FUNCTION waypost.authenticate(sha256 bytea) RETURNS TABLE(tenant_id bigint, user_id bigint, key_id bigint, scopes text[], expired boolean, origins text[])
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1

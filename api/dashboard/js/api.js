@@ -4,6 +4,7 @@ import {note} from './clock.js';
 
 const KEPT = 200; // answers kept, the least recently used goes first
 const GIVEN_UP_MS = 30_000;
+const BROKEN_OFF = {title: 'Broken off', detail: 'The connection ended before all was read.'};
 
 /** A problem document (RFC 9457), or a server that was not reached (`status` 0). */
 export class Problem extends Error {
@@ -96,6 +97,20 @@ export async function all(path, most = 1000) {
   return items;
 }
 
+/** Read an export, an object from each of its lines. @param {string} path @returns {AsyncGenerator<any>} */
+export async function* lines(path) {
+  const response = await send('GET', path, undefined, {}, {unhurried: true});
+  const reader = /** @type {ReadableStream} */ (response.body).pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  for (;;) {
+    const {value, done} = await reader.read().catch(() => { throw new Problem(0, BROKEN_OFF); });
+    const parts = (text + (value ?? '')).split('\n');
+    text = parts.pop() ?? '';
+    for (const line of parts) yield JSON.parse(line);
+    if (done) return;
+  }
+}
+
 /**
  * Change something. Returns the answer's body, or null without one.
  * @param {'POST' | 'PUT' | 'PATCH' | 'DELETE'} method @param {string} path @param {any} [body] JSON, or a Blob as it is
@@ -178,12 +193,12 @@ async function send(method, path, body, headers, options, attempts = 1) {
   if (method !== 'GET' && current === null && mayBe && !options.open) await session().catch(() => null); // without one, the server says so
   if (method !== 'GET' && current?.csrf_token) headers['X-CSRF-Token'] = current.csrf_token;
   if (body !== undefined && !(body instanceof Blob)) headers['Content-Type'] = 'application/json';
-  const late = AbortSignal.timeout(GIVEN_UP_MS);
+  const late = options.unhurried ? [] : [AbortSignal.timeout(GIVEN_UP_MS)];
   let response;
   try {
     response = await fetch(path, {
       method, headers, body, credentials: 'same-origin', cache: 'no-store', keepalive: options.keepalive,
-      signal: options.signal ? AbortSignal.any([options.signal, late]) : late,
+      signal: AbortSignal.any(options.signal ? [options.signal, ...late] : late),
     });
   } catch (error) {
     if (options.signal?.aborted) throw error;

@@ -30,7 +30,7 @@ async def with_log(entries: int = 5) -> tuple[Console, str]:
 def changed(n: int, **fields: Any) -> ActivityEntry:
     at = NOW + timedelta(minutes=n)
     entry = ActivityEntry(0, at, 1, "=one@example.com", None, f"r{n}", "link.created", "link", 100 + n, None,
-                 LINK, b"\x0f" * 32)  # fmt: skip
+                 LINK, b"\x0f" * 32, f"[{n + 1}]")  # fmt: skip
     return entry._replace(**fields)
 
 
@@ -41,7 +41,7 @@ async def test_entries_come_newest_first_page_by_page() -> None:
     assert first["items"][0] == {
         "id": "5", "at": "2026-03-15T10:11:00Z", "user": {"id": "1", "email": "=one@example.com"},
         "key_id": None, "request_id": "r4", "action": "link.created", "object_type": "link",
-        "object_id": "104", "before": None, "after": LINK, "hash": "0f" * 32,
+        "object_id": "104", "before": None, "after": LINK, "hash": "0f" * 32, "hashed": "[5]",
     }  # fmt: skip
     seen = [entry["id"] for entry in first["items"]]
     while first["next_cursor"]:

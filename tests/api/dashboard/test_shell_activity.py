@@ -1,6 +1,9 @@
 """Activity: what changed before and after, a filter in the URL, text that somebody typed."""
 
+import hashlib
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -63,3 +66,77 @@ def test_axe_finds_nothing(dashboard: Dashboard) -> None:
         return screen.axe_faults()
 
     assert dashboard.run(work) == []
+
+
+def test_the_chain_is_verified_in_the_browser(dashboard: Dashboard) -> None:
+    """What another server would have to forge: an entry, its hash, or the whole chain."""
+    profile_id = new_profile(dashboard, "chained")
+
+    def work(screen: Screen) -> None:
+        page = screen.page
+        screen.open("/p/chained/activity")
+        verify = "button:has-text('Verify the chain')"
+        page.click(verify)
+        page.wait_for_selector(".chain:has-text('All 3 entries are as they were written')")
+        screen.assert_sound()
+        page.click(verify)
+        page.wait_for_selector(".chain:has-text('Nothing up to entry 3 has changed')")
+        for forged, words in FORGERIES:
+            page.unroute_all()
+            page.route("**/activity/export**", lambda route, forged=forged: forge(route, forged))
+            page.click(verify)
+            page.wait_for_selector(f".chain .bad:has-text('{words}')")
+        assert screen.axe_faults() == []
+
+    dashboard.run(work)
+    with dashboard.engine.api() as client:
+        client.delete(f"/v1/profiles/{profile_id}").raise_for_status()
+
+
+def rewritten(entries: list[Any]) -> list[Any]:
+    """Return the entries with another text, and all hashes made anew, as whoever has all rights could."""
+    before = b""
+    for entry in reversed(entries):
+        entry["hashed"] = entry["hashed"].replace("one", "two")
+        entry["before"], entry["after"] = json.loads(entry["hashed"])[9:]
+        before = hashlib.sha256(before + entry["hashed"].encode()).digest()
+        entry["hash"] = before.hex()
+    return entries
+
+
+def with_field(entries: list[Any], number: int, **fields: Any) -> list[Any]:
+    return [entry | fields if entry["id"] == str(number) else entry for entry in entries]
+
+
+def without(entries: list[Any], number: int) -> list[Any]:
+    return [entry for entry in entries if entry["id"] != str(number)]
+
+
+# Each changes the log's entries, newest first, and names the first of them that is then not right.
+FORGERIES: list[tuple[Callable[[list[Any]], list[Any]], str]] = [
+    (lambda log: with_field(log, 2, hashed="[]"), "Entry 2 is not as it was written"),
+    (lambda log: with_field(log, 2, hash="00" * 32), "Entry 2 is not as it was written"),
+    (lambda log: with_field(log, 2, action="link.deleted"), "Entry 2 shows something else"),
+    (lambda log: without(log, 2), "Entry 2 is missing"),
+    (lambda log: without(log, 1), "Entry 1 is missing"),
+    (lambda log: without(log, 3), "Entry 3 is missing: this browser saw it"),
+    (lambda log: [], "Entry 3 is missing: this browser saw it"),
+    (rewritten, "Entry 3 is another one than this browser saw"),
+]
+
+
+def forge(route: Any, forged: Callable[[list[Any]], list[Any]]) -> None:
+    entries = [json.loads(line) for line in route.fetch().text().splitlines()]
+    route.fulfill(body="".join(json.dumps(entry) + "\n" for entry in forged(entries)))
+
+
+def new_profile(dashboard: Dashboard, handle: str) -> str:
+    """Make a profile with a link: two or three entries. Returns its id."""
+    with dashboard.engine.api() as client:
+        profile: dict[str, Any] = client.post("/v1/profiles", json={"handle": handle}).json()
+        link = {"slug": "one", "target": "https://example.com/"}
+        created = client.post(f"/v1/profiles/{profile['id']}/links", json=link)
+        path = f"/v1/links/{created.raise_for_status().json()['id']}"
+        client.patch(path, json={"title": "one"}).raise_for_status()
+        id_: str = profile["id"]
+        return id_

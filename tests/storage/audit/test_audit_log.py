@@ -1,8 +1,10 @@
 """The log of changes: its entries after each kind of change, and its readers."""
 
+import hashlib
+import json
 import random
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -98,7 +100,7 @@ async def test_each_kind_of_change_is_logged_with_before_and_after(stores: LogSt
     for entry in entries:
         assert (entry.user_id, entry.email) == (caller.user_id, "owner@example.com")
         assert (entry.key_id, entry.request_id) == (None, "r1")
-        assert len(entry.hash) == 32
+    assert_recomputable(entries, profile.id)
     changes = [(entry.action, entry.object_id, entry.before, entry.after) for entry in entries]
     # Ids are texts: callers read them as they stand here.
     first = {"id": str(profile.id), "handle": "demo", "title": "One"}
@@ -124,6 +126,20 @@ async def test_each_kind_of_change_is_logged_with_before_and_after(stores: LogSt
         ("profile.deleted", profile.id, second, None),
     ]
     assert (await verify(stores.url)).broken == ""
+
+
+def assert_recomputable(entries: list[ActivityEntry], profile_id: int) -> None:
+    """Assert what docs/api.md says of a hash: whoever has the entries can compute it."""
+    before = b""
+    for entry in entries:
+        before = hashlib.sha256(before + entry.hashed.encode()).digest()
+        assert before == entry.hash
+        at_us = (entry.at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        ids = [None if id_ is None else str(id_) for id_ in (entry.user_id, entry.key_id)]
+        assert json.loads(entry.hashed) == [
+            str(profile_id), entry.seq, at_us, *ids, entry.request_id, entry.action,
+            entry.object_type, str(entry.object_id), entry.before, entry.after,
+        ]  # fmt: skip
 
 
 def _of(row: dict[str, Any] | None, fields: dict[str, Any]) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import {button, linkButton, tag} from '../controls.js';
 import {dateTime, longDay, plural, words} from '../format.js';
 import {paged} from '../table.js';
 import {copy, say} from '../toast.js';
+import {chainTools} from './activity_chain.js';
 import {change, pathOf} from '../url.js';
 
 const PAGE = 50;
@@ -25,8 +26,9 @@ export function show(root, state) {
   root.append(head);
   if (state.role === 'viewer') return root.append(card('The log', {}, empty('Owners, admins and editors see who changed what.')));
   const tools = h('div', {class: 'filters', role: 'search', 'aria-label': 'Filter the log'}), place = h('div', {}, skeleton('w8', 'w9', 'w7', 'w9', 'w8')), list = h('div', {class: 'log'});
-  head.append(linkButton('Export CSV', {icon: 'download', download: '', href: () => `/v1/profiles/${state.profile.id}/activity/export?${new URLSearchParams({format: 'csv', ...filterOf(new URLSearchParams(location.search))})}`}));
-  root.append(tools, card('Changes', {class: 'plainhead'}, place));
+  const chain = chainTools(state.profile);
+  head.append(chain.press, linkButton('Export CSV', {icon: 'download', download: '', href: () => `/v1/profiles/${state.profile.id}/activity/export?${new URLSearchParams({format: 'csv', ...filterOf(new URLSearchParams(location.search))})}`}));
+  root.append(tools, chain.place, card('Changes', {class: 'plainhead'}, place));
   const pages = paged(cursor => get(`/v1/profiles/${view.state.profile.id}/activity?${new URLSearchParams({limit: String(PAGE), ...filterOf(view.state.query), ...(cursor ? {cursor} : {})})}`), draw);
   view = {state, tools, place, list, pages, people: []};
   drawTools();
