@@ -15,7 +15,7 @@ from api.http.routes import Route
 
 # What a screen's path begins with; js/screens.js says which screens there are.
 SCREENS: Final = (
-    "/", "/login", "/join", "/reset", "/setup", "/profiles", "/account", "/jobs", "/system",
+    "/", "/login", "/join", "/reset", "/setup", "/shared", "/profiles", "/account", "/jobs", "/system",
 )  # fmt: skip
 DETAILS: Final = ("/p", "/jobs", "/system", "/account")
 THEME_COOKIE: Final = "waypost_theme"  # js/theme.js sets it

@@ -8,12 +8,12 @@ from typing import Any, Final, TypeVar
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.kit.browser import BrowserThread
+from tests.kit.browser import TIMEOUT_S, BrowserThread
 from tests.kit.engines import Engine
 
 Result = TypeVar("Result")
 
-WIDTHS: Final = (320, 360, 768, 1280)
+WIDTHS: Final = (320, 360, 768, 1280, 2560)
 WAIT_MS: Final = 20_000
 # Words of a program that a reader must never meet: values that are not there, and times as programs write them.
 FOREIGN: Final = re.compile(
@@ -48,13 +48,13 @@ class Screen:
 
     def overflows(self) -> dict[int, int]:
         """Return by how many pixels the page is too wide, for each width at which it is."""
-        too_wide = {}
+        too_wide, before = {}, self.page.viewport_size
         for width in WIDTHS:
             self.page.set_viewport_size({"width": width, "height": 800})
             beyond = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if beyond > 0:
                 too_wide[width] = beyond
-        self.page.set_viewport_size({"width": 1280, "height": 800})
+        self.page.set_viewport_size(before)
         return too_wide
 
     def foreign_words(self) -> list[str]:
@@ -94,7 +94,12 @@ class Dashboard:
         self._cookies: list[Any] = []
 
     def run(
-        self, work: Callable[[Screen], Result], *, signed_in: bool = True, **options: Any
+        self,
+        work: Callable[[Screen], Result],
+        *,
+        signed_in: bool = True,
+        timeout_s: float = TIMEOUT_S,
+        **options: Any,
     ) -> Result:
         """Return what `work` returns of a screen in a context of its own, whose `options` are Playwright's.
 
@@ -114,7 +119,7 @@ class Dashboard:
             assert screen.faults == []
             return answer
 
-        return self._chromium.run(in_thread)
+        return self._chromium.run(in_thread, timeout_s)
 
     def _sign_in(self, context: Any) -> None:
         """Give a context the owner's session. All share one, as logins of an account are limited."""

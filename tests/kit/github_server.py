@@ -1,7 +1,9 @@
 """A GitHub on the loopback: HTTP/1.1 around the twin, so that the client is tested over a real wire."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 import h11
@@ -33,6 +35,31 @@ async def serving(github: MemoryGithub) -> AsyncIterator[str]:
         github.url = f"http://127.0.0.1:{port}"
         yield github.url
         nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def serving_in_thread(token: str) -> Iterator[MemoryGithub]:
+    """Serve a GitHub that knows one token, in a thread for the length of the block."""
+    hub = MemoryGithub(lambda: datetime.now(UTC))
+    hub.tokens = {token}
+    up, scope = threading.Event(), trio.CancelScope()
+    tokens: list[trio.lowlevel.TrioToken] = []
+
+    async def serve() -> None:
+        tokens.append(trio.lowlevel.current_trio_token())
+        with scope:
+            async with serving(hub):
+                up.set()
+                await trio.sleep_forever()
+
+    thread = threading.Thread(target=lambda: trio.run(serve))
+    thread.start()
+    assert up.wait(10)
+    try:
+        yield hub
+    finally:
+        trio.from_thread.run_sync(scope.cancel, trio_token=tokens[0])
+        thread.join(10)
 
 
 async def _serve(github: MemoryGithub, stream: trio.SocketStream) -> None:

@@ -2,50 +2,19 @@
 
 import os
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import trio
 
-from storage.github.memory_api import MemoryGithub
 from tests.kit.engines import Engine, eventually
-from tests.kit.github_server import HangError, serving
+from tests.kit.github_server import HangError, serving_in_thread
 
 pytestmark = pytest.mark.large
 TOKEN = "github_pat_secret"
 
 
-@contextmanager
-def github() -> Iterator[MemoryGithub]:
-    """Serve a GitHub in a thread for the length of the block."""
-    hub = MemoryGithub(lambda: datetime.now(UTC))
-    hub.tokens = {TOKEN}
-    up, scope = threading.Event(), trio.CancelScope()
-    tokens: list[trio.lowlevel.TrioToken] = []
-
-    async def serve() -> None:
-        tokens.append(trio.lowlevel.current_trio_token())
-        with scope:
-            async with serving(hub):
-                up.set()
-                await trio.sleep_forever()
-
-    thread = threading.Thread(target=lambda: trio.run(serve))
-    thread.start()
-    assert up.wait(10)
-    try:
-        yield hub
-    finally:
-        trio.from_thread.run_sync(scope.cancel, trio_token=tokens[0])
-        thread.join(10)
-
-
 def test_a_synchronisation_goes_on_after_its_workers_are_killed(tmp_path: Path) -> None:
-    with github() as hub:
+    with serving_in_thread(TOKEN) as hub:
         hub.add("trio/trio", stars=7, release="v1")
         engine = Engine(
             tmp_path / "data", WAYPOST_GITHUB_URL=hub.url, WAYPOST_GITHUB_TOKEN=TOKEN,

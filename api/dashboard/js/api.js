@@ -32,12 +32,20 @@ let current = null;
 let mayBe = document.documentElement.hasAttribute('data-session');
 /** @type {(() => Promise<boolean>) | null} */
 let signInAgain = null;
+// A share's token, while a screen is shown to somebody by a link that was shared.
+let token = '';
 const channel = new BroadcastChannel('waypost-session');
 channel.onmessage = () => { current = null; mayBe = true; }; // another tab has signed in or out
 
 /** Let `ask` sign the reader in again when the session has ended; it resolves to whether they did. @param {() => Promise<boolean>} ask */
 export function onSignedOut(ask) {
   signInAgain = ask;
+}
+
+/** Ask as whoever holds a share's token, or with '' by the session again. @param {string} share */
+export function actAs(share) {
+  token = share;
+  answers.clear();
 }
 
 /** Return GET /v1/session, asked once, or again if `fresh`. Raises Problem 401 without a session. @param {boolean} [fresh] @returns {Promise<any>} */
@@ -74,7 +82,7 @@ export function get(path, options = {}) {
 
 /**
  * Ask by POST what changes nothing: many statistics at once. Kept and shared as by get().
- * @param {string} path @param {any} body @param {{signal?: AbortSignal}} [options] @returns {Promise<any>}
+ * @param {string} path @param {any} body @param {{signal?: AbortSignal, open?: boolean}} [options] @returns {Promise<any>}
  */
 export function ask(path, body, options = {}) {
   const text = JSON.stringify(body);
@@ -190,7 +198,8 @@ async function tagged(method, path, body, options) {
 
 /** @param {string} method @param {string} path @param {any} body @param {Record<string, string>} headers @param {any} options @returns {Promise<Response>} */
 async function send(method, path, body, headers, options, attempts = 1) {
-  if (method !== 'GET' && current === null && mayBe && !options.open) await session().catch(() => null); // without one, the server says so
+  if (token) headers.Authorization = `Bearer ${token}`;
+  else if (method !== 'GET' && current === null && mayBe && !options.open) await session().catch(() => null); // without one, the server says so
   if (method !== 'GET' && current?.csrf_token) headers['X-CSRF-Token'] = current.csrf_token;
   if (body !== undefined && !(body instanceof Blob)) headers['Content-Type'] = 'application/json';
   const late = options.unhurried ? [] : [AbortSignal.timeout(GIVEN_UP_MS)];

@@ -20,6 +20,7 @@ export const SCREENS = [
   {name: 'join', paths: ['/join'], title: 'Join', open: true, style: 'gate'},
   {name: 'reset', paths: ['/reset'], title: 'Forgotten password', open: true, style: 'gate'},
   {name: 'setup', paths: ['/setup'], title: 'Set up', open: true, style: 'gate'},
+  {name: 'shared', paths: ['/shared'], title: 'Shared figures', open: true},
   {name: 'profiles', paths: ['/', '/profiles'], title: 'Profiles'},
   {name: 'account', paths: ['/account'], title: 'Account'},
   {name: 'overview', paths: ['/p/:handle'], title: 'Overview', icon: 'layout-dashboard', group: 'profile', key: 'o', short: true},

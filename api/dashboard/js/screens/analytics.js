@@ -14,6 +14,7 @@ import {now} from '../clock.js';
 import {figures, lineOf, METRICS} from './overview_figures.js';
 import {barsOf, CARDS, metricOf, PLURALS, questions, shownOf, tabsWith} from './analytics_questions.js';
 import {filterDialog, keptDialog, noteDialog, periodDialog, takeDialog} from './analytics_dialogs.js';
+import {shareDialog} from './analytics_share.js';
 import {daysTable, heat, hoursTable} from './analytics_time.js';
 import {valuesDrawer} from './analytics_values.js';
 
@@ -107,7 +108,7 @@ function build(root, state) {
 }
 
 function drawControls() {
-  const {state} = view, {query, profile} = state;
+  const {state} = view, {query, profile, role} = state;
   fill(view.controls, periodChoice(query));
   fill(view.chips, filterChips(query, nameOf,
     button('Filter', {icon: 'plus', class: 'chip add', 'aria-haspopup': 'dialog', onclick: () => filterDialog(state)}),
@@ -115,7 +116,8 @@ function drawControls() {
     h('span', {class: 'push'},
       button(view.data ? periodWords(view.data.answers[0]) : 'Period', {class: 'small', icon: 'calendar', 'aria-haspopup': 'dialog', onclick: () => periodDialog(profile, query, view.data?.answers[0] ?? null)}),
       button('Kept views', {class: 'small', icon: 'bookmark', 'aria-haspopup': 'dialog', onclick: () => keptDialog(state)}),
-      button('Export', {class: 'small', icon: 'download', 'aria-haspopup': 'dialog', onclick: () => takeDialog(state)}))));
+      button('Export', {class: 'small', icon: 'download', 'aria-haspopup': 'dialog', onclick: () => takeDialog(state)}),
+      (role === 'owner' || role === 'admin') && button('Share', {class: 'small', icon: 'share-2', 'aria-haspopup': 'dialog', onclick: () => shareDialog(profile)}))));
   for (const each of CARDS) drawTabs(each);
 }
 
