@@ -33,7 +33,7 @@ FOREIGN_MARKUP: Final = """() => [...document.querySelectorAll('*')].filter(elem
 
 
 class Store:
-    """Stores texts over the API, without the fields that a rule refuses; `stored` counts those kept, by field."""
+    """Stores texts over the API, but for fields that a rule refuses. `stored` counts those kept, by field."""
 
     def __init__(self, client: httpx.Client, profile: dict[str, Any]) -> None:
         self._client = client
