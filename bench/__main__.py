@@ -36,6 +36,7 @@ BENCHMARKS = (
     Benchmark("outage", "bench.outage", "Postgres away under load: memory, latency, recovery"),
     Benchmark("jobs", "bench.jobs", "jobs per second, and the rescue of a dead worker's job"),
     Benchmark("stats", "bench.stats", "a dashboard's questions, on a year of 100 million clicks"),
+    Benchmark("dashboards", "bench.dashboards", "500 open overviews of a quiet engine"),
     Benchmark("scale", "bench.scale", "what counting takes, and a model of how it grows"),
     Benchmark("agents", "bench.agents", "kinds and devices of user agents, on lists that you have"),
     Benchmark("webhooks", "bench.webhooks", "deliveries to failing receivers, under faults"),

@@ -22,7 +22,8 @@ from engine.stats.ports import SUBSCRIPTION_S, LiveChannel
 
 MAX_OF_USER: Final = 6
 MAX_OF_PROFILE: Final = 50
-MAX_OF_PROCESS: Final = 200
+MAX_OF_PROCESS: Final = 600
+MAX_PROFILES: Final = 200  # whose latest clicks are kept
 MAX_WAITING: Final = 500
 RETRY_S: Final = 5.0
 KEEP_S: Final = 30.0
@@ -137,7 +138,7 @@ class LiveSubscribers:
         self._forget(trio.current_time() - KEEP_S)
         feed = self._feeds.get(profile_id)
         if feed is None:
-            if len(self._feeds) >= MAX_OF_PROCESS:
+            if len(self._feeds) >= MAX_PROFILES:
                 left = {p: f.left_at for p, f in self._feeds.items() if f.left_at is not None}
                 self._drop(min(left, key=left.__getitem__))
             feed = self._feeds[profile_id] = ProfileClickFeed(self._last)
@@ -165,7 +166,8 @@ class LiveSubscribers:
         users = Counter(subscriber.user_id for subscriber in self._subscribers)
         profiles = Counter(subscriber.profile_id for subscriber in self._subscribers)
         try:
-            if self._closed or len(self._subscribers) >= MAX_OF_PROCESS:
+            is_new = profile_id not in profiles and len(profiles) >= MAX_PROFILES
+            if self._closed or len(self._subscribers) >= MAX_OF_PROCESS or is_new:
                 raise UnavailableError("this process has too many live streams; try again later")
             if users[user_id] >= MAX_OF_USER:
                 raise TooSoonError(f"a user may have {MAX_OF_USER} live streams at once", RETRY_S)

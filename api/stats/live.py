@@ -89,10 +89,10 @@ class LiveRoutes:
         now = trio.current_time()
         until, next_check, beat = now + MAX_S, now + RECHECK_S, now + HEARTBEAT_S
         sent_minute: tuple[int, int, int] | None = None
-        tick = now
+        tick, wait_s = now, TICK_S
         yield _RETRY
         while not subscriber.ended:
-            await subscriber.wait(TICK_S)
+            await subscriber.wait(wait_s)
             now = trio.current_time()
             if now >= next_check:
                 next_check = now + RECHECK_S
@@ -111,6 +111,9 @@ class LiveRoutes:
             if events:
                 beat = now + HEARTBEAT_S
                 yield events
+            # Counts leave a minute as time goes by; of one without any, only an update makes another.
+            quiet = minute == sent_minute and not any(minute)
+            wait_s = max(0.0, min(next_check, beat) - now) if quiet else TICK_S
         yield _event("end", {"reason": subscriber.ended})
 
     def _clicks_of(self, subscriber: LiveSubscriber) -> bytes:

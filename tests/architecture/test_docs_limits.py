@@ -176,7 +176,8 @@ STATISTICS: Rows = [
     ("no more than 500 clicks", "actors.stats.live_clicks:MAX_KEPT", 500),
     ("six at once for a user", "actors.stats.live_subscribers:MAX_OF_USER", 6),
     ("50 for a profile (429)", "actors.stats.live_subscribers:MAX_OF_PROFILE", 50),
-    ("200 for a console (503)", "actors.stats.live_subscribers:MAX_OF_PROCESS", 200),
+    ("600 for a console (503), of 200 profiles", "actors.stats.live_subscribers:MAX_OF_PROCESS", 600),
+    ("(503), of 200 profiles", "actors.stats.live_subscribers:MAX_PROFILES", 200),
     ("two exports at a time", "api.stats.export:MAX_AT_ONCE", 2),
 ]  # fmt: skip
 WEBHOOKS: Rows = [

@@ -2,7 +2,7 @@
 
 // Streams of one browser at once, so of different profiles; tabs beyond wait for one to end.
 const STREAMS = 2;
-const RETRY_MS = 5000;
+const RETRY_MS = 5000, RETRY_MOST_MS = 60_000;
 
 /**
  * @typedef {object} Watcher
@@ -63,14 +63,15 @@ function lead(profileId, tell) {
 function stream(profileId, tell) {
   /** @type {EventSource} */
   let source;
-  let timer = 0;
+  let timer = 0, wait = RETRY_MS;
   const open = () => {
     source = new EventSource(`/v1/profiles/${profileId}/live`);
-    source.onopen = () => tell('state', 'open');
+    source.onopen = () => { wait = RETRY_MS; tell('state', 'open'); };
     source.onerror = () => {
       if (source.readyState !== EventSource.CLOSED) return tell('state', 'waiting'); // it connects again by itself
       tell('state', 'closed');
-      timer = setTimeout(open, RETRY_MS);
+      timer = setTimeout(open, wait);
+      wait = Math.min(RETRY_MOST_MS, wait * 2);
     };
     for (const name of ['click', 'minute', 'gap']) {
       source.addEventListener(name, event => {

@@ -275,6 +275,49 @@ async def test_a_head_request_subscribes_to_nothing(autojump_clock: MockClock) -
     assert len(console.watchers) == 0
 
 
+async def test_a_stream_of_which_nothing_is_new_sleeps_and_hears_an_update_at_once(
+    nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of them are open on a quiet engine."""
+    waits: list[float] = []
+    wait = live_subscribers.LiveSubscriber.wait
+
+    async def counted(subscriber: live_subscribers.LiveSubscriber, seconds: float) -> None:
+        waits.append(seconds)
+        await wait(subscriber, seconds)
+
+    monkeypatch.setattr(live_subscribers.LiveSubscriber, "wait", counted)
+    console = Console()
+    id_ = (await console.profile())["id"]
+    feed = LiveFeed(console.live)
+    nursery.start_soon(console.watchers.run)
+    nursery.start_soon(feed.run)
+    async with open_stream(console, id_) as stream:
+        assert await stream.event() == ("minute", {"clicks": 0, "views": 0, "bots": 0})
+        await until_subscribed(feed)
+        waits.clear()
+        await trio.sleep(10 * live.HEARTBEAT_S)
+        assert len(waits) <= 2 * 10 + 1
+        committed_at = trio.current_time()
+        feed.committed(0, [batch(1, [german_click(id_, link_id=7)])])
+        assert [(await stream.event())[0] for _ in range(2)] == ["click", "minute"]
+        assert trio.current_time() - committed_at < live.TICK_S + 0.5
+        assert await stream.event() == ("minute", {"clicks": 0, "views": 0, "bots": 0})
+        assert trio.current_time() - committed_at < live_clicks.MINUTE_S + 2 * live.TICK_S
+
+
+async def test_profiles_with_subscribers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their latest clicks are kept, and those of a profile that was left go for another's."""
+    monkeypatch.setattr(live_subscribers, "MAX_PROFILES", 2)
+    subscribers = LiveSubscribers(Console().live)
+    with subscribers.subscription(1, 9), subscribers.subscription(1, 9):
+        with subscribers.subscription(1, 8), pytest.raises(UnavailableError):
+            subscribers.admit(2, 7)
+        with subscribers.subscription(2, 7):
+            subscribers.admit(2, 9)
+    assert subscribers.refused == 1
+
+
 async def test_subscribers_are_bounded_and_slow_ones_are_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,0 +1,166 @@
+"""Open overviews of a quiet engine: `python -m bench dashboards`.
+
+As many browsers as `--overviews` have the overview of a whole `waypost up` open, six of each person: a
+stream of live clicks, the figures every 10 s and what needs the team every two minutes, with the entity tags of
+the answers before. Nobody clicks meanwhile, so nothing is new.
+
+| key | definition |
+|---|---|
+| `console_cores` | CPU seconds of the console for each second |
+| `postgres_cores` | CPU seconds of Postgres for each second |
+| `poll_cpu_ms` | CPU time of the console for each answer, its part of the streams included |
+| `answers` | answers by request and status |
+| `streams` | streams that are open at the end |
+
+Exit code 1 if the console takes half a core or more, if a poll was answered otherwise than by 304 or 200 (a
+quarter of an hour that begins makes all figures new), or if fewer than 9 of 10 were 304; `failures` says which.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+import click
+import httpx
+import uvloop
+from rich.table import Table
+
+from bench.kit.report import progress, show, write_json
+from bench.load.crashable_engine import CrashableEngine
+from bench.load.machine import machine
+from bench.load.overviews import STATS_S, Overviews, Reader
+from bench.load.processes import Placement, cpu_s, cpu_s_of
+
+CORES_LIMIT: Final = 0.5
+NEW_LIMIT: Final = 0.1  # of the polls may have something new
+OF_A_PERSON: Final = 6
+OF_A_PROFILE: Final = 8  # people besides its owner
+LINKS: Final = 20
+PASSWORD: Final = "a long sentence is best"  # noqa: S105  # of an engine that ends with this process
+# So that each browser has an address of its own, as it has in life.
+SETTINGS: Final = {"WAYPOST_TRUSTED_HOPS": "1", "WAYPOST_CHECK_LINKS": "off"}
+
+
+class DashboardsOptions(NamedTuple):
+    overviews: int
+    seconds: float
+
+
+def people(engine: CrashableEngine, count: int) -> list[Reader]:
+    """Make profiles with links and clicks, and a team for each, of `count` people in all."""
+    readers: list[Reader] = []
+    with httpx.Client(base_url=engine.console_url, timeout=30) as client:
+        key = {"Authorization": f"Bearer {engine.api_key}"}
+        while len(readers) < count:
+            profile = client.post(
+                "/v1/profiles", json={"handle": f"team{len(readers)}"}, headers=key
+            ).raise_for_status().json()  # fmt: skip
+            path = f"/v1/profiles/{profile['id']}"
+            for number in range(LINKS):
+                link = {"slug": f"link-{number}", "target": f"https://example.com/{number}"}
+                client.post(f"{path}/links", json=link, headers=key).raise_for_status()
+                httpx.get(f"{engine.visitors_url}/{profile['handle']}/link-{number}")
+            for number in range(min(OF_A_PROFILE, count - len(readers))):
+                readers.append(joined(client, path, key, f"p{len(readers)}-{number}@example.com"))
+    return readers
+
+
+def joined(client: httpx.Client, path: str, key: dict[str, str], email: str) -> Reader:
+    """Invite somebody to a profile and let them join. Returns their session."""
+    invitation = {"email": email, "role": "admin"}
+    token = client.post(f"{path}/invitations", json=invitation, headers=key).json()["token"]
+    client.cookies.clear()
+    body = {"token": token, "password": PASSWORD}
+    answered = client.post("/v1/invitations/accept", json=body).raise_for_status()
+    cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    client.cookies.clear()
+    return Reader(cookie, answered.json()["csrf_token"], path.rpartition("/")[2])
+
+
+async def measured(
+    engine: CrashableEngine, readers: list[Reader], seconds: float
+) -> dict[str, Any]:
+    """Return the figures of overviews that have all been open for two intervals of polls."""
+    overviews = Overviews(engine.console_url, readers)
+    opened = asyncio.create_task(overviews.run())
+    await asyncio.sleep(2 * STATS_S)
+    (console,) = engine.role_pids("api")
+    overviews.answers.clear()
+    before, postgres_before = cpu_s(console), cpu_s_of(engine.postgres_processes())
+    started = time.monotonic()
+    await asyncio.sleep(seconds)
+    took = time.monotonic() - started
+    console_s = cpu_s(console) - before
+    postgres_s = cpu_s_of(engine.postgres_processes()) - postgres_before
+    answers = {
+        f"{name} {status}": count for (name, status), count in sorted(overviews.answers.items())
+    }
+    opened.cancel()
+    with suppress(asyncio.CancelledError):
+        await opened
+    return {
+        "console_cores": round(console_s / took, 3),
+        "postgres_cores": round(postgres_s / took, 3),
+        "poll_cpu_ms": round(1000 * console_s / max(1, sum(answers.values())), 2),
+        "answers": answers,
+        "streams": overviews.streams,
+    }
+
+
+def run(plan: DashboardsOptions) -> dict[str, Any]:
+    with CrashableEngine(settings=SETTINGS) as engine:
+        progress("making teams")
+        team = people(engine, -(-plan.overviews // OF_A_PERSON))
+        readers = [reader for reader in team for _ in range(OF_A_PERSON)][: plan.overviews]
+        engine.settle()
+        progress(f"opening {plan.overviews} overviews")
+        figures = uvloop.run(measured(engine, readers, plan.seconds))
+    return evaluate(plan, figures)
+
+
+def evaluate(plan: DashboardsOptions, figures: dict[str, Any]) -> dict[str, Any]:
+    failures = []
+    if figures["console_cores"] >= CORES_LIMIT:
+        failures.append(f"the console takes {figures['console_cores']} of a core")
+    polls = {key: count for key, count in figures["answers"].items() if not key.startswith("live")}
+    refused = {key: count for key, count in polls.items() if key[-3:] not in ("200", "304")}
+    if refused:
+        failures.append(f"polls were not answered: {refused}")
+    new = sum(count for key, count in polls.items() if key.endswith("200"))
+    if new > NEW_LIMIT * max(1, sum(polls.values())):
+        failures.append(f"{new} polls had something new")
+    if figures["streams"] < plan.overviews:
+        failures.append(f"only {figures['streams']} streams are open")
+    return {
+        "benchmark": "dashboards", **plan._asdict(), **figures, "failures": failures,
+        "machine": machine_here(),
+    }  # fmt: skip
+
+
+def machine_here() -> dict[str, Any]:
+    return machine(Placement.here())
+
+
+def table(result: dict[str, Any]) -> Table:
+    grid = Table(title=f"{result['overviews']} open overviews of a quiet engine", show_header=False)
+    for name in ("console_cores", "postgres_cores", "poll_cpu_ms", "streams"):
+        grid.add_row(name, str(result[name]))
+    for name, count in result["answers"].items():
+        grid.add_row(name, str(count))
+    return grid
+
+
+@click.command(help="Overviews of the dashboard that are open on a quiet engine.")
+@click.option("--overviews", type=click.IntRange(1, 500), default=500, show_default=True)
+@click.option("--seconds", type=click.FloatRange(1, 3600), default=60.0, show_default=True,
+              help="time that is measured, once all are open")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+def command(*, overviews: int, seconds: float, as_json: bool) -> int:
+    result = run(DashboardsOptions(overviews, seconds))
+    show(table(result))
+    for failure in result["failures"]:
+        print(f"FAILED: {failure}")
+    if as_json:
+        write_json(result)
+    return 1 if result["failures"] else 0

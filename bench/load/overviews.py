@@ -1,0 +1,136 @@
+"""Open overviews of the dashboard, as its module polls: a stream of live clicks, and polls with entity tags."""
+
+import asyncio
+import json
+from collections import Counter
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+STATS_S: Final = 10.0  # EVERY_MS and NEEDS_EVERY_MS of js/screens/overview.js
+NEEDS_S: Final = 120.0
+_MONTH: Final = {"tz": "Europe/Rome", "period": "30d"}
+# What the overview asks at first: questions() of js/screens/overview.js.
+QUESTIONS: Final[dict[str, Any]] = {
+    "questions": [
+        _MONTH | {"interval": "day", "compare": "previous"},
+        *(
+            _MONTH | {"group": group, "metrics": "clicks", "order": "-clicks", "limit": limit}
+            for group, limit in (("link", 8), ("source", 8), ("country", 250))
+        ),
+    ],
+    "latest_clicks": 50,
+}
+
+
+class Reader(NamedTuple):
+    """Somebody signed in: the header fields of their requests, and the profile that they look at."""
+
+    cookie: str
+    csrf: str
+    profile_id: str
+
+
+class Overviews:
+    """Many open overviews. `answers` counts the answers by request and status."""
+
+    def __init__(self, console_url: str, readers: list[Reader]) -> None:
+        parts = urlsplit(console_url)
+        self._address = (parts.hostname or "", parts.port or 80)
+        self._readers = readers
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.streams = 0
+
+    async def run(self) -> None:
+        """Open all within one interval of polls, and keep them open. Runs until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number, reader in enumerate(self._readers):
+                later = STATS_S * number / len(self._readers)
+                address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+                overview = _Overview(self, reader, address)
+                group.create_task(overview.watch(later))
+                group.create_task(overview.poll_all(later))
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(*self._address)
+
+
+class _Overview:
+    def __init__(self, overviews: Overviews, reader: Reader, address: str) -> None:
+        self._overviews = overviews
+        self._reader = reader
+        self._address = address
+        self._tags: dict[str, str] = {}
+        self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def poll_all(self, later: float) -> None:
+        await asyncio.sleep(later)
+        path = f"/v1/profiles/{self._reader.profile_id}"
+        body = json.dumps(QUESTIONS).encode()
+        for poll in range(1_000_000):
+            await self._ask("stats", "POST", f"{path}/stats/batch", body)
+            if poll % int(NEEDS_S // STATS_S) == 0:
+                await self._ask("overview", "GET", f"{path}/overview", b"")
+            await asyncio.sleep(STATS_S)
+
+    async def watch(self, later: float) -> None:
+        """Read the stream, and open it again when it ends."""
+        await asyncio.sleep(later)
+        path = f"/v1/profiles/{self._reader.profile_id}/live"
+        while True:
+            reader, writer = await self._overviews.connect()
+            writer.write(self._head("GET", path, b"", ""))
+            status, _ = await _head_of(reader)
+            self._overviews.answers["live", status] += 1
+            if status == 200:
+                self._overviews.streams += 1
+                while await reader.read(4096):
+                    pass
+                self._overviews.streams -= 1
+            writer.close()
+            await asyncio.sleep(5)
+
+    async def _ask(self, name: str, method: str, path: str, body: bytes) -> None:
+        """Send a request with the tag of its last answer, on a new connection if the kept one has ended."""
+        head = self._head(method, path, body, self._tags.get(name, ""))
+        for _ in range(2):
+            if self._connection is None:
+                self._connection = await self._overviews.connect()
+            reader, writer = self._connection
+            try:
+                writer.write(head + body)
+                status, fields = await _head_of(reader)
+                await reader.readexactly(int(fields.get("content-length", 0)))
+            except (OSError, asyncio.IncompleteReadError):
+                writer.close()
+                self._connection = None
+                continue
+            if fields.get("connection") == "close":
+                writer.close()
+                self._connection = None
+            self._tags[name] = fields.get("etag", "")
+            self._overviews.answers[name, status] += 1
+            return
+        self._overviews.answers[name, 0] += 1
+
+    def _head(self, method: str, path: str, body: bytes, tag: str) -> bytes:
+        fields = {
+            "Host": "console.example",
+            "Cookie": self._reader.cookie,
+            "X-CSRF-Token": self._reader.csrf,
+            "X-Forwarded-For": self._address,
+            "Accept-Encoding": "gzip, br",
+            "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        }
+        if body:
+            fields |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        if tag:
+            fields["If-None-Match"] = tag
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+async def _head_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    """Return status and header fields, in lower case, of a response."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    fields = (line.partition(": ") for line in head[1:] if line)
+    return int(head[0].split()[1]), {name.lower(): value for name, _, value in fields}
