@@ -18,6 +18,7 @@ import brotli
 from api.dashboard.icons import icon_names, sprite
 from api.dashboard.linking import linked
 
+FRAME: Final = "app.js"
 # In the order of the cascade. The overview is part of the frame.
 STYLES: Final = (
     "tokens", "base", "shell", "cards", "charts", "forms", "tables", "overlays", "screens/overview",
@@ -51,11 +52,15 @@ class DashboardFile:
 
 
 class DashboardFiles:
-    """All assets by their path below `/assets/{hash}/`, and the sprite of icons, which is part of the shell."""
+    """All assets by their path below `/assets/{hash}/`, and the sprite of the frame's icons, for the shell.
+    Icons that only other screens name are in `icons.svg`."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
-        modules = [content.decode() for name, content in files.items() if name.endswith(".js")]
-        self.sprite = sprite(icon_names(modules))
+        modules = {name: text.decode() for name, text in files.items() if name.endswith(".js")}
+        frame = icon_names([modules.get(FRAME, "")])
+        self.sprite = sprite(frame, hidden=True)
+        others = [name for name in icon_names(modules.values()) if name not in frame]
+        files = {**files, "icons.svg": sprite(others).encode()}
         self._assets = {name: DashboardFile(name, content) for name, content in files.items()}
         digest = hashlib.blake2b(self.sprite.encode(), digest_size=8)
         for name, content in sorted(files.items()):
@@ -92,7 +97,7 @@ def dashboard_files() -> DashboardFiles:
         for name, content in files.items()
         if name.endswith(".js")
     }
-    for name, source in linked(modules, "app.js", "screens").items():
+    for name, source in linked(modules, FRAME, "screens").items():
         files[name] = source.encode()
     icon = folder.joinpath("icon.svg").read_bytes()
     return DashboardFiles(files | styles | {"icon.svg": icon})

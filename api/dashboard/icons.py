@@ -17,16 +17,17 @@ def icon_names(modules: Iterable[str]) -> list[str]:
     return sorted({name for module in modules for name in _NAMED.findall(module)})
 
 
-def sprite(names: Iterable[str]) -> str:
-    """Return an SVG with a symbol `i-NAME` for each icon. Raises KeyError for a name that Lucide lacks."""
+def sprite(names: Iterable[str], *, hidden: bool = False) -> str:
+    """Return an SVG with a symbol `i-NAME` for each icon; `hidden` as a part of a document.
+
+    Raises KeyError for a name that Lucide lacks.
+    """
     packed = resources.files("lucide").joinpath("lucide.zip")
     with packed.open("rb") as file, ZipFile(file) as archive:
         symbols = [_symbol(name, archive.read(f"{name}.svg").decode()) for name in names]
-    # Hidden by the attribute, as styles that hide it would be of no use before they are loaded.
-    return (
-        '<svg xmlns="http://www.w3.org/2000/svg" width="0" height="0" aria-hidden="true" hidden>'
-        f"{''.join(symbols)}</svg>"
-    )
+    # Hidden by attributes, as styles that hide it would be of no use before they are loaded.
+    attributes = ' width="0" height="0" aria-hidden="true" hidden' if hidden else ""
+    return f'<svg xmlns="http://www.w3.org/2000/svg"{attributes}>{"".join(symbols)}</svg>'
 
 
 def _symbol(name: str, svg: str) -> str:

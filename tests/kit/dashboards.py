@@ -19,6 +19,8 @@ WAIT_MS: Final = 20_000
 FOREIGN: Final = re.compile(
     r"undefined|\bNaN\b|\[object|\bnull\b|Invalid Date|\d{4}-\d\d-\d\dT\d\d:\d\d"
 )
+ALL_RULES: Final[dict[str, Any]] = {"resultTypes": ["violations"]}
+COLOURS: Final[dict[str, Any]] = {"runOnly": ["color-contrast"]}
 _REPORT_VIOLATIONS: Final = """
 addEventListener('securitypolicyviolation', event =>
     console.error(`policy ${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
@@ -74,9 +76,34 @@ class Screen:
         return FOREIGN.findall(text)
 
     def axe_faults(self) -> list[str]:
-        """Return what axe finds on the page: rule, and the first element that breaks it."""
-        violations = Axe().run(self.page).response["violations"]
-        return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in violations]
+        """Return what axe finds on the page, and of its colours in the dark: rule, and the first element that
+        breaks it."""
+        light = self._axe()
+        return light + [f"dark: {fault}" for fault in self.in_theme("dark", COLOURS)]
+
+    def axe_faults_of_all_looks(self) -> list[str]:
+        """Return what axe finds in light and dark, on a desktop and a phone."""
+        faults, before = [], self.page.viewport_size
+        for width in (1280, 360):
+            self.page.set_viewport_size({"width": width, "height": 800})
+            for theme in ("light", "dark"):
+                faults += [f"{theme} {width}: {fault}" for fault in self.in_theme(theme)]
+        self.page.set_viewport_size(before)
+        return faults
+
+    def in_theme(self, theme: str, options: dict[str, Any] | None = None) -> list[str]:
+        """Return what axe finds in a theme. What moves would be seen half-way."""
+        self.page.emulate_media(reduced_motion="reduce")
+        self.page.evaluate("name => { document.documentElement.dataset.theme = name; }", theme)
+        faults = self._axe(options)
+        self.page.evaluate("() => { delete document.documentElement.dataset.theme; }")
+        return faults
+
+    def _axe(self, options: dict[str, Any] | None = None) -> list[str]:
+        response = Axe().run(self.page, options=ALL_RULES | (options or {})).response
+        return [
+            f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in response["violations"]
+        ]
 
     def assert_sound(self) -> None:
         """Assert what holds for every screen in every state."""

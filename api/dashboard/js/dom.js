@@ -73,8 +73,10 @@ export function svg(name, attributes = {}, ...children) {
   return element;
 }
 
+const OTHER_ICONS = document.querySelector('link[rel=stylesheet]')?.getAttribute('href')?.replace('app.css', 'icons.svg') ?? '';
+
 /** Return an icon of Lucide by its name there; it is decoration, so its button or link needs a label. @param {string} name */
-export const icon = name => svg('svg', {class: 'i', viewBox: '0 0 24 24', fill: 'none', stroke: 'currentColor', 'stroke-width': 1.75, 'stroke-linecap': 'round', 'stroke-linejoin': 'round', 'aria-hidden': 'true'}, svg('use', {href: `#i-${name}`}));
+export const icon = name => svg('svg', {class: 'i', viewBox: '0 0 24 24', fill: 'none', stroke: 'currentColor', 'stroke-width': 1.75, 'stroke-linecap': 'round', 'stroke-linejoin': 'round', 'aria-hidden': 'true'}, svg('use', {href: `${document.getElementById(`i-${name}`) ? '' : OTHER_ICONS}#i-${name}`}));
 
 /**
  * Replace all children of `element`. The focus stays where it was: at the child of the same kind and place.

@@ -32,6 +32,16 @@ def test_an_asset_that_is_not_there_has_no_path() -> None:
         DashboardFiles(FILES).path("js/no.js")
 
 
+def test_each_icon_is_in_the_shell_or_in_the_file_of_the_others() -> None:
+    files = DashboardFiles(
+        {"app.js": b"icon('house')", "screens/x.js": b"icon('house') icon('link')"}
+    )
+    icons = files.get("icons.svg")
+    assert icons is not None
+    assert re.findall(r'id="i-([\w-]+)"', files.sprite) == ["house"]
+    assert re.findall(rb'id="i-([\w-]+)"', icons.plain) == [b"link"]
+
+
 def test_the_installed_assets_are_whole() -> None:
     """Every module that is imported is there, and a screen has its stylesheet."""
     installed = dashboard_files()
