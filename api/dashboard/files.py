@@ -19,9 +19,9 @@ from api.dashboard.icons import icon_names, sprite
 from api.dashboard.linking import linked
 
 FRAME: Final = "app.js"
-# In the order of the cascade. The overview is part of the frame.
+# In the order of the cascade. The overview is part of the frame; dialogs.css comes with the first dialog.
 STYLES: Final = (
-    "tokens", "base", "shell", "cards", "charts", "forms", "tables", "overlays", "screens/overview",
+    "tokens", "base", "shell", "cards", "charts", "forms", "tables", "toasts", "screens/overview",
 )  # fmt: skip
 # Blanks that a stylesheet does without: around its signs, and behind a colon.
 _AROUND: Final = re.compile(rb"\s*([{};,])\s*|(?<=:) ")

@@ -16,6 +16,7 @@ from api.audit.security_events import record_denials
 from api.dashboard.routes import DashboardRoutes
 from api.http import idempotency, problems
 from api.http.auth import Auth
+from api.http.compression import compress
 from api.http.etag import tag_bodies
 from api.http.guard import ConsoleMetrics, Guard
 from api.http.key_cache import KeyCache, ShareCache
@@ -121,6 +122,7 @@ def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings
     app.before_request(auth.require_access)
     app.after_request(record_denials(deps.security_log, routes))
     app.after_request(_head_only)
+    app.after_request(compress)
     app.after_request(tag_bodies(routes))
     app.after_request(_malformed_first)
     for route in routes:

@@ -18,7 +18,7 @@ QUESTIONS: Final[dict[str, Any]] = {
             for group, limit in (("link", 8), ("source", 8), ("country", 250))
         ),
     ],
-    "latest_clicks": 50,
+    "latest_clicks": 30,
 }
 
 

@@ -1,6 +1,6 @@
 // The dashboard's beginning: shows what the URL says, and signs the reader in again when their session has ended.
 
-import {h} from './dom.js';
+import {h, styled, withDialogs} from './dom.js';
 import {Problem, session, onSignedOut} from './api.js';
 import {profileOf, keepLast} from './account.js';
 import {begin, match, go} from './url.js';
@@ -17,14 +17,12 @@ let shown = null;
 let round = 0;
 /** Screens of the frame: the one that is opened first takes no request. @type {Record<string, any>} */
 const HERE = {overview: {show: showOverview, update: updateOverview, leave: leaveOverview}};
-const styles = new Set();
-const STYLE = document.querySelector('link[rel=stylesheet]')?.getAttribute('href') ?? '';
 
-/** Load the screen's stylesheet, once. @param {string} name @returns {Promise<void>} */
-function styled(name) {
-  if (styles.has(name)) return Promise.resolve();
-  styles.add(name);
-  return new Promise(resolve => document.head.append(h('link', {rel: 'stylesheet', href: STYLE.replace('app.css', `css/screens/${name}.css`), onload: () => resolve(), onerror: () => resolve()})));
+/** Load a screen, and its stylesheet behind that of dialogs. @param {any} screen @returns {Promise<any>} its module */
+async function load(screen) {
+  if (HERE[screen.name]) return HERE[screen.name];
+  const [module] = await Promise.all([import(`./screens/${screen.name}.js`), styled('dialogs'), styled(`screens/${screen.style ?? screen.name}`)]);
+  return module;
 }
 
 /** @param {boolean} [fresh] @returns {any} */
@@ -42,12 +40,12 @@ function show(fresh = false) {
 /** @param {number} mine @param {any} screen @param {Record<string, string>} params @param {boolean} fresh @returns {Promise<any>} */
 async function showOther(mine, screen, params, fresh) {
   try {
-    const loading = HERE[screen.name] ? Promise.resolve([HERE[screen.name]]) : Promise.all([import(`./screens/${screen.name}.js`), styled(screen.style ?? screen.name)]);
+    const loading = load(screen);
     loading.catch(() => {}); // the reader's session comes first
     const me = screen.open ? null : await session(fresh);
     const profile = me && params.handle ? await profileOf(params.handle) : null;
     if (me && params.handle && !profile) return missing('There is no such profile here', `@${params.handle} does not exist, or you are not in its team.`);
-    const [module] = await loading;
+    const module = await loading;
     if (mine !== round) return;
     if (profile) keepLast(profile.handle);
     await enter({screen, params, query: new URLSearchParams(location.search), path: location.pathname, me, profile, role: profile?.role ?? ''}, module);
@@ -106,6 +104,6 @@ function missing(title, detail) {
   place(h('main', {class: 'alone'}, top(title), h('p', {}, detail), h('p', {class: 'rowb'}, h('a', {class: 'btn main', href: '/profiles'}, 'All profiles'))));
 }
 
-onSignedOut(async () => (await import('./again.js')).signInAgain(shown?.state.me?.user.email ?? ''));
+onSignedOut(async () => (await withDialogs(import('./again.js'))).signInAgain(shown?.state.me?.user.email ?? ''));
 listen(() => shown?.state ?? null);
 begin(show);

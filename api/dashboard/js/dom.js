@@ -73,10 +73,26 @@ export function svg(name, attributes = {}, ...children) {
   return element;
 }
 
-const OTHER_ICONS = document.querySelector('link[rel=stylesheet]')?.getAttribute('href')?.replace('app.css', 'icons.svg') ?? '';
+const STYLE = document.querySelector('link[rel=stylesheet]')?.getAttribute('href') ?? '';
+
+/** Return the path of an asset of this version. @param {string} name */
+export const assetPath = name => STYLE.replace('app.css', name);
+
+/** @type {Map<string, Promise<void>>} */
+const styles = new Map();
+
+/** Load a stylesheet beyond the frame's, once; resolves as well if that fails. @param {string} name such as `dialogs` @returns {Promise<void>} */
+export function styled(name) {
+  const loading = styles.get(name) ?? new Promise(resolve => document.head.append(h('link', {rel: 'stylesheet', href: assetPath(`css/${name}.css`), onload: () => resolve(), onerror: () => resolve()})));
+  styles.set(name, loading);
+  return loading;
+}
+
+/** Wait for a module that shows a dialog, and for what it looks like. @template T @param {Promise<T>} loading @returns {Promise<T>} */
+export const withDialogs = async loading => (await Promise.all([loading, styled('dialogs')]))[0];
 
 /** Return an icon of Lucide by its name there; it is decoration, so its button or link needs a label. @param {string} name */
-export const icon = name => svg('svg', {class: 'i', viewBox: '0 0 24 24', fill: 'none', stroke: 'currentColor', 'stroke-width': 1.75, 'stroke-linecap': 'round', 'stroke-linejoin': 'round', 'aria-hidden': 'true'}, svg('use', {href: `${document.getElementById(`i-${name}`) ? '' : OTHER_ICONS}#i-${name}`}));
+export const icon = name => svg('svg', {class: 'i', viewBox: '0 0 24 24', fill: 'none', stroke: 'currentColor', 'stroke-width': 1.75, 'stroke-linecap': 'round', 'stroke-linejoin': 'round', 'aria-hidden': 'true'}, svg('use', {href: `${document.getElementById(`i-${name}`) ? '' : assetPath('icons.svg')}#i-${name}`}));
 
 /**
  * Replace all children of `element`. The focus stays where it was: at the child of the same kind and place.

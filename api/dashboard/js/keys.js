@@ -1,8 +1,6 @@
 // Keys: single ones are off while something is typed, and can be switched off (WCAG 2.1.4).
 
-import {h} from './dom.js';
-import {kbd} from './controls.js';
-import {dialog} from './dialog.js';
+import {withDialogs} from './dom.js';
 import {SCREENS} from './screens.js';
 import {go} from './url.js';
 
@@ -30,7 +28,7 @@ export function listen(stateNow) {
     const state = stateNow();
     if (event.key.toLowerCase() === 'k' && (event.ctrlKey || event.metaKey) && state?.me) {
       event.preventDefault();
-      (await import('./palette.js')).openPalette();
+      (await withDialogs(import('./palette.js'))).openPalette();
       return;
     }
     const target = /** @type {HTMLElement} */ (event.target);
@@ -52,16 +50,7 @@ export function listen(stateNow) {
   });
 }
 
-/** Show all keys. */
-export function help() {
-  const rows = (/** @type {[string, string[]][]} */ items) => h('dl', {}, items.map(([words, keys]) => h('div', {}, h('dt', {}, words), h('dd', {}, kbd(...keys)))));
-  const toggle = h('input', {type: 'checkbox', role: 'switch', checked: singleKeys(), onchange: (/** @type {any} */ event) => localStorage.setItem('keys', event.target.checked ? 'on' : 'off')});
-  dialog('Keys', [
-    h('label', {class: 'rowb'}, toggle, 'Single keys are on'),
-    h('div', {class: 'keycols'},
-      h('section', {}, h('h3', {}, 'Go to'), rows(SCREENS.filter(screen => screen.key).map(screen => [screen.title, ['G', /** @type {string} */ (screen.key).toUpperCase()]]))),
-      h('section', {}, h('h3', {}, 'Here'), rows([...bound].map(([key, {words}]) => [words, [key.length === 1 ? key.toUpperCase() : key]]))),
-      h('section', {}, h('h3', {}, 'Everywhere'), rows([['Search and commands', ['Ctrl', 'K']], ['These keys', ['?']], ['Chart or table', ['T']], ['Point before, after', ['←', '→']], ['Choose a range', ['Shift', '→']], ['Close', ['Esc']]]))),
-    h('p', {class: 'note'}, 'Not while you type in a field. Off, only Ctrl K, Esc and arrows stay.'),
-  ], {class: 'keys'});
-}
+const help = async () => (await withDialogs(import('./help.js'))).help();
+
+/** Return what each key does here. @returns {[string, string][]} key and words */
+export const keysHere = () => [...bound].map(([key, {words}]) => [key, words]);

@@ -8,7 +8,7 @@ import {SCREENS} from './screens.js';
 import {go, match} from './url.js';
 import {nameOf} from './shell.js';
 import {say} from './toast.js';
-import {help} from './keys.js';
+import {help} from './help.js';
 import {chooseTheme} from './theme.js';
 
 const WAIT_MS = 120; // after typing, before links are asked for

@@ -1,6 +1,6 @@
 // The frame around a screen: navigation at the side, or a tab bar on a phone, and the profile's switch.
 
-import {h, svg, icon, fill, typed} from './dom.js';
+import {h, svg, icon, fill, typed, withDialogs} from './dom.js';
 import {button} from './controls.js';
 import {SCREENS} from './screens.js';
 import {signOut} from './api.js';
@@ -52,7 +52,7 @@ function bar(state) {
     h('button', {type: 'button', 'aria-current': rest ? 'page' : null, onclick: openPalette}, icon('ellipsis'), h('span', {}, 'More')));
 }
 
-const openPalette = async () => (await import('./palette.js')).openPalette();
+const openPalette = async () => (await withDialogs(import('./palette.js'))).openPalette();
 
 async function leave() {
   await signOut().catch(() => {}); // the session had ended

@@ -18,7 +18,7 @@ import {experimentCard} from './overview_experiment.js';
 import {needsCard} from './overview_needs.js';
 
 const EVERY_MS = 10_000, NEEDS_EVERY_MS = 120_000;
-const BARS = 8, COUNTRIES = 250, LATEST = 50;
+const BARS = 8, COUNTRIES = 250, LATEST = 30;
 const SOURCES = /** @type {[string, string][]} */ ([['source', 'Sources'], ['referrer', 'Referrers'], ['utm_campaign', 'Campaigns']]);
 
 /** @type {(() => void)[]} */
