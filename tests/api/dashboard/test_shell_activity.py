@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_chain_is_verified_in_the_browser(dashboard: Dashboard) -> None:
         page.wait_for_selector(".chain:has-text('Nothing up to entry 3 has changed')")
         for forged, words in FORGERIES:
             page.unroute_all()
-            page.route("**/activity/export**", lambda route, forged=forged: forge(route, forged))
+            page.route("**/activity/export**", partial(forge, forged))
             page.click(verify)
             page.wait_for_selector(f".chain .bad:has-text('{words}')")
         assert screen.axe_faults() == []
@@ -125,7 +126,7 @@ FORGERIES: list[tuple[Callable[[list[Any]], list[Any]], str]] = [
 ]
 
 
-def forge(route: Any, forged: Callable[[list[Any]], list[Any]]) -> None:
+def forge(forged: Callable[[list[Any]], list[Any]], route: Any) -> None:
     entries = [json.loads(line) for line in route.fetch().text().splitlines()]
     route.fulfill(body="".join(json.dumps(entry) + "\n" for entry in forged(entries)))
 
