@@ -61,20 +61,10 @@ class NoPictureError(Exception):
 
 def main() -> int:
     task = Task(**json.loads(sys.argv[1]))
-    Image.preinit()
-    pi_heif.register_heif_opener(thumbnails=False, decode_threads=1)
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # more would take system calls
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    Image.MAX_IMAGE_PIXELS = None  # _require_size() has the bound, with a reason
-    srgb = ImageCms.createProfile("sRGB")
+    srgb = prepare()
     source, target = os.fdopen(0, "rb", closefd=False), os.fdopen(1, "wb", closefd=False)
     confine(Limits(task.memory_bytes, task.cpu_s, task.file_bytes))
-    try:
-        line, files = pictures_of(source, task, srgb)
-    except NoPictureError as error:
-        line, files = {"result": "refused", "reason": str(error)}, []
-    except MemoryError:
-        line, files = {"result": "exhausted", "reason": _TOO_LARGE}, []
+    line, files = decoded(source, task, srgb)
     target.write(json.dumps(line).encode() + b"\n")
     for file in files:
         target.write(file)
@@ -82,7 +72,27 @@ def main() -> int:
     return 0
 
 
-def pictures_of(
+def prepare() -> object:
+    """Set up the decoders, which must be loaded before confine(). Returns the profile of sRGB."""
+    Image.preinit()
+    pi_heif.register_heif_opener(thumbnails=False, decode_threads=1)
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # more would take system calls
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    Image.MAX_IMAGE_PIXELS = None  # _require_size() has the bound, with a reason
+    return ImageCms.createProfile("sRGB")
+
+
+def decoded(source: BinaryIO, task: Task, srgb: object) -> tuple[dict[str, object], list[bytes]]:
+    """Return the line and the files of an upload, whatever it is."""
+    try:
+        return _pictures_of(source, task, srgb)
+    except NoPictureError as error:
+        return {"result": "refused", "reason": str(error)}, []
+    except MemoryError:
+        return {"result": "exhausted", "reason": _TOO_LARGE}, []
+
+
+def _pictures_of(
     source: BinaryIO, task: Task, srgb: object
 ) -> tuple[dict[str, object], list[bytes]]:
     """Return the line and the files of an upload. Raises NoPictureError."""

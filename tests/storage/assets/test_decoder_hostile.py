@@ -1,4 +1,4 @@
-"""Hostile files, many of them: each is refused or cleaned within seconds, and this process stays as it is."""
+"""Hostile files, a process for each: all are refused or cleaned in seconds, this process stays as it is."""
 
 import io
 import resource
@@ -27,7 +27,7 @@ from tests.kit.pictures import (
 )
 
 pytestmark = [
-    pytest.mark.large, pytest.mark.timeout(1800), pytest.mark.trio(run=hosted_run),
+    pytest.mark.large, pytest.mark.timeout(600), pytest.mark.trio(run=hosted_run),
 ]  # fmt: skip
 ANSWER_LIMIT_S = 10.0
 SOURCES = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF")
@@ -73,22 +73,6 @@ class Trial:
                 nursery.start_soon(self.decode, content)
         assert self.slowest_s < ANSWER_LIMIT_S
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 64 * 1024
-
-
-@pytest.mark.parametrize("format_", SOURCES)
-async def test_truncated_at_200_places(format_: str) -> None:
-    content, trial = good(format_), Trial()
-    places = sorted({len(content) * number // 200 for number in range(200)})
-    await trial.decode_all([content[:place] for place in places])
-    assert trial.refused > len(places) * 0.9
-
-
-@pytest.mark.parametrize("format_", SOURCES)
-async def test_every_byte_of_a_head_flipped(format_: str) -> None:
-    content, trial = good(format_), Trial()
-    flipped = [content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :] for at in range(100)]
-    await trial.decode_all(flipped)
-    assert trial.decoder.results["late"] == 0
 
 
 async def test_bombs_and_giants() -> None:
