@@ -10,8 +10,8 @@ from api.links.addresses import LinkAddressRoutes
 from api.links.bulk import BulkRoutes
 from api.links.domains import DomainRoutes
 from api.links.explain import LinkExplainRoutes
-from api.links.export import LinkExportRoutes
-from api.links.imports import LinkImportRoutes
+from api.links.imports.export import LinkExportRoutes
+from api.links.imports.imports import LinkImportRoutes
 from api.links.link_counts import LinkCountsRoutes
 from api.links.link_drafts import HashPassword, LinkDrafts
 from api.links.link_list import LinkListRoutes

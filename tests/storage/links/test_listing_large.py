@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from actors.links.import_run import ImportRun
-from api.links.export import LinkExportRoutes
+from api.links.imports.export import LinkExportRoutes
 from engine.common.export import ExportFormat
 from engine.links.imports.importable_rows import ImportableRows
 from engine.links.imports.link_file import LinkFile

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.links.export import LinkExportRoutes
+from api.links.imports.export import LinkExportRoutes
 from engine.accounts.access import Caller
 from engine.common.export import ExportFormat
 from engine.links.imports.link_import import CHUNK_BYTES

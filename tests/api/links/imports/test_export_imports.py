@@ -6,7 +6,7 @@ import pytest
 import trio
 from quart_trio.testing import TrioClient
 
-from api.links.imports import SILENCE_S
+from api.links.imports.imports import SILENCE_S
 from engine.links.imports.exported_link import EXPORT_COLUMNS
 from engine.links.link import Link, LinkDraft
 from engine.links.targets.blocklist import Blocklist

@@ -1,0 +1,1 @@
+"""Files of links over HTTP: imports and exports."""
