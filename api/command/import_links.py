@@ -35,9 +35,11 @@ from engine.links.imports.plan import IfExists
 from engine.links.imports.row_error import RowReject
 from engine.links.imports.rows import RowReader
 from engine.links.profile import ProfileDraft, validate_draft
+from engine.links.targets.target_policy import TargetPolicy
 from engine.operations.settings import Settings
 from storage.accounts.keys import first_owner
 from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
+from storage.links.abuse.blocklists import PostgresBlocklists
 from storage.links.abuse.policy_source import PolicySource
 from storage.links.imports.import_rows import PostgresLinkImporter
 from storage.migrations import migrate
@@ -170,8 +172,9 @@ class Importer:
                 raise WaypostError(
                     "there is no account to import into: run `waypost migrate --data DIR` first"
                 )
+            policy = await PolicySource(settings, PostgresBlocklists(database)).read()
             return await self._import(
-                caller, PostgresLinkImporter(database), RedisAnnouncer(redis), stop
+                caller, PostgresLinkImporter(database), RedisAnnouncer(redis), policy, stop
             )
         finally:
             with trio.CancelScope(shield=True):
@@ -179,10 +182,14 @@ class Importer:
                 await database.close()
 
     async def _import(
-        self, caller: Caller, bulk: PostgresLinkImporter, announcer: RedisAnnouncer, stop: Stop
+        self,
+        caller: Caller,
+        bulk: PostgresLinkImporter,
+        announcer: RedisAnnouncer,
+        policy: TargetPolicy,
+        stop: Stop,
     ) -> ImportProgress:
         source = LinkFile(self.file, self.options.columns, self.options.handle)
-        policy = await PolicySource(self.settings).read()
         reader = RowReader(
             self.options.handle,
             policy=policy,

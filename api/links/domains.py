@@ -57,7 +57,8 @@ class TxtRecordResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DomainResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A domain as the API shows it. `reason` says why it is not verified; `next_check_at` null: it is looked at
+    """A domain as the API shows it. `reason` says why it is not verified; nobody is led
+    to `blocked_targets`, which are on a blocklist; `next_check_at` null: it is looked at
     on request only."""
 
     id: Id
@@ -75,6 +76,7 @@ class DomainResponse(msgspec.Struct, frozen=True, kw_only=True):
     version: Version
     created_at: datetime
     updated_at: datetime
+    blocked_targets: tuple[str, ...]
 
 
 class DomainRoutes:
@@ -221,6 +223,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "version": 1,
     "created_at": "2026-05-01T09:31:00Z",
     "updated_at": "2026-05-01T09:31:00Z",
+    "blocked_targets": [],
 }
 _CREATE: Final = Doc(
     id="createDomain",

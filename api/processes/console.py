@@ -65,6 +65,7 @@ from storage.github.links import PostgresLinkSyncStore
 from storage.jobs.jobs import PostgresJobStore
 from storage.limits.shared_secret import SharedRateLimiter
 from storage.links.abuse.blocklist_file import REFRESH_S
+from storage.links.abuse.blocklists import PostgresBlocklists
 from storage.links.abuse.policy_source import PolicySource
 from storage.links.abuse.reports import PostgresReportStore
 from storage.links.domains import PostgresDomainStore
@@ -110,7 +111,10 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
     server = partial(serve_console, app, spec.sockets, stop, parts.metrics, limits)
 
     def components() -> list[Component]:
-        return [Component(spec.name, tree.children["server"].running)]
+        return [
+            Component(spec.name, tree.children["server"].running),
+            parts.policy.component(f"{spec.name}/blocklists"),
+        ]
 
     tree = supervisor(
         "console",
@@ -155,7 +159,7 @@ class ConsoleParts:
         self.uploads = Uploads(PostgresAssetStore(database), files, self.decoder)
         self.announcer = RedisAnnouncer(redis)
         self.passwords = PasswordHasher()
-        self.policy = PolicySource(settings)
+        self.policy = PolicySource(settings, PostgresBlocklists(database))
         self.limiter = SharedRateLimiter(database, redis)
         self.profiles = PostgresProfileStore(database, settings.slug_length, link_clicks)
         self.sessions = PostgresSessionStore(database)

@@ -22,6 +22,8 @@ from actors.jobs.worker import RESCUE_S, Worker
 from actors.links.domain_checks import DomainChecks
 from actors.links.file_imports import FileImports
 from actors.links.health_checks import LinkChecks
+from actors.links.list_fetches import ListFetches
+from actors.links.screening import Screening
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec
@@ -58,8 +60,11 @@ from storage.github.api import HttpGithubApi
 from storage.github.syncs import PostgresGithubRequestLease, PostgresGithubSyncQueue
 from storage.http.sender import HttpWebhookSender
 from storage.jobs.jobs import PostgresJobQueue
+from storage.links.abuse.blocklists import PostgresBlocklists
+from storage.links.abuse.list_fetcher import HttpListFetcher
 from storage.links.abuse.policy_source import PolicySource
 from storage.links.abuse.reports import ReportPurge
+from storage.links.abuse.screening import PostgresScreeningStore
 from storage.links.domain_looks import PostgresDomainLookStore
 from storage.links.health import PostgresLinkHealthStore
 from storage.links.imports.import_rows import PostgresLinkImporter
@@ -131,6 +136,8 @@ class Workers:
         self._checks = LinkChecks(
             PostgresLinkHealthStore(database), self._prober, enabled=settings.check_links != "off"
         )
+        self._policy = PolicySource(settings, PostgresBlocklists(database))
+        self._screening, self._list_fetches = self._abuse_work()
         self._domains = DomainChecks(PostgresDomainLookStore(database), DnsTxtRecords())
         self._automation = ExperimentAutomation(PostgresRunningExperiments(database))
         self._assets, self._cards = self._picture_work()
@@ -138,9 +145,7 @@ class Workers:
         self._mailer = mailer(settings)
         self._digests = self._new_digests(app_database)
         self._unconfirmed = PostgresUnconfirmedAddresses(database)
-        self._confirmations = SubscriptionMails(
-            self._unconfirmed, self._mailer, settings.visitors_url, time.time
-        )
+        self._confirmations = self._confirmation_mails()
         self.periodic_jobs = self._periodic_jobs(redis)
         self._imports = self._file_imports(app_database, redis)
         self._queue = PostgresJobQueue(database)
@@ -148,6 +153,19 @@ class Workers:
         self._worker = Worker(self._owner, self._queue, self._handlers(), CONCURRENCY)
         self._scheduler = Scheduler(self._queue, self._worker.wake, self.periodic_jobs)
         self.tree = supervisor("workers", self._children())
+
+    def _confirmation_mails(self) -> SubscriptionMails:
+        url = self._settings.visitors_url
+        return SubscriptionMails(self._unconfirmed, self._mailer, url, time.time)
+
+    def _abuse_work(self) -> tuple[Screening, ListFetches]:
+        lists, store = PostgresBlocklists(self._database), PostgresScreeningStore(self._database)
+        policy = self._policy
+        urls = self._settings.blocklist_urls.split()
+        return (
+            Screening(store, policy.read, lambda: policy.is_complete),
+            ListFetches(urls, lists, HttpListFetcher()),
+        )
 
     def _picture_work(self) -> tuple[AssetCollector, CardDrawing]:
         files = asset_files(self._settings.storage_url, self._spec.folder)
@@ -160,7 +178,7 @@ class Workers:
         )
 
     def _periodic_jobs(self, redis: RedisServer) -> list[PeriodicJob]:
-        checks = self._checks, self._domains, self._github
+        checks = self._checks, self._domains, self._github, self._screening, self._list_fetches
         pages = self._assets, self._cards, self._unconfirmed
         actors = (*checks, self._automation, *pages, self._digests)
         return [
@@ -202,7 +220,7 @@ class Workers:
             PostgresImportSpool(database),
             PostgresLinkImporter(database),
             partial(announce, RedisAnnouncer(redis)),
-            PolicySource(self._settings).read,
+            self._policy.read,
             private_hosts=self._settings.private_targets,
             visitors_url=self._settings.visitors_url,
         )
@@ -273,6 +291,8 @@ class Workers:
             *self._gauges.samples(),
             *self._checks.samples(),
             *self._domains.samples(),
+            *self._screening.samples(),
+            *self._list_fetches.samples(),
             *self._github.samples(),
             *self._imports.samples(),
             *self._automation.samples(),

@@ -73,7 +73,8 @@ class NewDomainDraft(DomainDraft, frozen=True, kw_only=True):
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True):
     """A stored domain. `token` is the value that the TXT record must have behind `waypost=`; `reason` says why
-    the last look did not verify it, `next_check_at` when the next one is (None: only on request)."""
+    the last look did not verify it, `next_check_at` when the next one is (None: only on request). Nobody is led
+    to `blocked_targets`, as they are on a blocklist."""
 
     id: int
     profile_id: int
@@ -90,6 +91,7 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created_at: datetime
     updated_at: datetime
+    blocked_targets: tuple[str, ...] = ()
 
 
 class DomainAddress(NamedTuple):

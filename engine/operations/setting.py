@@ -120,6 +120,21 @@ def url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+def url_list(most: int) -> Callable[[str], str]:
+    """Return a parser of up to `most` http and https URLs with blanks between them."""
+
+    def parse(text: str) -> str:
+        urls = list(dict.fromkeys(text.split()))
+        if len(urls) > most or any(len(each) > 2048 for each in urls):
+            raise ValueError(f"must be up to {most} URLs with blanks between, of 2,048 characters")
+        for each in urls:
+            if not urlsplit(url("http", "https")(each)).hostname:
+                raise ValueError("must be URLs with hosts, with blanks between them")
+        return " ".join(urls)
+
+    return parse
+
+
 def bucket_url(text: str) -> str:
     """Parse the URL of a bucket: s3://bucket/path, gs://bucket/path or az://container/path."""
     if _BUCKET_URL.fullmatch(text) is None:

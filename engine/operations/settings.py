@@ -28,6 +28,7 @@ from engine.operations.setting import (
     switch,
     token,
     url,
+    url_list,
     whole,
 )
 
@@ -125,6 +126,9 @@ class Settings:
         "whether links may lead to hosts that are not on the public internet")
     blocklist: str = setting("", path,
         "file of hosts and hashes of URLs to which no link may lead, read again when it changes; unset: none")
+    blocklist_urls: str = setting("", url_list(8),
+        "up to 8 http or https URLs of further blocklists, with blanks between, on the public internet, each "
+        "fetched once an hour by a worker; unset: none")
     chained_shorteners: str = setting("warn", one_of("allow", "warn", "refuse"),
         "targets at known shorteners: allowed, allowed with a warning, or refused")
     lookalike_hosts: str = setting("warn", one_of("allow", "warn", "quarantine", "refuse"),

@@ -3,7 +3,8 @@
 Guarantees:
 - a host's name is looked up once for a connection, all its addresses must be public, and the connection is made
   to one of these addresses: later changes of the name do not matter. Host header and TLS use the name;
-- at most MAX_WIRE_BYTES of a response are read, head included, counted after decryption;
+- at most MAX_WIRE_BYTES of a response are read, head included, counted after decryption, unless a network is
+  made for larger ones;
 - a look-up that hangs keeps its thread until the resolver gives up, even if its request was cancelled. Each
   network has its own threads, as many as a courier has requests in flight, so that other look-ups find one.
 
@@ -78,10 +79,13 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         allow: Callable[[str], bool],
         resolver: Resolver | None = None,
         connect: Connect | None = None,
+        *,
+        max_wire_bytes: int = MAX_WIRE_BYTES,
     ) -> None:
         """Create the network. `allow` tells which addresses are allowed besides public ones, `resolver` returns
         the addresses of a host, `connect` connects to an address."""
         self._allow = allow
+        self._max_wire_bytes = max_wire_bytes
         self._resolver = resolver or system_resolver()
         self._connect = connect or httpcore.TrioBackend().connect_tcp
 
@@ -96,8 +100,8 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         *first_addresses, last_address = await self._allowed_addresses(host, port)
         for address in first_addresses:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return _Capped(await self._connect(address, port, CONNECT_S))
-        return _Capped(await self._connect(last_address, port, None))
+                return _Capped(await self._connect(address, port, CONNECT_S), self._max_wire_bytes)
+        return _Capped(await self._connect(last_address, port, None), self._max_wire_bytes)
 
     async def _allowed_addresses(self, host: str, port: int) -> list[str]:
         try:
@@ -116,11 +120,11 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
 
 
 class _Capped(httpcore.AsyncNetworkStream):
-    """A connection that reads at most MAX_WIRE_BYTES after each request."""
+    """A connection that reads at most `max_bytes` after each request."""
 
-    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+    def __init__(self, inner: httpcore.AsyncNetworkStream, max_bytes: int) -> None:
         self._inner = inner
-        self._left_bytes = MAX_WIRE_BYTES
+        self._max_bytes = self._left_bytes = max_bytes
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         if self._left_bytes <= 0:
@@ -130,7 +134,7 @@ class _Capped(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        self._left_bytes = MAX_WIRE_BYTES
+        self._left_bytes = self._max_bytes
         await self._inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -145,7 +149,8 @@ class _Capped(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore.AsyncNetworkStream:
         try:
-            return _Capped(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+            inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
+            return _Capped(inner, self._max_bytes)
         except BaseException:
             # httpcore forgets a connection whose handshake is cancelled, and leaves it open.
             with trio.CancelScope(shield=True):

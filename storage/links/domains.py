@@ -154,7 +154,9 @@ def slugs_still_needed(slugs: Sequence[str]) -> ConflictError:
 
 
 def _domain(row: asyncpg.Record) -> Domain:
-    return Domain(**{**row, "slugs": tuple(row["slugs"])})
+    return Domain(
+        **{**row, "slugs": tuple(row["slugs"]), "blocked_targets": tuple(row["blocked_targets"])}
+    )
 
 
 async def _require_reachable(

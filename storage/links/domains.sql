@@ -23,14 +23,16 @@ INSERT INTO domain_looks (tenant_id, domain_id) VALUES ($1, $2);
 
 -- name: domain
 -- Read one domain.
-SELECT d.id, d.profile_id, d.host, d.root_target, d.not_found_target, d.slugs, d.state, d.token, l.reason, d.verified_at,
+SELECT d.id, d.profile_id, d.host, d.root_target, d.not_found_target, d.slugs, d.blocked_targets, d.state, d.token, l.reason,
+    d.verified_at,
     l.checked_at, l.next_at AS next_check_at, d.version, d.created_at, d.updated_at
 FROM domains AS d JOIN domain_looks AS l ON l.tenant_id = d.tenant_id AND l.domain_id = d.id
 WHERE d.tenant_id = $1 AND d.id = $2;
 
 -- name: list_domains
 -- List a profile's domains in the order of their ids.
-SELECT d.id, d.profile_id, d.host, d.root_target, d.not_found_target, d.slugs, d.state, d.token, l.reason, d.verified_at,
+SELECT d.id, d.profile_id, d.host, d.root_target, d.not_found_target, d.slugs, d.blocked_targets, d.state, d.token, l.reason,
+    d.verified_at,
     l.checked_at, l.next_at AS next_check_at, d.version, d.created_at, d.updated_at
 FROM domains AS d JOIN domain_looks AS l ON l.tenant_id = d.tenant_id AND l.domain_id = d.id
 WHERE d.tenant_id = $1 AND d.profile_id = $2 AND d.id > $3 ORDER BY d.id LIMIT $4;

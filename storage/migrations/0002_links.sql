@@ -291,6 +291,7 @@ CREATE TABLE domains (
     not_found_target text COLLATE "C"
         CHECK (not_found_target ~ '^[\x21-\x7e]+$' AND length(not_found_target) <= 2048),
     slugs text[] NOT NULL DEFAULT '{}' CHECK (slugs <@ '{case_sensitive,slashes,dots,emoji}'),
+    blocked_targets text[] NOT NULL DEFAULT '{}',
     state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'verified', 'failed')),
     token text COLLATE "C" NOT NULL CHECK (token ~ '^[a-z0-9]{32}$'),
     verified_at timestamptz,
@@ -317,9 +318,9 @@ GRANT SELECT, DELETE,
     INSERT (tenant_id, profile_id, host, root_target, not_found_target, slugs, token, slot),
     UPDATE (root_target, not_found_target, slugs, version, updated_at)
     ON domains TO waypost_app;
-GRANT SELECT (tenant_id, profile_id, id, host, root_target, not_found_target, slugs, state) ON domains
-    TO waypost_edge;
-GRANT SELECT, UPDATE (state, verified_at, version, updated_at)
+GRANT SELECT (tenant_id, profile_id, id, host, root_target, not_found_target, slugs, blocked_targets, state)
+    ON domains TO waypost_edge;
+GRANT SELECT, UPDATE (state, verified_at, blocked_targets, version, updated_at)
     ON domains TO waypost_aggregator;
 
 -- Looks at the records of domains. `next_at` NULL: only on request.

@@ -140,6 +140,27 @@ BEGIN
 END
 $$;
 
+-- ---- blocklists by URL ---------------------------------------------------------------------------------
+
+-- The last good copy of each blocklist that the operator's settings name by URL: workers fetch it, every process reads
+-- it. `version` grows with each copy; `body` is compressed.
+CREATE TABLE blocklists (
+    url text COLLATE "C" PRIMARY KEY CHECK (length(url) <= 2048),
+    version bigint NOT NULL DEFAULT 0,
+    tag text NOT NULL DEFAULT '' CHECK (length(tag) <= 200),
+    body bytea CHECK (length(body) <= 33554432),
+    fetched_at timestamptz,
+    checked_at timestamptz NOT NULL DEFAULT now(),
+    reason text NOT NULL DEFAULT '' CHECK (length(reason) <= 500)
+);
+ALTER TABLE blocklists ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY everybody_reads ON blocklists FOR SELECT TO waypost_app USING (true);
+GRANT SELECT ON blocklists TO waypost_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON blocklists TO waypost_aggregator;
+
+-- For the screening, which looks at quarantined links more often than at all.
+CREATE INDEX links_quarantined ON links (tenant_id, id) WHERE engine_quarantine IS NOT NULL;
+
 -- ---- the operator --------------------------------------------------------------------------------------
 -- These functions answer for the operator alone (a user of the first tenant), and for links of any tenant.
 

@@ -1282,6 +1282,22 @@ WITH (fillfactor='50');
 
 ALTER TABLE ONLY waypost.audit_log_heads FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.blocklists (
+    url text NOT NULL COLLATE pg_catalog."C",
+    version bigint DEFAULT 0 NOT NULL,
+    tag text DEFAULT ''::text NOT NULL,
+    body bytea,
+    fetched_at timestamp with time zone,
+    checked_at timestamp with time zone DEFAULT now() NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    CONSTRAINT blocklists_body_check CHECK ((length(body) <= 33554432)),
+    CONSTRAINT blocklists_reason_check CHECK ((length(reason) <= 500)),
+    CONSTRAINT blocklists_tag_check CHECK ((length(tag) <= 200)),
+    CONSTRAINT blocklists_url_check CHECK ((length(url) <= 2048))
+);
+
+ALTER TABLE ONLY waypost.blocklists FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.click_deltas (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -1663,6 +1679,7 @@ CREATE TABLE waypost.domains (
     root_target text COLLATE pg_catalog."C",
     not_found_target text COLLATE pg_catalog."C",
     slugs text[] DEFAULT '{}'::text[] NOT NULL,
+    blocked_targets text[] DEFAULT '{}'::text[] NOT NULL,
     state text DEFAULT 'pending'::text NOT NULL,
     token text NOT NULL COLLATE pg_catalog."C",
     verified_at timestamp with time zone,
@@ -2519,6 +2536,9 @@ ALTER TABLE ONLY waypost.audit_log_heads
 ALTER TABLE ONLY waypost.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (tenant_id, profile_id, seq);
 
+ALTER TABLE ONLY waypost.blocklists
+    ADD CONSTRAINT blocklists_pkey PRIMARY KEY (url);
+
 ALTER TABLE ONLY waypost.click_quotas
     ADD CONSTRAINT click_quotas_pkey PRIMARY KEY (tenant_id, link_id);
 
@@ -2843,6 +2863,8 @@ CREATE UNIQUE INDEX links_external_id ON waypost.links USING btree (tenant_id, p
 CREATE UNIQUE INDEX links_listing ON waypost.links USING btree (tenant_id, profile_id, id);
 
 CREATE INDEX links_page ON waypost.links USING btree (tenant_id, profile_id, "position", id);
+
+CREATE INDEX links_quarantined ON waypost.links USING btree (tenant_id, id) WHERE (engine_quarantine IS NOT NULL);
 
 CREATE INDEX links_revision ON waypost.links USING btree (tenant_id, profile_id, revision);
 
@@ -3233,6 +3255,8 @@ ALTER TABLE waypost.audit_log ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.audit_log_heads ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE waypost.blocklists ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE waypost.click_deltas ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.click_quotas ENABLE ROW LEVEL SECURITY;
@@ -3370,6 +3394,8 @@ CREATE POLICY edge_retires ON waypost.journals FOR UPDATE TO waypost_edge USING 
 ALTER TABLE waypost.erasures ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.events ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY everybody_reads ON waypost.blocklists FOR SELECT TO waypost_app USING (true);
 
 CREATE POLICY everybody_reads ON waypost.waypost_migrations FOR SELECT USING (true);
 
@@ -3957,6 +3983,9 @@ GRANT SELECT(tenant_id) ON TABLE waypost.audit_log_heads TO waypost_aggregator;
 
 GRANT SELECT(profile_id) ON TABLE waypost.audit_log_heads TO waypost_aggregator;
 
+GRANT SELECT ON TABLE waypost.blocklists TO waypost_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.blocklists TO waypost_aggregator;
+
 GRANT SELECT ON TABLE waypost.click_deltas TO waypost_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE waypost.click_deltas TO waypost_aggregator;
 
@@ -4106,6 +4135,9 @@ GRANT SELECT(not_found_target) ON TABLE waypost.domains TO waypost_edge;
 
 GRANT INSERT(slugs),UPDATE(slugs) ON TABLE waypost.domains TO waypost_app;
 GRANT SELECT(slugs) ON TABLE waypost.domains TO waypost_edge;
+
+GRANT SELECT(blocked_targets) ON TABLE waypost.domains TO waypost_edge;
+GRANT UPDATE(blocked_targets) ON TABLE waypost.domains TO waypost_aggregator;
 
 GRANT SELECT(state) ON TABLE waypost.domains TO waypost_edge;
 GRANT UPDATE(state) ON TABLE waypost.domains TO waypost_aggregator;

@@ -400,6 +400,11 @@ TABLES = {
     "periodic_jobs": Table(
         "INSERT INTO periodic_jobs VALUES ('test', now()) ON CONFLICT DO NOTHING", aggregator="SIU"
     ),
+    "blocklists": Table(
+        "INSERT INTO blocklists (url) VALUES ('https://lists.example/{t}')",
+        app="S",
+        aggregator="SIUD",
+    ),
     "shared_secrets": Table(""),
     "dead_letter_batches": Table(
         "INSERT INTO dead_letter_batches VALUES (gen_random_uuid(), 1, 1, 'x', 'reason')",

@@ -25,6 +25,7 @@ UNIQUE_ACROSS_TENANTS = {
     "waypost_migrations_pkey": "not of tenants",
     "user_agents_pkey": "not of tenants, and the aggregator's only",
     "journals_pkey": "not of tenants",
+    "blocklists_pkey": "not of tenants, and the workers write it only",
     "shared_secrets_pkey": "not of tenants, and the owner's only",
     "periodic_jobs_pkey": "not of tenants, and the workers' only",
     "github_request_lease_pkey": "not of tenants, and the aggregator's only",
@@ -33,6 +34,7 @@ UNIQUE_ACROSS_TENANTS = {
 }
 # Policies that do not compare the tenant, of roles that act for one.
 OPEN_POLICIES = {
+    ("blocklists", "everybody_reads"): "lists of the operator, of no tenant",
     ("waypost_migrations", "everybody_reads"): "which migrations are applied is no secret",
     ("journals", "freshness"): "when counts were last committed, granted by the column",
 }

@@ -8,22 +8,37 @@ Blank lines and what follows a `#` are ignored.
 import hashlib
 import re
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import ada_url
 
+from engine.links.targets.digest_set import DigestSet
+
 HASH_PREFIX: Final = "sha256:"
 MAX_HOST_CHARS: Final = 253
+MAX_ENTRIES: Final = 1_000_000
 _PLAIN_HOST: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+").fullmatch
 _SINKS: Final = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})  # noqa: S104  # in hosts files
 
 
-class Blocklist(NamedTuple):
-    """Entries of a blocklist. `ignored` is the number of lines that are none."""
+class Members(Protocol):
+    """A set that tells whether it has a text."""
 
-    hosts: frozenset[str] = frozenset()
-    url_hashes: frozenset[bytes] = frozenset()
+    def __contains__(self, text: object) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+
+class Blocklist(NamedTuple):
+    """Entries of a blocklist, `url_hashes` in hex. `ignored` is the number of lines that are none."""
+
+    hosts: Members = frozenset[str]()
+    url_hashes: Members = frozenset[str]()
     ignored: int = 0
+
+    @property
+    def entries(self) -> int:
+        return len(self.hosts) + len(self.url_hashes)
 
     def reason(self, target: str) -> str | None:
         """Return why no link may lead to this normalised target; None if it may."""
@@ -33,7 +48,7 @@ class Blocklist(NamedTuple):
             url = ada_url.URL(target)
         except ValueError:
             return None
-        if self.url_hashes and hashlib.sha256(url.href.encode()).digest() in self.url_hashes:
+        if self.url_hashes and hashlib.sha256(url.href.encode()).hexdigest() in self.url_hashes:
             return "must not be an address on this engine's blocklist"
         labels = url.hostname.rstrip(".").split(".")
         for first in range(len(labels)):
@@ -46,9 +61,9 @@ NO_BLOCKLIST: Final = Blocklist()
 
 
 def parse_blocklist(lines: Iterable[str]) -> Blocklist:
-    """Return the entries of a list's lines."""
+    """Return the entries of a list's lines. Raises ValueError for more than MAX_ENTRIES."""
     hosts: set[str] = set()
-    url_hashes: set[bytes] = set()
+    url_hashes: set[str] = set()
     ignored = 0
     for line in lines:
         words = line.partition("#")[0].split()
@@ -62,10 +77,12 @@ def parse_blocklist(lines: Iterable[str]) -> Blocklist:
             hosts.add(host)
         else:
             ignored += 1
-    return Blocklist(frozenset(hosts), frozenset(url_hashes), ignored)
+        if len(hosts) + len(url_hashes) > MAX_ENTRIES:
+            raise ValueError(f"it has more than {MAX_ENTRIES:,} entries")
+    return Blocklist(DigestSet(hosts), DigestSet(url_hashes), ignored)
 
 
-def _hash(word: str) -> bytes | None:
+def _hash(word: str) -> str | None:
     text = word.lower()
     if not text.startswith(HASH_PREFIX):
         return None
@@ -73,7 +90,7 @@ def _hash(word: str) -> bytes | None:
         digest = bytes.fromhex(text.removeprefix(HASH_PREFIX))
     except ValueError:
         return None
-    return digest if len(digest) == hashlib.sha256().digest_size else None
+    return digest.hex() if len(digest) == hashlib.sha256().digest_size else None
 
 
 def _host(word: str) -> str | None:

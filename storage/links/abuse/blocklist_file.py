@@ -52,17 +52,16 @@ class BlocklistFile:
             return
         self._identity, self._is_broken = identity, False
         self._ignored += self.current.ignored
-        entries = len(self.current.hosts) + len(self.current.url_hashes)
         logger.info(
             "the blocklist %s is in use: %d entries, %d lines ignored",
-            self._path, entries, self.current.ignored, extra={"event": "blocklist_loaded"},
+            self._path, self.current.entries, self.current.ignored, extra={"event": "blocklist_loaded"},
         )  # fmt: skip
 
     def _refuse(self, reason: str) -> None:
         if not self._is_broken:
             logger.error(
                 "the blocklist %s cannot be read (%s); %d entries stay in use",
-                self._path, reason, len(self.current.hosts) + len(self.current.url_hashes),
+                self._path, reason, self.current.entries,
                 extra={"event": "blocklist_refused"},
             )  # fmt: skip
             self._refused += 1
@@ -78,4 +77,7 @@ def _read(path: Path) -> Blocklist:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise OSError(f"it has more than {MAX_FILE_BYTES // 1024**2} MiB")
-    return parse_blocklist(data.decode("utf-8", "replace").splitlines())
+    try:
+        return parse_blocklist(data.decode("utf-8", "replace").splitlines())
+    except ValueError as error:
+        raise OSError(str(error)) from error
