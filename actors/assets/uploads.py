@@ -18,6 +18,7 @@ from engine.operations.metrics import Metric, Sample
 
 DECODERS: Final = 2  # at once in a process: each may take a whole core, and 1.5 GiB of memory
 WAIT_LIMIT_S: Final = 60.0
+READ_LIMIT_S: Final = 10.0
 WAITING: Final = Metric("waypost_uploads_waiting", "Uploads that wait for their turn to be decoded")
 
 
@@ -59,6 +60,14 @@ class Uploads:
                 await self._write(hash_, picture)
         draft = AssetDraft(hash_, upload.name, existing)
         return await self.store.create(caller, profile_id, draft), True
+
+    async def thumbnail(self, asset: Asset) -> bytes:
+        """Return the bytes of an asset's smallest file. Raises UnavailableError if its store is away."""
+        with trio.move_on_after(READ_LIMIT_S):
+            data = await self._files.read(asset.hash, asset.thumbnail.name)
+            if data is not None:
+                return data
+        raise UnavailableError("the picture's file cannot be read; try again later")
 
     async def _write(self, hash_: str, picture: Picture) -> None:
         widest = max(rendition.width for rendition in picture.renditions)

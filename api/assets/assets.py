@@ -10,6 +10,7 @@ from actors.assets.uploads import Upload, Uploads
 from api.assets.upload_body import MAX_BODY_BYTES, SpooledUpload
 from api.http.auth import current_caller
 from api.http.bodies import Id, ListResponse, empty_response, json_response, utc
+from api.http.etag import tag_matches
 from api.http.query import (
     PAGE,
     page_of_request,
@@ -21,6 +22,7 @@ from api.http.query import (
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from engine.assets.address import main_path, rendition_path
 from engine.assets.asset import (
+    CONTENT_TYPES,
     MAX_ASSETS,
     MAX_NAME_CHARS,
     MAX_PIXELS,
@@ -49,7 +51,7 @@ class RenditionResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 class AssetResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A picture. `content_type` is what was uploaded; `url` is a JPEG of `width` x `height` pixels; `bytes` is
-    the size of all renditions."""
+    the size of all renditions. `page_versions` are those of the profile's page that have it; 0 is the draft."""
 
     id: Id
     profile_id: Id
@@ -60,7 +62,17 @@ class AssetResponse(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     bytes: int
     renditions: list[RenditionResponse]
+    page_versions: list[int]
     created_at: datetime
+
+
+class AssetUsageResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a profile's pictures take of its limits; `bytes` is the size of all renditions."""
+
+    assets: int
+    bytes: int
+    max_assets: int
+    max_bytes: int
 
 
 class AssetRoutes:
@@ -78,7 +90,9 @@ class AssetRoutes:
         return [
             Route("POST", path, self.create, _CREATE, max_body_bytes=MAX_BODY_BYTES),
             Route("GET", path, self.list_page, _LIST),
+            Route("GET", f"{path}/usage", self.usage, _USAGE),
             Route("GET", one, self.read, _READ),
+            Route("GET", f"{one}/thumbnail", self.thumbnail, _THUMBNAIL),
             Route("DELETE", one, self.delete, _DELETE),
         ]
 
@@ -112,6 +126,23 @@ class AssetRoutes:
         key = path_id(profile_id), path_id(asset_id)
         return json_response(self._response(await self._store.asset(current_caller(), *key)))
 
+    async def usage(self, profile_id: str) -> Response:
+        refuse_parameters()
+        used = await self._store.usage(current_caller(), path_id(profile_id))
+        limits = {"max_assets": MAX_ASSETS, "max_bytes": MAX_PROFILE_BYTES}
+        return json_response(AssetUsageResponse(**used._asdict(), **limits))
+
+    async def thumbnail(self, profile_id: str, asset_id: str) -> Response:
+        refuse_parameters()
+        key = path_id(profile_id), path_id(asset_id)
+        asset = await self._store.asset(current_caller(), *key)
+        rendition = asset.thumbnail
+        headers = {"ETag": f'"{asset.hash}"', "Cache-Control": "private, max-age=86400"}
+        if tag_matches(asset.hash):
+            return empty_response(304, headers)
+        data = await self._uploads.thumbnail(asset)
+        return Response(data, content_type=CONTENT_TYPES[rendition.format], headers=headers)
+
     async def delete(self, profile_id: str, asset_id: str) -> Response:
         refuse_parameters()
         await self._store.delete(current_caller(), path_id(profile_id), path_id(asset_id))
@@ -137,6 +168,7 @@ class AssetRoutes:
                 )
                 for each in asset.renditions
             ],
+            page_versions=list(asset.page_versions),
             created_at=utc(asset.created_at),
         )
 
@@ -159,6 +191,7 @@ _EXAMPLE: Final = {
             "bytes": 61_880,
         }
     ],
+    "page_versions": [0, 3],
     "created_at": "2026-05-01T10:00:00Z",
 }
 _PATHS: Final = {"asset_id": "The id of an asset."}
@@ -208,6 +241,41 @@ _READ: Final = Doc(
     description="One asset of the profile.",
     paths=_PATHS,
     responses={200: ResponseDoc("The asset.", AssetResponse, _EXAMPLE)},
+)
+_USAGE: Final = Doc(
+    id="readAssetUsage",
+    summary="Read what pictures take",
+    tag="Assets",
+    description="How many pictures a profile has and how large they are, with its limits.",
+    responses={
+        200: ResponseDoc(
+            "The usage.",
+            AssetUsageResponse,
+            {
+                "assets": 12,
+                "bytes": 3_481_204,
+                "max_assets": MAX_ASSETS,
+                "max_bytes": MAX_PROFILE_BYTES,
+            },
+        )
+    },
+)
+_THUMBNAIL: Final = Doc(
+    id="readAssetThumbnail",
+    summary="Get a picture's smallest file",
+    tag="Assets",
+    description="For lists: at the console, for members only. Visitors' addresses are in `renditions`.",
+    paths=_PATHS,
+    responses={
+        200: ResponseDoc(
+            "The file.",
+            str,
+            "",
+            content_type="image/webp",
+            binary_types=("image/jpeg", "image/avif"),
+        )
+    },
+    tagged=True,
 )
 _DELETE: Final = Doc(
     id="deleteAsset",

@@ -1,6 +1,7 @@
 """`/v1/system`: processes of the engine on this machine and their actors, for the operator."""
 
 from collections.abc import Awaitable, Callable
+from importlib import metadata
 from typing import Final
 
 import msgspec
@@ -19,9 +20,11 @@ LIMIT_S: Final = 3.0
 
 
 class SystemResponse(msgspec.Struct, frozen=True):
-    """States of all processes. `ready` if every process is; `reasons` of a process say why it is not."""
+    """States of all processes. `ready` if every process is; `reasons` of a process say why it is not. `version`
+    is the console's."""
 
     ready: bool
+    version: str
     processes: list[ProcessState]
 
 
@@ -52,7 +55,7 @@ class SystemRoutes:
                 f"the engine's processes did not report their states within {LIMIT_S:g} s; try again"
             ) from None
         ready = all(process.ready for process in processes)
-        return json_response(SystemResponse(ready, processes))
+        return json_response(SystemResponse(ready, metadata.version("waypost"), processes))
 
 
 _READ: Final = Doc(
@@ -66,6 +69,7 @@ _READ: Final = Doc(
             SystemResponse,
             {
                 "ready": True,
+                "version": "0.1.0",
                 "processes": [
                     {
                         "name": "workers-0",

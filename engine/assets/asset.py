@@ -88,8 +88,8 @@ class AssetDraft(NamedTuple):
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture of a profile. `hash` names its files, `content_type` is what was uploaded, `bytes` is the
-    size of all its renditions."""
+    """A picture of a profile. `hash` names its files, `content_type` is what was uploaded, `bytes` is the size
+    of all its renditions. `page_versions` are those of the profile's page that have it, 0 being the draft."""
 
     id: int
     profile_id: int
@@ -101,6 +101,19 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     renditions: tuple[Rendition, ...]
     created_at: datetime
+    page_versions: tuple[int, ...] = ()
+
+    @property
+    def thumbnail(self) -> Rendition:
+        """The smallest of its files, a WebP if there is one."""
+        return min(self.renditions, key=lambda each: (each.format != "webp", each.width))
+
+
+class AssetUsage(NamedTuple):
+    """How many assets a profile has, and the bytes of their renditions."""
+
+    assets: int
+    bytes: int
 
 
 def asset_hash(tenant_id: int, upload_digest: bytes) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO, NamedTuple, Protocol
 
 from engine.accounts.access import Caller
-from engine.assets.asset import Asset, AssetDraft, Picture, StoredPicture
+from engine.assets.asset import Asset, AssetDraft, AssetUsage, Picture, StoredPicture
 from engine.common.list_page import ListPage
 
 
@@ -71,6 +71,9 @@ class AssetStore(Protocol):
         self, caller: Caller, profile_id: int, before: int, limit: int
     ) -> ListPage:
         """Return assets with smaller ids than `before` (0: from the newest), the newest first."""
+
+    async def usage(self, caller: Caller, profile_id: int) -> AssetUsage:
+        """Return how much of its limits a profile uses."""
 
     async def delete(self, caller: Caller, profile_id: int, asset_id: int) -> None:
         """Delete an asset. Raises ConflictError while a page has it."""

@@ -13,6 +13,7 @@ from engine.assets.asset import (
     MAX_PROFILE_BYTES,
     Asset,
     AssetDraft,
+    AssetUsage,
     Rendition,
     StoredPicture,
     source_content_type,
@@ -112,6 +113,14 @@ class PostgresAssetStore:
 
         return await self._read(caller, work)
 
+    async def usage(self, caller: Caller, profile_id: int) -> AssetUsage:
+        async def work(connection: Connection) -> AssetUsage:
+            return await _room(
+                connection, await enter_profile(connection, caller, profile_id, Action.READ)
+            )
+
+        return await self._read(caller, work)
+
     async def delete(self, caller: Caller, profile_id: int, asset_id: int) -> None:
         async def work(connection: Connection) -> None:
             access = await enter_profile(connection, caller, profile_id, Action.EDIT)
@@ -171,10 +180,10 @@ def asset_on_page() -> ConflictError:
     )
 
 
-async def _room(connection: Connection, access: ProfileAccess) -> tuple[int, int]:
+async def _room(connection: Connection, access: ProfileAccess) -> AssetUsage:
     row = await connection.fetchrow(SQL["room"], access.tenant_id, access.profile_id)
     assert row is not None
-    return row["assets"], row["bytes"]
+    return AssetUsage(row["assets"], row["bytes"])
 
 
 def _renditions(text: str) -> tuple[Rendition, ...]:
@@ -183,4 +192,5 @@ def _renditions(text: str) -> tuple[Rendition, ...]:
 
 def _asset(row: Any) -> Asset:
     values = dict(row)
-    return Asset(**values | {"renditions": _renditions(values["renditions"])})
+    renditions, versions = _renditions(values["renditions"]), tuple(values["page_versions"])
+    return Asset(**values | {"renditions": renditions, "page_versions": versions})

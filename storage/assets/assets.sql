@@ -37,19 +37,25 @@ RETURNING id;
 
 -- name: by_hash
 -- Read the asset of a profile that has a hash.
-SELECT a.id, a.profile_id, a.address AS hash, a.name, a.content_type, f.width, f.height, a.bytes, f.renditions, a.created_at
+SELECT a.id, a.profile_id, a.address AS hash, a.name, a.content_type, f.width, f.height, a.bytes, f.renditions, a.created_at,
+    ARRAY(SELECT p.page_version FROM page_assets AS p WHERE p.tenant_id = a.tenant_id AND p.profile_id = a.profile_id
+        AND p.asset_id = a.id ORDER BY 1) AS page_versions
 FROM assets AS a JOIN asset_files AS f ON f.tenant_id = a.tenant_id AND f.hash = a.address
 WHERE a.tenant_id = $1 AND a.profile_id = $2 AND a.address = $3;
 
 -- name: asset
 -- Read one asset of a profile.
-SELECT a.id, a.profile_id, a.address AS hash, a.name, a.content_type, f.width, f.height, a.bytes, f.renditions, a.created_at
+SELECT a.id, a.profile_id, a.address AS hash, a.name, a.content_type, f.width, f.height, a.bytes, f.renditions, a.created_at,
+    ARRAY(SELECT p.page_version FROM page_assets AS p WHERE p.tenant_id = a.tenant_id AND p.profile_id = a.profile_id
+        AND p.asset_id = a.id ORDER BY 1) AS page_versions
 FROM assets AS a JOIN asset_files AS f ON f.tenant_id = a.tenant_id AND f.hash = a.address
 WHERE a.tenant_id = $1 AND a.profile_id = $2 AND a.id = $3;
 
 -- name: list
 -- List a profile's assets, the newest first.
-SELECT a.id, a.profile_id, a.address AS hash, a.name, a.content_type, f.width, f.height, a.bytes, f.renditions, a.created_at
+SELECT a.id, a.profile_id, a.address AS hash, a.name, a.content_type, f.width, f.height, a.bytes, f.renditions, a.created_at,
+    ARRAY(SELECT p.page_version FROM page_assets AS p WHERE p.tenant_id = a.tenant_id AND p.profile_id = a.profile_id
+        AND p.asset_id = a.id ORDER BY 1) AS page_versions
 FROM assets AS a JOIN asset_files AS f ON f.tenant_id = a.tenant_id AND f.hash = a.address
 WHERE a.tenant_id = $1 AND a.profile_id = $2 AND a.id < $3 ORDER BY a.id DESC LIMIT $4;
 

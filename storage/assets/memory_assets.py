@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import trio
 
 from engine.accounts.access import Action, Caller
@@ -13,6 +14,7 @@ from engine.assets.asset import (
     KEPT_S,
     Asset,
     AssetDraft,
+    AssetUsage,
     StoredPicture,
     source_content_type,
 )
@@ -113,6 +115,10 @@ class MemoryAssets:
         assets = [asset for asset in self._of(profile_id) if asset.id < (before or MAX_ID)]
         return ListPage.of(sorted(assets, key=lambda asset: -asset.id)[: limit + 1], limit)
 
+    async def usage(self, caller: Caller, profile_id: int) -> AssetUsage:
+        await self._enter(caller, profile_id, Action.READ)
+        return AssetUsage(*self._room(profile_id))
+
     async def delete(self, caller: Caller, profile_id: int, asset_id: int) -> None:
         await self._enter(caller, profile_id, Action.EDIT)
         self._one(profile_id, asset_id)
@@ -157,7 +163,11 @@ class MemoryAssets:
         return self._profiles.enter(caller, profile_id, action).profile.tenant_id
 
     def _of(self, profile_id: int) -> list[Asset]:
-        return [asset for _, asset in self._assets.values() if asset.profile_id == profile_id]
+        return [
+            msgspec.structs.replace(asset, page_versions=(0,) * (asset.id in self.on_pages))
+            for _, asset in self._assets.values()
+            if asset.profile_id == profile_id
+        ]
 
     def _own(self, profile_id: int, hash_: str) -> Asset | None:
         return next((asset for asset in self._of(profile_id) if asset.hash == hash_), None)

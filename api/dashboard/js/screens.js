@@ -25,6 +25,7 @@ export const SCREENS = [
   {name: 'account', paths: ['/account'], title: 'Account'},
   {name: 'overview', paths: ['/p/:handle'], title: 'Overview', icon: 'layout-dashboard', group: 'profile', key: 'o', short: true},
   {name: 'page', paths: ['/p/:handle/page'], title: 'Page', icon: 'panels-top-left', group: 'profile', key: 'p'},
+  {name: 'assets', paths: ['/p/:handle/assets', '/p/:handle/assets/:id'], title: 'Pictures', icon: 'images', group: 'profile', key: 'i'},
   {name: 'links', paths: ['/p/:handle/links', '/p/:handle/links/:id'], title: 'Links', icon: 'link', group: 'profile', key: 'l', short: true},
   {name: 'analytics', paths: ['/p/:handle/analytics'], title: 'Analytics', icon: 'chart-line', group: 'profile', key: 'a', short: true},
   {name: 'live', paths: ['/p/:handle/live'], title: 'Live', icon: 'activity', group: 'profile', key: 'v'},
@@ -35,4 +36,5 @@ export const SCREENS = [
   {name: 'settings', paths: ['/p/:handle/settings'], title: 'Settings', icon: 'settings', group: 'manage', key: 's'},
   {name: 'domains', paths: ['/p/:handle/domains', '/p/:handle/domains/:id'], title: 'Domains', icon: 'globe', group: 'manage', key: 'd'},
   {name: 'jobs', paths: ['/jobs'], title: 'Jobs', icon: 'list-checks', group: 'server'},
+  {name: 'system', paths: ['/system'], title: 'System', icon: 'server', group: 'server', key: 'z'},
 ];

@@ -85,6 +85,27 @@ async def test_an_upload_is_an_asset_that_is_read_listed_and_deleted() -> None:
     (await console.call("GET", path)).problem(404)
 
 
+async def test_a_thumbnail_is_the_smallest_file_for_members_only() -> None:
+    world = World()
+    path = (await world.upload()).headers["Location"] + "/thumbnail"
+    console = world.console
+    shown = await console.call("GET", path)
+    assert (shown.status, shown.body, shown.headers["Content-Type"]) == (200, b"JPEG", "image/jpeg")
+    assert (await console.call("GET", path, If_None_Match=shown.headers["ETag"])).status == 304
+    (await console.call("GET", path, key="two")).problem(404)
+    (await console.call("GET", path + "?width=9")).problem(422)
+    console.asset_files.files.clear()
+    (await console.call("GET", path)).problem(503)
+
+
+async def test_usage_is_told_with_its_limits() -> None:
+    world = World()
+    await world.upload()
+    usage = await world.console.call("GET", f"{world.path}/usage")
+    assert usage.json == {"assets": 1, "bytes": 4, "max_assets": 500, "max_bytes": 100 * 1024**2}
+    (await world.console.call("GET", f"{world.path}/usage", key="two")).problem(404)
+
+
 async def test_the_same_file_is_decoded_once_and_is_the_same_asset() -> None:
     world = World()
     first, again = await world.upload(), await world.upload(Content_Type="text/plain")

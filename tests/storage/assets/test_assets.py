@@ -205,6 +205,22 @@ async def test_an_asset_of_a_page_cannot_be_deleted(world: World) -> None:
     await store.delete(me, profile_id, asset_id)
 
 
+async def test_an_asset_says_which_versions_have_it_and_a_profile_what_it_uses(
+    world: World,
+) -> None:
+    profile_id, caller = await world.profile(), world.stores.caller
+    assert await world.assets.usage(caller, profile_id) == (0, 0)
+    asset_id = await world.add(profile_id)
+    assert (await world.assets.asset(caller, profile_id, asset_id)).page_versions == ()
+    await world.put(profile_id, 0, [asset_id])
+    asset = await world.assets.asset(caller, profile_id, asset_id)
+    assert asset.page_versions == (0,)
+    assert (await world.assets.list_assets(caller, profile_id, 0, 9)).items == [asset]
+    assert await world.assets.usage(caller, profile_id) == (1, 1000)
+    with pytest.raises(NotFoundError):
+        await world.assets.usage(world.stores.other, profile_id)
+
+
 async def test_a_page_keeps_no_asset_of_another_profile(world: World, place: str) -> None:
     if not place:
         return  # the twin knows the pages' assets only by their ids

@@ -59,7 +59,8 @@ export function deliveriesCard(view) {
     update() {
       drawTools();
       if (pathOf(view) !== asked) { asked = pathOf(view); shown.older = []; shown.page = null; polling.now(); }
-      openDrawer();
+      if (view.state.query.get('delivery')) openDrawer();
+      else shown.drawer?.close();
     },
     end() { polling.stop(); shown.drawer?.close(); },
   };
