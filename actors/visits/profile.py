@@ -258,10 +258,27 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
             if visit.classification & CLASS_MASK in _REMEMBERED:
                 self._entrances.enter(self.profile_id, visit.at_us, visitor_id, referrer, utm_query)
         elif own is not None or (trigger is _PAGE and not referrer):
-            identity = self._ids + visit.client.network + request.user_agent
-            entrance = self._entrances.last(visitor_id, identity, visit.at_us)
-            return way_from_page(utm_query, b"" if own is None else own.query, entrance)
+            network, agent = visit.client.network, request.user_agent
+            return self.way_from_page(own, utm_query, visitor_id, network, agent, visit.at_us)
         return referrer, utm_query
+
+    @property
+    def has_page_experiments(self) -> bool:
+        """Whether experiments on the page are live, of which clicks from there are outcomes."""
+        return bool(self._page_experiments.live)
+
+    def way_from_page(
+        self,
+        own: OwnReferrer | None,
+        utm_query: bytes,
+        visitor_id: bytes,
+        network: bytes,
+        user_agent: bytes,
+        at_us: int,
+    ) -> tuple[bytes, bytes]:
+        """Return (the referrer, the query with the campaign) of a click from the page, by its entrance."""
+        entrance = self._entrances.last(visitor_id, self._ids + network + user_agent, at_us)
+        return way_from_page(utm_query, b"" if own is None else own.query, entrance)
 
     def _choose_page(self, visit: Visit, preview_token: bytes) -> tuple[bytes, bytes, bytes]:
         """Return (the page, record items with exposures, more header fields); the page is empty if it has to

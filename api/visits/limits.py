@@ -35,7 +35,7 @@ class VisitRateLimiter:
         """Charge one request; False if its sender has none left. `now_us` is a monotonic clock's."""
         if self._limiter is None or client.rate_limit_subject is None:
             return True
-        return self._limiter.decide(client.rate_limit_subject, now_us).allowed
+        return self._limiter.admits(client.rate_limit_subject, now_us)
 
     def samples(self) -> list[Sample]:
         return [UNTRACKED_VISITS.sample(self._limiter.counts["full"] if self._limiter else 0)]

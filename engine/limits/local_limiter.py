@@ -36,6 +36,7 @@ class LocalRateLimiter:
         if max_subjects < 1:
             raise ValueError("max_subjects must be at least 1")
         self._rate = rate
+        self._interval_us, self._tolerance_us = rate.interval_us, rate.tolerance_us
         self._max_subjects = max_subjects
         self._when_full = when_full
         self._tats_us: dict[Hashable, int] = {}
@@ -62,6 +63,17 @@ class LocalRateLimiter:
         if not decision.allowed:
             self.counts["denied"] += 1
         return decision
+
+    def admits(self, subject: Hashable, now_us: int) -> bool:
+        """Charge one unit of `subject`, as decide() does. Returns whether it was allowed."""
+        tat_us = self._tats_us.get(subject)
+        if tat_us is not None:
+            ahead_us = tat_us - now_us
+            after_us = self._interval_us + ahead_us if ahead_us > 0 else self._interval_us
+            if after_us <= self._tolerance_us:
+                self._tats_us[subject] = now_us + after_us
+                return True
+        return self.decide(subject, now_us).allowed
 
     def peek(self, subject: Hashable, now_us: int, cost: int = 1) -> RateDecision:
         """Return the decision that decide() would make, and charge nothing."""

@@ -35,8 +35,13 @@ cdef extern from "head.h" nogil:
         int has_cookie
     void head_setup()
     int read_plain_head(const uint8_t *, size_t, int, plain_head *)
-    int query_has_names(span)
     int span_has(span, const char *, size_t)
+
+cdef extern from "query.h" nogil:
+    int campaign_add_name(const char *, size_t)
+    int query_names_campaign(span)
+    int query_has_ours(span)
+    size_t campaign_write(span, size_t, uint8_t *)
 
 cdef extern from "blake2b.h" nogil:
     ctypedef struct blake2b_key:
@@ -90,7 +95,11 @@ from api.visits.strict_head import KNOWN_HOSTS
 from engine.clicks.agents.client_hints import HintedAgents
 from engine.clicks.click import MAX_ITEMS_BYTES, ClickKind
 from engine.clicks.journal_format import FRAME_BYTES, MAX_FRAME_BYTES, MAX_FRAME_CLICKS
-from engine.clicks.record_items import HostItems
+from engine.clicks.record_items import MAX_ITEM_BYTES, TRIGGER, UTM, HostItems, Trigger, item
+from engine.clicks.utm import NAMES
+from engine.visits.edge_assignment import PREVIEW_PARAMETER
+from engine.visits.entrance import own_referrer
+from engine.visits.query_parameters import take_trigger
 from engine.visits.request import VisitRequest
 
 SOURCES = WAYPOST_SOURCES.decode()  # a digest of the sources that this was built from
@@ -103,12 +112,24 @@ cdef enum:
     RESPONSE_BYTES = 512 * 1024  # of one wake-up
     RECORD_BYTES = 192 * 1024    # of one wake-up
     MAX_RECORD = 1024
+    ITEMS_BYTES = 1024           # room for items; MAX_ITEMS_BYTES is less
     MAX_IDENTITY = 512           # ids, network and user agent
     MAX_STATUS = 400
 
 cdef int CLICK = ClickKind.CLICK
 cdef int MAX_ITEMS = MAX_ITEMS_BYTES
+cdef int MAX_ITEM = MAX_ITEM_BYTES
+cdef int UTM_TAG = UTM
+cdef int PAGE = Trigger.PAGE
+cdef dict TRIGGER_ITEMS = {int(trigger): item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
 head_setup()
+for _name in NAMES:
+    if not campaign_add_name(_name.encode(), len(_name)):
+        raise ImportError("a name of a campaign has no room")
+
+cdef struct items_t:
+    size_t size
+    uint8_t bytes[ITEMS_BYTES]
 
 cdef struct response_t:
     PyObject *connection
@@ -128,6 +149,7 @@ cdef class VisitCore:
     cdef object classifications, host_items, hinted_agents, pseudonymiser
     cdef dict paths, by_descriptor, known_clients
     cdef int epoll, listener
+    cdef bytes query_text, referrer_text  # to which a record's spans point until it is written
     cdef bint proxied, keyed, draining, hosts_decide
     cdef size_t max_head_bytes
     cdef blake2b_key key
@@ -389,9 +411,10 @@ cdef class VisitCore:
 
     cdef bint _redirect(self, connection, route, host, bytes agent, plain_head *head) except -1:
         """Answer a plain visit of a route. Returns False, with nothing done, if Python has to."""
-        cdef bytes line, tail, items
+        cdef bytes line, tail
         cdef uint8_t visitor[8]
         cdef record click
+        cdef items_t items
         cdef bint keeps = head.keep_alive and not self.draining
         cdef int status = route.status
         if status not in (301, 302, 303, 307, 308):
@@ -403,8 +426,7 @@ cdef class VisitCore:
         client = connection.client
         if client is None:
             client = self._client(connection, head)
-        items = client.place + self.host_items[host]
-        if not self._has_room(connection, line, tail, items):
+        if not self._has_room(connection, line, tail):
             return False
         click.kind = CLICK
         click.classification = self.classifications[agent]
@@ -412,11 +434,16 @@ cdef class VisitCore:
         ids = route.ids
         click.ids = <const uint8_t *>PyBytes_AS_STRING(ids)
         click.user_agent = _span(agent)
-        click.referrer = head.referrer
         click.language = head.language
-        click.items = _span(items)
         click.visitor = visitor
         self._pseudonym(click.ids, client.network, agent, visitor)
+        items.size = 0
+        _add_item(&items, client.place)
+        _add_item(&items, self.host_items[host])
+        if not self._way(route.actor, client, host, agent, head, &click, &items):
+            return False
+        click.items.at = items.bytes
+        click.items.size = items.size
         if connection.limited and not self._admits(connection, client, keeps):
             return True
         # Nothing below fails: a record and its response come together.
@@ -429,7 +456,47 @@ cdef class VisitCore:
         self.redirects[status] += 1
         return True
 
-    cdef bint _has_room(self, connection, bytes line, bytes tail, bytes items) except -1:
+    cdef bint _way(
+        self, actor, client, host, bytes agent, plain_head *head, record *click, items_t *items
+    ) except -1:
+        """Set the referrer, and add trigger and campaign, as ProfileActor.visit() does. Returns False if the
+        visit is not plain after all."""
+        cdef span campaign
+        cdef int trigger = 0
+        campaign.size = 0
+        click.referrer = head.referrer
+        if head.query.size:
+            if query_names_campaign(head.query):
+                campaign = head.query
+            if query_has_ours(head.query):
+                query = _bytes(head.query)
+                if PREVIEW_PARAMETER in query:
+                    return False
+                trigger, self.query_text = take_trigger(query)
+                campaign = _span(self.query_text)
+                if not query_names_campaign(campaign):
+                    campaign.size = 0
+        own = None
+        if head.referrer.size and (trigger or span_has(head.referrer, b"/@", 2)):
+            own = own_referrer(_bytes(head.referrer), host, actor.page_path)
+            if own is not None and own.is_page and not trigger:
+                trigger = PAGE
+        if trigger:
+            if trigger == PAGE and actor.has_page_experiments:
+                return False
+            _add_item(items, TRIGGER_ITEMS[trigger])
+            if own is not None or (trigger == PAGE and not head.referrer.size):
+                self.referrer_text, self.query_text = actor.way_from_page(
+                    own, _bytes(campaign), PyBytes_FromStringAndSize(<char *>click.visitor, 8),
+                    client.network, agent, self.now_us,
+                )  # fmt: skip
+                click.referrer = _span(self.referrer_text)
+                campaign = _span(self.query_text)
+        if campaign.size:
+            _add_campaign(items, campaign)
+        return True
+
+    cdef bint _has_room(self, connection, bytes line, bytes tail) except -1:
         """Return whether this wake-up has room for a response and its record, and the connection's order lets
         them be Python's neighbours."""
         cdef list responses = self.server._responses
@@ -437,7 +504,6 @@ cdef class VisitCore:
             return False
         return (
             self.response_count < MAX_ANSWERS
-            and PyBytes_GET_SIZE(items) <= MAX_ITEMS
             and self.record_bytes + MAX_RECORD <= RECORD_BYTES
             and self.response_bytes + PyBytes_GET_SIZE(line) + PyBytes_GET_SIZE(tail) <= RESPONSE_BYTES
         )
@@ -517,12 +583,33 @@ cdef inline span _span(bytes text):
 
 
 cdef bint _is_plain(route, plain_head *head) except -1:
-    """Return whether the visit of a route is plain: its record and response need nothing but what is fixed."""
+    """Return whether a route leads to one target for everybody, with nothing added to it."""
     if not route.plain or route.kind != CLICK:
         return False
-    if head.query.size and (route.passthrough or query_has_names(head.query)):
-        return False
-    return not (head.referrer.size and span_has(head.referrer, b"/@", 2))
+    return not (head.query.size and route.passthrough)
+
+
+cdef int _add_item(items_t *items, bytes item) except -1:
+    """Add a record item, which may be empty."""
+    cdef size_t size = PyBytes_GET_SIZE(item)
+    if items.size + size > <size_t>MAX_ITEMS:
+        raise ValueError("the items are too long")
+    memcpy(items.bytes + items.size, PyBytes_AS_STRING(item), size)
+    items.size += size
+    return 0
+
+
+cdef void _add_campaign(items_t *items, span query) noexcept:
+    """Add the campaign of a query: the last item, as it is the one that may be cut."""
+    cdef int room = min(MAX_ITEM, MAX_ITEMS - <int>items.size - 2)
+    cdef size_t size
+    if room <= 0:
+        return
+    size = campaign_write(query, room, items.bytes + items.size + 2)
+    if size:
+        items.bytes[items.size] = UTM_TAG
+        items.bytes[items.size + 1] = <uint8_t>size
+        items.size += 2 + size
 
 
 # ---- the pure functions, for tests ------------------------------------------------------------------
@@ -543,9 +630,16 @@ def head_fields(bytes data, bint behind_proxies=False):
     }  # fmt: skip
 
 
-def has_names(bytes query):
-    """Return whether a query may name a campaign, a trigger or a preview."""
-    return bool(query_has_names(_span(query)))
+def names_campaign(bytes query):
+    """Return whether a query may name a campaign."""
+    return bool(query_names_campaign(_span(query)))
+
+
+def campaign(bytes query, size_t max_bytes):
+    """Return the campaign of a query, cut to at most MAX_ITEMS_BYTES."""
+    cdef uint8_t text[ITEMS_BYTES]
+    cdef size_t size = campaign_write(_span(query), min(max_bytes, <size_t>MAX_ITEMS), text)
+    return PyBytes_FromStringAndSize(<char *>text, size)
 
 
 def keyed_digest(bytes key, bytes data):

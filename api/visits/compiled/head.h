@@ -59,17 +59,6 @@ static inline span span_cut(span text, size_t size) {
     return text;
 }
 
-/* Whether a query may name a campaign, a trigger or a preview: `utm_` in any case, or `wp_`. */
-static inline int query_has_names(span query) {
-    if (query.size < 3) return 0;
-    for (size_t i = 2; i < query.size; i++) {
-        if (query.at[i] != '_') continue;
-        if (query.at[i - 1] == 'p' && query.at[i - 2] == 'w') return 1;
-        if (i >= 3 && head_is(query.at + i - 3, "utm", 3)) return 1;
-    }
-    return 0;
-}
-
 /* Take one field over. Returns 0 for a field of which a head is not plain. */
 static int head_take_field(plain_head *head, span name, span value, int behind_proxies, int *hosts, int *connections) {
 #define IS(text) head_is(name.at, text, sizeof text - 1)

@@ -33,6 +33,18 @@ def test_each_subject_is_decided_independently_and_never_forgotten(
             tats_us[subject] = now_us + expected.reset_after_us
 
 
+@given(requests, st.integers(1, 4))
+def test_admitting_is_deciding_on_one_unit(
+    charges: list[tuple[int, int, int]], max_subjects: int
+) -> None:
+    one, two = (LocalRateLimiter(RATE, max_subjects, "deny") for _ in range(2))
+    now_us = NOW
+    for subject, wait_us, step in charges:
+        now_us += wait_us // 8 - step * 1_000  # a clock may go back
+        assert one.admits(subject, now_us) == two.decide(subject, now_us).allowed
+        assert (one._tats_us, one.counts) == (two._tats_us, two.counts)
+
+
 @given(requests, st.integers(1, 4), st.booleans())
 def test_the_bound_holds_and_no_kept_subject_is_forgotten_early(
     charges: list[tuple[int, int, int]], max_subjects: int, allow: bool

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from api.visits.strict_head import RefusedHead, parse_host
 from engine.clicks.agents.client_hints import with_hints
-from engine.visits.edge_assignment import take_preview_token
 from engine.visits.pseudonym import KEY_BYTES, Pseudonymiser
-from engine.visits.query_parameters import names_campaign, take_trigger
+from engine.visits.query_parameters import campaign, names_campaign
 from tests.kit import head_streams, visit_streams
 from tests.kit.heads import read_heads
 
@@ -37,14 +36,19 @@ def test_a_digest_needs_a_key_and_data(key: bytes, data: bytes) -> None:
         core.keyed_digest(key, data)
 
 
-@given(st.lists(st.sampled_from([
-    b"utm_", b"UTM_", b"uTm", b"_", b"wp_t=page", b"wp_variant=", b"wp", b"_t=", b"&", b"a=b", b"tm_", b"\xff",
-]), max_size=6).map(b"".join))  # fmt: skip
-def test_a_query_without_names_says_nothing_to_an_edge(query: bytes) -> None:
-    if not core.has_names(query):
-        assert not names_campaign(query)
-        assert take_trigger(query) == (0, query)
-        assert take_preview_token(query) == (b"", query)
+QUERIES = st.lists(st.sampled_from([
+    b"utm_source=a", b"UTM_medium=", b"uTm_term=%41%", b"utm_", b"utm_id=x", b"utm_content",
+    b"utm_campaign=b=c", b"&", b"&", b"a=b", b"%", b"%2", b"_", b"wp_t=page", b"xutm_source=no", b"\xff",
+    b"utm_termx=1", b"utm_source=" + b"y" * 250,
+]), max_size=8).map(b"".join)  # fmt: skip
+
+
+@given(QUERIES, st.integers(0, 392))
+@example(b"utm_source=%41%41", 15)
+@example(b"utm_source=%%", 13)
+def test_a_campaign_is_that_of_python(query: bytes, max_bytes: int) -> None:
+    assert core.campaign(query, max_bytes) == campaign(query, max_bytes)
+    assert core.names_campaign(query) == names_campaign(query)
 
 
 def compare_heads(data: bytes, *, behind_proxies: bool) -> bool:
