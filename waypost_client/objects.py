@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """A profile; `url` is its page."""
+    """A profile; `url` is its page. `role` is the caller's in it, in lists."""
 
     id: str
     handle: str
@@ -19,6 +19,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     raw_retention_days: int
     created_at: datetime
     updated_at: datetime
+    role: str | None = None
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     utm: dict[str, str] | None
     noindex: bool
     preview: dict[str, str] | None
+    engine_quarantine: dict[str, Any] | None = None
     version: int
     created_at: datetime
     updated_at: datetime

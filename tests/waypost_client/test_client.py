@@ -46,7 +46,9 @@ def test_a_link_from_creation_to_deletion(engine: Engine, waypost: WaypostClient
 
 def test_a_list_is_read_to_its_end(waypost: WaypostClient) -> None:
     profile = waypost.create_profile("many")
-    assert waypost.profile("@MANY") == profile
+    named = waypost.profile("@MANY")
+    assert named is not None
+    assert (named.id, named.handle, named.role) == (profile.id, "many", "owner")
     slugs = [f"s{number:03}" for number in range(101)]
     for slug in slugs:
         waypost.create_link(TARGET, profile.id, slug=slug, idempotency_key=slug)

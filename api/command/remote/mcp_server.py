@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from mcp.server.mcpserver import Context, MCPServer
@@ -25,6 +25,9 @@ DELETES: Final = ToolAnnotations(destructive_hint=True, idempotent_hint=False)
 CHANGES: Final = ToolAnnotations(destructive_hint=False)
 
 Clients = Callable[[Context], Any]
+# Fields that are arguments of the tools.
+_ARGUMENTS: Final = frozenset({"slug", "title", "tags"})
+_OPTIONS: Final = sorted(LinkFields.__optional_keys__ - _ARGUMENTS)
 
 
 @contextmanager
@@ -63,13 +66,16 @@ class LinkTools:
         title: str = "",
         tags: list[str] | None = None,
         profile: str | None = None,
+        options: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Create a short link to `target`, a URL. Without a slug it gets a short one."""
+        """Create a short link to `target`, a URL. Without a slug it gets a short one. `options` has further
+        fields as the API names them, such as active_until, click_limit, password, rules or utm."""
         with self._call(context) as client:
             profile_id = None
             if profile is not None and (chosen := profile_of(client, profile)) is not None:
                 profile_id = chosen.id
-            link = client.create_link(target, profile_id, slug=slug, title=title, tags=tags or [])
+            fields = _with_options({"slug": slug, "title": title, "tags": tags or []}, options)
+            link = client.create_link(target, profile_id, **fields)
         return _plain(link)
 
     def find_links(
@@ -103,25 +109,15 @@ class LinkTools:
         slug: str | None = None,
         title: str | None = None,
         tags: list[str] | None = None,
-        notes: str | None = None,
-        paused: bool | None = None,
-        hidden: bool | None = None,
+        options: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Change the fields of a link that are given; the others stay as they are."""
-        fields: LinkFields = {}
-        if slug is not None:
-            fields["slug"] = slug
-        if title is not None:
-            fields["title"] = title
-        if tags is not None:
-            fields["tags"] = tags
-        if notes is not None:
-            fields["notes"] = notes
-        if paused is not None:
-            fields["paused"] = paused
-        if hidden is not None:
-            fields["hidden"] = hidden
+        """Change the fields of a link that are given; the others stay as they are. `options` has further ones
+        as the API names them, such as paused, notes, active_until, click_limit, password or rules; null takes
+        one back."""
+        named = {"slug": slug, "title": title, "tags": tags}
+        given = {name: value for name, value in named.items() if value is not None}
         with self._call(context) as client:
+            fields = _with_options(given, options)
             changed = client.update_link(link_of(client, link, None).id, target=target, **fields)
         return _plain(changed)
 
@@ -162,6 +158,15 @@ class LinkTools:
                 yield client
         except (WaypostClientError, WaypostError) as error:
             raise ToolError(str(error)) from None
+
+
+def _with_options(fields: dict[str, Any], options: dict[str, Any] | None) -> LinkFields:
+    """Return the fields of a link with its options. Raises ToolError for a name that a link does not have, or
+    that is an argument of its own."""
+    unknown = sorted((options or {}).keys() - set(_OPTIONS))
+    if unknown:
+        raise ToolError(f"options: {unknown[0][:64]!r} is none; there are {', '.join(_OPTIONS)}")
+    return cast(LinkFields, fields | (options or {}))
 
 
 def _plain(value: Link | Stats) -> dict[str, Any]:

@@ -63,11 +63,23 @@ async def test_an_assistant_keeps_links_over_stdio(engine: Engine) -> None:
             assert [each["id"] for each in found["links"]] == [link["id"]]
             changed = await answer(client, "update_link", link="talk", target=TARGET + "/2")
             assert (changed["target"], changed["tags"]) == (TARGET + "/2", ["x"])
+            options = {
+                "click_limit": 7,
+                "utm": {"source": "chat"},
+                "active_until": "2030-01-01T00:00:00Z",
+            }
+            changed = await answer(client, "update_link", link="talk", options=options)
+            assert {name: changed[name] for name in options} == options
+            back = await answer(client, "update_link", link="talk", options={"click_limit": None})
+            assert (back["click_limit"], back["utm"]) == (None, {"source": "chat"})
             stats = await answer(client, "link_stats", link="talk", period="7d")
             assert stats["totals"].keys() >= {"clicks", "visitors"}
             assert (await answer(client, "link_stats", group="country"))["rows"] is not None
 
             assert "target" in await refusal(client, "create_link", target="javascript:x")
+            for bad in ({"colour": "red"}, {"slug": "x"}, {"click_limit": 0}):
+                text = await refusal(client, "create_link", target=TARGET, options=bad)
+                assert next(iter(bad)) in text
             assert "no link" in await refusal(client, "update_link", link="nothing", title="x")
             assert "period" in await refusal(client, "link_stats", period="soon")
             assert "profile" in await refusal(client, "find_links", profile="nobody")
