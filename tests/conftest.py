@@ -45,6 +45,8 @@ pytest_plugins = [
 T = TypeVar("T")
 # Of a run of everything; more would not help, as many tests keep two processes busy.
 WORKERS = 2
+# The marks of a run of everything: of `pytest`, and of `.ci/check`.
+WHOLE_MARKS = ("not large and not thorough", "not large")
 # What a session's servers write takes less than 1 GiB in each worker.
 MIN_MEMORY_BYTES = 4 << 30
 
@@ -73,7 +75,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     share_bytecode(config)
     if not config.pluginmanager.hasplugin("xdist"):
         return
-    whole = config.args_source is config.ArgsSource.TESTPATHS and option.markexpr == "not large"
+    whole = config.args_source is config.ArgsSource.TESTPATHS and option.markexpr in WHOLE_MARKS
     if option.numprocesses is None and whole and not option.usepdb:
         option.numprocesses = WORKERS
 

@@ -17,6 +17,8 @@ PYTEST: Final = (
     "pytest",
     "-q",
     "-x",
+    "-m",
+    "not large",
     "-p",
     "no:cacheprovider",
     "-p",
