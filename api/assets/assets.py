@@ -75,14 +75,19 @@ class AssetUsageResponse(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int
 
 
+def upload_slots() -> TenantSlots:
+    """Return the slots that uploads of both ways share."""
+    return TenantSlots("uploads", total=MAX_AT_ONCE, each=MAX_OF_TENANT)
+
+
 class AssetRoutes:
     """Routes of assets. `visitors_url` is the start of their addresses, without a slash at the end."""
 
-    def __init__(self, uploads: Uploads, visitors_url: str) -> None:
+    def __init__(self, uploads: Uploads, visitors_url: str, slots: TenantSlots) -> None:
         self._uploads = uploads
         self._store = uploads.store
         self._visitors_url = visitors_url
-        self._slots = TenantSlots("uploads", total=MAX_AT_ONCE, each=MAX_OF_TENANT)
+        self._slots = slots
 
     def routes(self) -> list[Route]:
         path = "/v1/profiles/<profile_id>/assets"
@@ -112,9 +117,12 @@ class AssetRoutes:
                 asset, is_new = await self._uploads.add(caller, id_, tenant_id, upload)
             finally:
                 spooled.close()
-        response = self._response(asset)
+        return self.created(asset, is_new=is_new)
+
+    def created(self, asset: Asset, *, is_new: bool) -> Response:
+        """Return the response for an upload that is this asset."""
         location = f"/v1/profiles/{asset.profile_id}/assets/{asset.id}"
-        return json_response(response, 201 if is_new else 200, {"Location": location})
+        return json_response(self._response(asset), 201 if is_new else 200, {"Location": location})
 
     async def list_page(self, profile_id: str) -> Response:
         before, limit = page_of_request()
@@ -173,7 +181,7 @@ class AssetRoutes:
         )
 
 
-_EXAMPLE: Final = {
+EXAMPLE: Final = {
     "id": "365072220160000005",
     "profile_id": "29482304924123136",
     "name": "studio.jpg",
@@ -196,6 +204,9 @@ _EXAMPLE: Final = {
 }
 _PATHS: Final = {"asset_id": "The id of an asset."}
 _NAME: Final = Annotated[str, msgspec.Meta(extra_json_schema=text_schema(MAX_NAME_CHARS))]
+NAME_PARAMETER: Final = Parameter(
+    "name", "Your name for it; left out: the file's name in a form.", _NAME, "studio.jpg"
+)
 _CREATE: Final = Doc(
     id="createAsset",
     summary="Upload a picture",
@@ -206,16 +217,12 @@ _CREATE: Final = Doc(
     f"stays. At most {MAX_UPLOAD_BYTES // 1024**2} MiB and {MAX_PIXELS // 1_000_000} million pixels; a profile "
     f"has up to {MAX_ASSETS} assets and {MAX_PROFILE_BYTES // 1024**2} MiB of renditions. An equal file is the "
     "asset that it was, and answered 200. Takes the role editor.",
-    query=(
-        Parameter(
-            "name", "Your name for it; left out: the file's name in a form.", _NAME, "studio.jpg"
-        ),
-    ),
+    query=(NAME_PARAMETER,),
     responses={
         200: ResponseDoc(
-            "The profile has this picture already.", AssetResponse, _EXAMPLE, ("Location",)
+            "The profile has this picture already.", AssetResponse, EXAMPLE, ("Location",)
         ),
-        201: ResponseDoc("The new asset.", AssetResponse, _EXAMPLE, ("Location",)),
+        201: ResponseDoc("The new asset.", AssetResponse, EXAMPLE, ("Location",)),
     },
     body_types=("image/*", "application/octet-stream", "multipart/form-data"),
     errors=(409,),
@@ -230,7 +237,7 @@ _LIST: Final = Doc(
         200: ResponseDoc(
             "A page of assets.",
             ListResponse[AssetResponse],
-            {"items": [_EXAMPLE], "next_cursor": None},
+            {"items": [EXAMPLE], "next_cursor": None},
         )
     },
 )
@@ -240,7 +247,7 @@ _READ: Final = Doc(
     tag="Assets",
     description="One asset of the profile.",
     paths=_PATHS,
-    responses={200: ResponseDoc("The asset.", AssetResponse, _EXAMPLE)},
+    responses={200: ResponseDoc("The asset.", AssetResponse, EXAMPLE)},
 )
 _USAGE: Final = Doc(
     id="readAssetUsage",

@@ -75,11 +75,15 @@ class SpooledUpload:
         self.name = form.name
 
     async def _add(self, piece: bytes) -> None:
+        await trio.to_thread.run_sync(self.write, piece)
+
+    def write(self, piece: bytes) -> None:
+        """Take a piece of the file. Raises RequestEntityTooLarge."""
         self._bytes += len(piece)
         if self._bytes > MAX_UPLOAD_BYTES:
             raise RequestEntityTooLarge
         self._hash.update(piece)
-        await trio.to_thread.run_sync(self.file.write, piece)
+        self.file.write(piece)
 
 
 class _Form:

@@ -55,6 +55,7 @@ from storage.accounts.recovery import PostgresRecoveryStore
 from storage.accounts.sessions import PostgresSessionStore
 from storage.assets.assets import PostgresAssetStore
 from storage.assets.decoder import ProcessPictureDecoder
+from storage.assets.direct_uploads import direct_uploads
 from storage.assets.stores import asset_files
 from storage.audit.audit_log import PostgresActivityReader
 from storage.audit.security_events import PostgresSecurityStore
@@ -200,7 +201,9 @@ class ConsoleParts:
         )
         return [
             *links.routes(self.link_deps(), shared),
-            *assets.routes(assets.AssetDeps(uploads=self.uploads), shared),
+            *assets.routes(
+                assets.AssetDeps(uploads=self.uploads, direct=direct_uploads(self.files)), shared
+            ),
             *pages.routes(self.page_deps(), shared),
             *experiments.routes(self.experiment_deps(), shared),
             *github.routes(

@@ -48,6 +48,7 @@ from engine.operations.settings import Settings
 from engine.stats.dashboards.digest import QUEUE as DIGEST_QUEUE
 from storage.accounts.purge import AccountsPurge
 from storage.accounts.reset_tokens import PostgresResetTokenStore
+from storage.assets.direct_uploads import direct_uploads
 from storage.assets.stores import asset_files
 from storage.assets.unused import PostgresUnusedFilesStore
 from storage.clicks.ledger import PostgresClickLedger
@@ -171,7 +172,7 @@ class Workers:
         files = asset_files(self._settings.storage_url, self._spec.folder)
         cards = PostgresCardStore(self._database)
         return (
-            AssetCollector(PostgresUnusedFilesStore(self._database), files),
+            AssetCollector(PostgresUnusedFilesStore(self._database), files, direct_uploads(files)),
             CardDrawing(
                 cards, PostgresLinkCardStore(self._database), files, self._settings.visitors_url
             ),

@@ -1,10 +1,11 @@
 """Ports of assets: rows, files and the decoder, implemented by storage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, NamedTuple, Protocol
 
 from engine.accounts.access import Caller
 from engine.assets.asset import Asset, AssetDraft, AssetUsage, Picture, StoredPicture
+from engine.assets.direct_upload import SignedUpload, UploadKey
 from engine.common.list_page import ListPage
 
 
@@ -23,6 +24,25 @@ class AssetFiles(Protocol):
 
     async def delete(self, hash_: str) -> None:
         """Delete all files of a hash. There may be none."""
+
+
+class DirectUploads(Protocol):
+    """Uploads that clients send to the object store itself. All methods raise UnavailableError."""
+
+    async def sign(self, key: UploadKey) -> SignedUpload:
+        """Return the request by which a client sends the file within SIGNED_FOR_S."""
+
+    async def copy(self, key: UploadKey, write: Callable[[bytes], object], max_bytes: int) -> bool:
+        """Give an upload to `write` in pieces, in a thread. Returns False if there is none.
+
+        Raises UploadTooLargeError, having given nothing, and whatever `write` raises.
+        """
+
+    async def delete(self, key: UploadKey) -> None:
+        """Delete an upload. There may be none."""
+
+    async def delete_old(self, age_s: float) -> int:
+        """Delete all uploads that were sent so long ago. Returns how many."""
 
 
 class PictureDecoder(Protocol):

@@ -27,7 +27,10 @@ T = TypeVar("T")
 
 
 class ObjectAssetFiles:
-    """`AssetFiles` at the URL of a bucket, such as s3://bucket/pictures. Opening it connects to nothing."""
+    """`AssetFiles` at the URL of a bucket, such as s3://bucket/pictures. Opening it connects to nothing.
+
+    `store` is the bucket, `obstore` the library, and run() calls it: for what else is kept there.
+    """
 
     def __init__(self, url: str) -> None:
         try:
@@ -38,11 +41,11 @@ class ObjectAssetFiles:
             raise SettingsError(
                 "WAYPOST_STORAGE_URL needs obstore: pip install 'waypost[object-store]'"
             ) from None
-        self._obstore = obstore
+        self.obstore = obstore
         self._errors: tuple[type[Exception], ...] = (BaseError, OSError)
         self._threads = trio.CapacityLimiter(_THREADS)
         try:
-            self._store: Any = from_url(
+            self.store: Any = from_url(
                 url,
                 client_options={
                     "timeout": CALL_LIMIT,
@@ -56,32 +59,33 @@ class ObjectAssetFiles:
 
     async def write(self, hash_: str, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
-            await self._run(partial(self._put, hash_, name, content))
+            await self.run(partial(self._put, hash_, name, content))
 
     async def read(self, hash_: str, name: str) -> bytes | None:
-        return await self._run(partial(self._get, hash_, name))
+        return await self.run(partial(self._get, hash_, name))
 
     async def delete(self, hash_: str) -> None:
-        await self._run(partial(self._delete, hash_))
+        await self.run(partial(self._delete, hash_))
 
     def _put(self, hash_: str, name: str, content: bytes) -> None:
         type_ = CONTENT_TYPES[name.rpartition(".")[2]]
         attributes = {"Content-Type": type_, "Cache-Control": _FOR_EVER}
-        self._obstore.put(
-            self._store, _key(hash_, name), content, attributes=attributes, use_multipart=False
+        self.obstore.put(
+            self.store, _key(hash_, name), content, attributes=attributes, use_multipart=False
         )
 
     def _get(self, hash_: str, name: str) -> bytes | None:
         try:
-            return bytes(self._obstore.get(self._store, _key(hash_, name)).bytes())
+            return bytes(self.obstore.get(self.store, _key(hash_, name)).bytes())
         except FileNotFoundError:
             return None
 
     def _delete(self, hash_: str) -> None:
-        for batch in self._obstore.list(self._store, prefix=_key(hash_, "")):
-            self._obstore.delete(self._store, [found["path"] for found in batch])
+        for batch in self.obstore.list(self.store, prefix=_key(hash_, "")):
+            self.obstore.delete(self.store, [found["path"] for found in batch])
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what a call of the library returns, in a thread. Raises UnavailableError."""
         try:
             return await trio.to_thread.run_sync(work, limiter=self._threads)
         except self._errors as error:

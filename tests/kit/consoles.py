@@ -63,6 +63,7 @@ from storage.accounts.passwords import PasswordHasher
 from storage.assets.decoder import ProcessPictureDecoder
 from storage.assets.memory_assets import MemoryAssets
 from storage.assets.memory_files import MemoryAssetFiles
+from storage.assets.memory_uploads import MemoryDirectUploads
 from storage.audit.memory_audit_log import MemoryActivityReader
 from storage.audit.memory_security_events import MemorySecurityStore
 from storage.experiments.memory_conversion_hooks import MemoryConversionHookStore
@@ -219,6 +220,7 @@ class Console:
         self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
         self.assets = MemoryAssets(self.profiles, lambda: NOW)
         self.asset_files = MemoryAssetFiles()
+        self.direct_uploads: MemoryDirectUploads | None = MemoryDirectUploads()
         self.uploads = Uploads(self.assets, self.asset_files, ProcessPictureDecoder())
         self.pages = MemoryPages(self.profiles, lambda: NOW, self.assets)
         self.subscribers = MemorySubscribers(self.profiles, lambda: NOW)
@@ -268,7 +270,7 @@ class Console:
                 ),
                 shared,
             ),
-            *assets.routes(assets.AssetDeps(uploads=self.uploads), shared),
+            *assets.routes(assets.AssetDeps(uploads=self.uploads, direct=self.direct_uploads), shared),
             *pages.routes(
                 pages.PageDeps(
                     pages=self.pages, subscribers=self.subscribers, profiles=self.profiles,

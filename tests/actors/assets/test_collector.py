@@ -6,9 +6,11 @@ import pytest
 import trio
 
 from actors.assets.collector import BATCH, AssetCollector
+from engine.assets.direct_upload import UPLOAD_KEPT_S
 from engine.assets.ports import UnusedFiles
 from engine.common.errors import UnavailableError
 from storage.assets.memory_files import MemoryAssetFiles
+from storage.assets.memory_uploads import MemoryDirectUploads
 
 
 class GivenUnused:
@@ -37,7 +39,7 @@ async def test_it_deletes_all_batches_and_leaves_the_other_files() -> None:
     assert await collector.collect() == len(hashes)
     assert unused.forgotten == hashes
     assert files.files.keys() == {"kept"}
-    assert [sample.value for sample in collector.samples()] == [len(hashes)]
+    assert [sample.value for sample in collector.samples()] == [len(hashes), 0]
 
 
 async def test_what_a_store_that_is_away_keeps_is_not_forgotten() -> None:
@@ -58,3 +60,15 @@ async def test_a_store_that_does_not_end_a_call_is_left(autojump_clock: object) 
     with pytest.raises(UnavailableError):
         await AssetCollector(unused, Slow()).collect()
     assert unused.forgotten == []
+
+
+async def test_old_uploads_are_swept_where_the_store_takes_them() -> None:
+    class OldUploads(MemoryDirectUploads):
+        async def delete_old(self, age_s: float) -> int:
+            assert age_s == UPLOAD_KEPT_S
+            return 3
+
+    collector = AssetCollector(GivenUnused(), MemoryAssetFiles(), OldUploads())
+    await collector.sweep_uploads()
+    assert collector.old_uploads == 3
+    await AssetCollector(GivenUnused(), MemoryAssetFiles()).sweep_uploads()

@@ -66,7 +66,8 @@ OTHERS = (
     "/v1/webhooks/{webhook_id}/test",
 )
 # Its body is the key: an equal file is the asset that it was, and is answered 200.
-BY_CONTENT = {"/v1/profiles/{profile_id}/assets"}
+_ASSETS = "/v1/profiles/{profile_id}/assets"
+BY_CONTENT = {_ASSETS, f"{_ASSETS}/uploads/{{upload_id}}/complete"}
 PUBLIC = ("/in/{token}", "/v1/invitations/accept", "/v1/session")
 
 
