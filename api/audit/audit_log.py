@@ -14,7 +14,7 @@ from quart import Response
 from api.http.auth import current_caller
 from api.http.bodies import Id, ListResponse, json_response, utc
 from api.http.excel import EXCEL, NAME, is_for_excel
-from api.http.query import PAGE, moments, page_of, page_response, parameters, parsed_id, path_id
+from api.http.query import PAGE, id_parameter, moments, page_of, page_response, parameters, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from engine.audit.audit_log import COLUMNS, ActivityEntry, ActivityFilter, csv_row
 from engine.audit.ports import ActivityReader
@@ -25,7 +25,7 @@ from engine.common.list_page import ListPage
 EXPORT_PAGE: Final = 500
 EXPORT_LIMIT_S: Final = 3600
 MAX_WORD: Final = 64
-_FILTERS: Final = ("action", "object_type", "object_id", "user_id", "from", "to")
+_FILTERS: Final = ("action", "object_type", "object_id", "user_id", "key_id", "from", "to")
 _FORMATS: Final = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 
 
@@ -77,7 +77,7 @@ class ActivityRoutes:
         """List the tenant's own log, or the log of one of its profiles."""
         query, errors = parameters("cursor", "limit", "profile", *_FILTERS)
         before, limit = page_of(query, errors)
-        profile_id = _id(query, "profile", errors) or 0
+        profile_id = id_parameter(query, "profile", errors) or 0
         filter_ = _filter(query, errors)
         items = await self._reader.of_tenant(current_caller(), profile_id, filter_, before, limit)
         return json_response(page_response(items, _entry_response))
@@ -129,8 +129,9 @@ def _filter(query: dict[str, str], errors: list[FieldError]) -> ActivityFilter:
             errors.append(FieldError(name, f"must have 1 to {MAX_WORD} printable characters"))
     times = moments(query, ("from", "to"), errors)
     filter_ = ActivityFilter(
-        object_id=_id(query, "object_id", errors),
-        user_id=_id(query, "user_id", errors),
+        object_id=id_parameter(query, "object_id", errors),
+        user_id=id_parameter(query, "user_id", errors),
+        key_id=id_parameter(query, "key_id", errors),
         start=times.get("from"),
         end=times.get("to"),
         **words,
@@ -138,15 +139,6 @@ def _filter(query: dict[str, str], errors: list[FieldError]) -> ActivityFilter:
     if errors:
         raise InvalidError(errors)
     return filter_
-
-
-def _id(query: dict[str, str], name: str, errors: list[FieldError]) -> int | None:
-    if name not in query:
-        return None
-    id_ = parsed_id(query[name])
-    if id_ is None:
-        errors.append(FieldError(name, "must be an id"))
-    return id_
 
 
 def _entry_response(entry: ActivityEntry) -> EntryResponse:
@@ -188,6 +180,7 @@ _QUERY: Final = (
     Parameter("object_type", "`profile`, `link`, `member`, `invitation`, `user` or `key`."),
     Parameter("object_id", "Only changes of the object with this id.", Id),
     Parameter("user_id", "Only changes by this user.", Id),
+    Parameter("key_id", "Only changes by this API key.", Id),
     Parameter("from", "Begin: an instant, or a UTC date.", example="2026-05-01T00:00:00Z"),
     Parameter("to", "End, exclusive: an instant, or a UTC date."),
 )

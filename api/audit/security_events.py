@@ -9,10 +9,11 @@ from quart import Response, request
 
 from api.http.auth import caller_or_none, current_caller, request_id
 from api.http.bodies import Id, ListResponse, json_response, utc
-from api.http.query import PAGE, page_of_request, page_response
-from api.http.routes import Doc, ResponseDoc, Route
+from api.http.query import PAGE, id_parameter, page_of, page_response, parameters
+from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from engine.audit.ports import SecurityLog, SecurityStore
 from engine.audit.security_event import SecurityEventKind, StoredSecurityEvent
+from engine.common.errors import InvalidError
 
 _AT_EVERY_ROUTE: Final[dict[int, SecurityEventKind]] = {
     401: "access.denied",
@@ -63,8 +64,12 @@ class SecurityRoutes:
         return [Route("GET", "/v1/security-events", self.list_page, _LIST)]
 
     async def list_page(self) -> Response:
-        before, limit = page_of_request()
-        items = await self._store.events(current_caller(), before, limit)
+        query, errors = parameters("cursor", "limit", "key_id")
+        before, limit = page_of(query, errors)
+        key_id = id_parameter(query, "key_id", errors)
+        if errors:
+            raise InvalidError(errors)
+        items = await self._store.events(current_caller(), before, limit, key_id)
         return json_response(page_response(items, _event_response))
 
 
@@ -87,7 +92,7 @@ _LIST: Final = Doc(
     summary="List security events",
     tag="Activity",
     description="The events of the caller's tenant, newest first. Takes the scope admin.",
-    query=PAGE,
+    query=(*PAGE, Parameter("key_id", "Only events of this API key.", Id)),
     responses={
         200: ResponseDoc(
             "A page of events.",

@@ -111,6 +111,16 @@ def page_of(query: dict[str, str], errors: list[FieldError]) -> tuple[int, int]:
     return after, limit
 
 
+def id_parameter(query: dict[str, str], name: str, errors: list[FieldError]) -> int | None:
+    """Return the id that a parameter names, None without it. An error is added to `errors`."""
+    if name not in query:
+        return None
+    id_ = parsed_id(query[name])
+    if id_ is None:
+        errors.append(FieldError(name, "must be an id"))
+    return id_
+
+
 def moments(
     query: dict[str, str], names: Iterable[str], errors: list[FieldError]
 ) -> dict[str, datetime]:

@@ -42,6 +42,7 @@ class ActivityFilter(NamedTuple):
     user_id: int | None = None
     start: datetime | None = None
     end: datetime | None = None
+    key_id: int | None = None
 
     def matches(self, entry: ActivityEntry) -> bool:
         """Return whether the entry meets all conditions. storage/audit/audit_log.sql has them in SQL."""
@@ -50,6 +51,7 @@ class ActivityFilter(NamedTuple):
             and self.object_type in (None, entry.object_type)
             and self.object_id in (None, entry.object_id)
             and self.user_id in (None, entry.user_id)
+            and self.key_id in (None, entry.key_id)
             and (self.start is None or entry.at >= self.start)
             and (self.end is None or entry.at < self.end)
         )

@@ -43,6 +43,8 @@ class SecurityStore(Protocol):
     async def write(self, events: Sequence[SecurityEvent]) -> None:
         """Write all events or none. After UnavailableError they may have been written."""
 
-    async def events(self, caller: Caller, before: int, limit: int) -> ListPage:
+    async def events(
+        self, caller: Caller, before: int, limit: int, key_id: int | None = None
+    ) -> ListPage:
         """Return StoredSecurityEvents of the caller's tenant, newest first, of ids below `before` (0: from
-        the newest). Takes the scope admin."""
+        the newest), and of one API key if `key_id` is given. Takes the scope admin."""

@@ -11,6 +11,7 @@ WHERE tenant_id = $1 AND profile_id = $2 AND seq < $3
     AND ($5::text IS NULL OR action = $5) AND ($6::text IS NULL OR object_type = $6)
     AND ($7::bigint IS NULL OR object_id = $7) AND ($8::bigint IS NULL OR user_id = $8)
     AND ($9::timestamptz IS NULL OR at >= $9) AND ($10::timestamptz IS NULL OR at < $10)
+    AND ($11::bigint IS NULL OR key_id = $11)
 ORDER BY seq DESC LIMIT $4;
 
 -- name: has_chain

@@ -21,12 +21,16 @@ class MemorySecurityStore:
         await trio.lowlevel.checkpoint()
         self.stored += [StoredSecurityEvent(next(self._ids), event) for event in events]
 
-    async def events(self, caller: Caller, before: int, limit: int) -> ListPage:
+    async def events(
+        self, caller: Caller, before: int, limit: int, key_id: int | None = None
+    ) -> ListPage:
         await trio.lowlevel.checkpoint()
         require_scope(caller, "admin")
         events = [
             stored
             for stored in reversed(self.stored)
-            if stored.event.tenant_id == caller.tenant_id and (not before or stored.id < before)
+            if stored.event.tenant_id == caller.tenant_id
+            and (not before or stored.id < before)
+            and key_id in (None, stored.event.key_id)
         ]
         return ListPage.of(events, limit)

@@ -45,10 +45,17 @@ class PostgresSecurityStore:
 
         await self._database.transaction(work)
 
-    async def events(self, caller: Caller, before: int, limit: int) -> ListPage:
+    async def events(
+        self, caller: Caller, before: int, limit: int, key_id: int | None = None
+    ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
             below = min(before or MAX_ID, MAX_ID)
-            rows = await connection.fetch(_SQL["events"], caller.tenant_id, below, limit + 1)
+            query = caller.tenant_id, below, limit + 1
+            rows = (
+                await connection.fetch(_SQL["events"], *query)
+                if key_id is None
+                else await connection.fetch(_SQL["events_of_key"], *query, key_id)
+            )
             events = [
                 StoredSecurityEvent(id_, SecurityEvent._make([*fields, orjson.loads(detail)]))
                 for id_, *fields, detail in rows

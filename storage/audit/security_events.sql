@@ -16,3 +16,9 @@ SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[], $6:
 SELECT id, kind, tenant_id, user_id, key_id, request_id, at, times, detail FROM security_events
 WHERE tenant_id = $1 AND id < $2
 ORDER BY id DESC LIMIT $3;
+
+-- name: events_of_key
+-- Read at most $3 events of an API key ($4) of the tenant ($1) with ids below $2, newest first.
+SELECT id, kind, tenant_id, user_id, key_id, request_id, at, times, detail FROM security_events
+WHERE tenant_id = $1 AND id < $2 AND key_id = $4
+ORDER BY id DESC LIMIT $3;

@@ -49,6 +49,7 @@ CREATE TABLE security_events (
     detail jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (tenant_id, id)
 );
+CREATE INDEX security_events_key ON security_events (tenant_id, key_id, id) WHERE key_id IS NOT NULL;
 ALTER TABLE security_events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON security_events FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
 CREATE POLICY report ON security_events FOR INSERT TO waypost_app

@@ -2896,6 +2896,8 @@ CREATE INDEX refunds_at ON waypost.refunds USING btree (tenant_id, profile_id, a
 
 CREATE INDEX saved_questions_profile ON waypost.saved_questions USING btree (tenant_id, profile_id, id);
 
+CREATE INDEX security_events_key ON waypost.security_events USING btree (tenant_id, key_id, id) WHERE (key_id IS NOT NULL);
+
 CREATE INDEX sessions_expiry ON waypost.sessions USING btree (expires_at);
 
 CREATE INDEX sessions_id ON waypost.sessions USING btree (id);

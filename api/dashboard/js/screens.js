@@ -23,6 +23,7 @@ export const SCREENS = [
   {name: 'shared', paths: ['/shared'], title: 'Shared figures', open: true},
   {name: 'profiles', paths: ['/', '/profiles'], title: 'Profiles'},
   {name: 'account', paths: ['/account'], title: 'Account'},
+  {name: 'keys', paths: ['/account/keys', '/account/keys/:id'], title: 'API keys', icon: 'key-round', group: 'server', key: 'k'},
   {name: 'overview', paths: ['/p/:handle'], title: 'Overview', icon: 'layout-dashboard', group: 'profile', key: 'o', short: true},
   {name: 'page', paths: ['/p/:handle/page'], title: 'Page', icon: 'panels-top-left', group: 'profile', key: 'p'},
   {name: 'assets', paths: ['/p/:handle/assets', '/p/:handle/assets/:id'], title: 'Pictures', icon: 'images', group: 'profile', key: 'i'},

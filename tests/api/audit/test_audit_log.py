@@ -68,10 +68,12 @@ async def test_filters(query: str, ids: str) -> None:
 
 async def test_every_bad_parameter_is_named_at_once() -> None:
     console, profile_id = await with_log()
-    query = "cursor=x&limit=0&action=&object_id=-1&user_id=a&from=then&to=2026-13-01&more=1"
+    query = (
+        "cursor=x&limit=0&action=&object_id=-1&user_id=a&key_id=0&from=then&to=2026-13-01&more=1"
+    )
     response = await console.call("GET", f"/v1/profiles/{profile_id}/activity?{query}")
     assert response.problem(422).keys() == {
-        "cursor", "limit", "action", "object_id", "user_id", "from", "to", "more",
+        "cursor", "limit", "action", "object_id", "user_id", "key_id", "from", "to", "more",
     }  # fmt: skip
     path = f"/v1/profiles/{profile_id}/activity/export?format=xml&user_id=0"
     assert (await console.call("GET", path)).problem(422).keys() == {"format", "user_id"}
@@ -192,3 +194,7 @@ async def test_security_events_are_for_the_tenant_s_admins() -> None:
     rest = (await console.call("GET", f"/v1/security-events?cursor={cursor}")).json
     assert [(e["kind"], e["id"]) for e in rest["items"]] == [("key.used", "1")]
     assert (await console.call("GET", "/v1/security-events", key="two")).json["items"] == []
+    of_key = (await console.call("GET", "/v1/security-events?key_id=3")).json["items"]
+    assert [each["kind"] for each in of_key] == ["access.denied", "key.used"]
+    assert (await console.call("GET", "/v1/security-events?key_id=9")).json["items"] == []
+    (await console.call("GET", "/v1/security-events?key_id=x")).problem(422)

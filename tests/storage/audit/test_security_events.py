@@ -46,6 +46,12 @@ async def check_the_contract(store: SecurityStore) -> None:
         before = page.next_after
     assert sorted(events, key=lambda item: item.times) == expected
     assert [stored.event.times for stored in (await store.events(GRACE, 2**70, 9)).items] == [9]
+    await store.write([event(1, 20 + n, key_id=5 + n % 2) for n in range(4)])
+    of_key = await store.events(ADA, 0, 1, key_id=6)
+    assert [stored.event.times for stored in of_key.items] == [23]
+    rest = await store.events(ADA, of_key.next_after or 0, 9, key_id=6)
+    assert [stored.event.times for stored in rest.items] == [21]
+    assert (await store.events(GRACE, 0, 9, key_id=6)).items == []
     with pytest.raises(ForbiddenError):
         await store.events(ADA._replace(scopes=("read", "write")), 0, 9)
 

@@ -13,7 +13,7 @@ import {change, pathOf} from '../url.js';
 
 const PAGE = 50;
 const TYPES = /** @type {[string, string][]} */ ([['', 'Everything'], ['link', 'Links'], ['page', 'The page'], ['profile', 'The profile'], ['subscriber', 'Left addresses'], ['member', 'Members'], ['invitation', 'Invitations'], ['experiment', 'Experiments'], ['webhook', 'Webhooks'], ['domain', 'Domains'], ['asset', 'Files']]);
-const FILTERS = ['type', 'action', 'object', 'user', 'from', 'to'];
+const FILTERS = ['type', 'action', 'object', 'user', 'key', 'from', 'to'];
 // What a field of an entry is called where its code is no word.
 const FIELDS = /** @type {Record<string, string>} */ ({id: 'Id', raw_retention_days: 'Days that single clicks are kept', click_id: 'Click id', passthrough: 'Passes its query on'});
 
@@ -68,7 +68,7 @@ async function load() {
 
 /** The API's parameters of the URL's filter. Days are the reader's; the last one is included. @param {URLSearchParams} query */
 function filterOf(query) {
-  const filter = /** @type {Record<string, string>} */ ({}), names = /** @type {[string, string][]} */ ([['type', 'object_type'], ['action', 'action'], ['object', 'object_id'], ['user', 'user_id']]);
+  const filter = /** @type {Record<string, string>} */ ({}), names = /** @type {[string, string][]} */ ([['type', 'object_type'], ['action', 'action'], ['object', 'object_id'], ['user', 'user_id'], ['key', 'key_id']]);
   for (const [name, parameter] of names) if (query.get(name)) filter[parameter] = query.get(name) ?? '';
   const from = midnight(query.get('from'), 0), to = midnight(query.get('to'), 1);
   if (from) filter.from = from;
@@ -87,7 +87,7 @@ function drawTools() {
   const day = (/** @type {string} */ label, /** @type {string} */ name) => h('label', {class: 'day'}, label, h('input', {type: 'date', value: query.get(name) ?? '', onchange: (/** @type {any} */ event) => change({[name]: event.target.value || null})}));
   const set = FILTERS.some(name => query.get(name)), object = query.get('object');
   fill(view.tools, pick('What was changed', 'type', TYPES), pick('Who changed it', 'user', [['', 'Anybody'], ...view.people.map((/** @type {any} */ person) => [person.user_id, person.name || person.email])]),
-    day('From', 'from'), day('to', 'to'), query.get('action') && h('span', {class: 'tag info'}, words(query.get('action'))), object && h('span', {class: 'tag info'}, 'of one object'),
+    day('From', 'from'), day('to', 'to'), query.get('action') && h('span', {class: 'tag info'}, words(query.get('action'))), object && h('span', {class: 'tag info'}, 'of one object'), query.get('key') && h('span', {class: 'tag info'}, 'by one API key'),
     set && button('Show all', {icon: 'x', class: 'small', onclick: () => change(Object.fromEntries(FILTERS.map(name => [name, null])))}));
 }
 

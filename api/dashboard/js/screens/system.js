@@ -34,7 +34,9 @@ async function read() {
 
 /** @param {any} data */
 function draw({system, jobs}) {
-  const {processes} = system, unwell = processes.filter((/** @type {any} */ each) => !each.ready);
+  const {processes} = system;
+  if (!view.last && matchMedia('(min-width: 900px)').matches) processes.forEach((/** @type {any} */ each) => view.open.add(each.name));
+  const unwell = processes.filter((/** @type {any} */ each) => !each.ready);
   Object.assign(view, {last: system, at: now()});
   badge('system', unwell.length, 'not well');
   fill(view.badge, asOf(`As of ${clock(now())}`, unwell.length ? 'bad' : ''));
