@@ -6,7 +6,7 @@ profile that has the change.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -117,7 +117,7 @@ async def fetch_link(connection: Connection, access: ProfileAccess, link_id: int
     return link_of(row)
 
 
-def link_of(row: asyncpg.Record) -> Link:
+def link_of(row: asyncpg.Record | dict[str, Any]) -> Link:
     """Return the link in a row of the query `link` or `list_links`."""
     fields = dict(row)
     for name, kind in _JSON:

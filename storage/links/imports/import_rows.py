@@ -5,8 +5,10 @@ than deadlock. Rows that meet large links are planned and written in parts, so t
 database layer repeats a transaction that deadlocks all the same.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
+
+import asyncpg
 
 from engine.accounts.access import Action, Caller, require_scope
 from engine.links.imports.plan import IfExists, ImportPlan, draft_of_row
@@ -23,6 +25,8 @@ from storage.postgres.database import Connection, Database
 
 SQL: Final = queries.load("links/imports/import_rows")
 MAX_ROWS: Final = 5_000
+# Links of more are read part by part.
+MAX_SMALL_BYTES: Final = 1_000
 # In the order of the parameters of write_links.
 _COLUMNS: Final = (
     "slug", "target", "title", "status", "kind", "passthrough", "click_id", "external_id", "tags", "folder",
@@ -110,11 +114,15 @@ class _RowBatch:
         self._connection = connection
         self._tenant_id = tenant_id
         self._profiles = profiles
+        # By profile and slug; and slugs by profile and external id.
+        self._stored: dict[tuple[int, str], asyncpg.Record] = {}
+        self._owners: dict[tuple[int, str], str] = {}
 
     async def import_rows(self, rows: Sequence[ImportRow], plan: ImportPlan) -> ImportResult:
         created = updated = 0
         touched: set[int] = set()
-        async for part in self._parts(rows):
+        await self._read(rows)
+        for part in parts_of(rows, self._chars_of, MAX_ROWS):
             await self._add(plan, part)
             touched |= await self._write(plan)
             created += len(plan.created)
@@ -128,57 +136,58 @@ class _RowBatch:
         changes = [ProfileChange(*row) for row in bumped]
         return ImportResult(created, updated, plan.unchanged, plan.rejected, changes)
 
-    async def _parts(self, rows: Sequence[ImportRow]) -> AsyncIterator[list[ImportRow]]:
-        """Yield the rows in parts that are small with the stored links at their addresses."""
-        await self._connection.execute(SQL["join_by_hash"])
-        sizes = {
-            (row["profile_id"], row["slug"]): row["chars"]
-            for row in await self._connection.fetch(
-                SQL["large_links"], self._tenant_id, *self._addresses(rows)
-            )
-        }
-
-        def chars_of(row: ImportRow) -> int:
-            profile = self._profiles.get(row.handle)
-            return row.chars + (0 if profile is None else sizes.get((profile.id, row.slug), 0))
-
-        for part in parts_of(rows, chars_of, MAX_ROWS):
-            yield part
-
-    def _addresses(self, rows: Sequence[ImportRow]) -> tuple[list[int], list[str]]:
-        """Return the profiles' ids and the slugs of the rows, without those of other tenants' profiles."""
+    async def _read(self, rows: Sequence[ImportRow]) -> None:
+        """Read what is stored at the rows' addresses, but the texts of large links."""
         mine = [row for row in rows if row.handle in self._profiles]
-        return [self._profiles[row.handle].id for row in mine], [row.slug for row in mine]
-
-    async def _add(self, plan: ImportPlan, rows: Sequence[ImportRow]) -> None:
-        """Add rows to the plan."""
+        named = [row for row in mine if row.fields.get("external_id")]
         connection = self._connection
         await connection.execute(SQL["join_by_hash"])
         records = await connection.fetch(
-            SQL["stored_links"], self._tenant_id, *self._addresses(rows)
+            SQL["stored_links"],
+            self._tenant_id,
+            [self._profiles[row.handle].id for row in mine],
+            [row.slug for row in mine],
+            MAX_SMALL_BYTES,
         )
-        stored = {(record["profile_id"], record["slug"]): record for record in records}
-        owners: dict[tuple[int, str], str] = {}
-        mine = (row for row in rows if row.handle in self._profiles)
-        if named := [row for row in mine if row.fields.get("external_id")]:
-            owners = {
-                (record["profile_id"], record["external_id"]): record["slug"]
-                for record in await connection.fetch(
-                    SQL["external_ids"],
-                    self._tenant_id,
-                    [self._profiles[row.handle].id for row in named],
-                    [row.fields["external_id"] for row in named],
-                )
-            }
+        self._stored = {(record["profile_id"], record["slug"]): record for record in records}
+        if named:
+            records = await connection.fetch(
+                SQL["external_ids"],
+                self._tenant_id,
+                [self._profiles[row.handle].id for row in named],
+                [row.fields["external_id"] for row in named],
+            )
+            self._owners = {(row["profile_id"], row["external_id"]): row["slug"] for row in records}
         await connection.execute(SQL["join_as_usual"])
+
+    def _record(self, row: ImportRow) -> asyncpg.Record | None:
+        profile = self._profiles.get(row.handle)
+        return None if profile is None else self._stored.get((profile.id, row.slug))
+
+    def _chars_of(self, row: ImportRow) -> int:
+        record = self._record(row)
+        return row.chars + (0 if record is None else record["chars"])
+
+    async def _add(self, plan: ImportPlan, rows: Sequence[ImportRow]) -> None:
+        """Add rows to the plan."""
+        records = [record for row in rows if (record := self._record(row)) is not None]
+        large = [record["id"] for record in records if record["chars"] > MAX_SMALL_BYTES]
+        texts = {}
+        if large:
+            large_texts = await self._connection.fetch(SQL["large_texts"], self._tenant_id, large)
+            texts = {row["id"]: dict(row) for row in large_texts}
         for row in rows:
             if row.handle not in self._profiles:
                 plan.reject(row, f"handle: {row.handle!r} is taken")
                 continue
-            profile_id = self._profiles[row.handle].id
-            record = stored.get((profile_id, row.slug))
-            owner = owners.get((profile_id, row.fields.get("external_id", "")), "")
-            plan.add(row, None if record is None else link_of(record), owner)
+            stored = None
+            if (record := self._record(row)) is not None:
+                fields = dict(record) | texts.get(record["id"], {})
+                del fields["chars"]
+                stored = link_of(fields)
+            external_id = row.fields.get("external_id", "")
+            owner = self._owners.get((self._profiles[row.handle].id, external_id), "")
+            plan.add(row, stored, owner)
 
     async def _write(self, plan: ImportPlan) -> set[int]:
         """Write the links of a plan. Returns the ids of their profiles."""

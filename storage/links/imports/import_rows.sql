@@ -41,26 +41,26 @@ SELECT set_config('enable_nestloop', 'off', true), set_config('plan_cache_mode',
 -- Let the rest of the transaction be planned as usual.
 SELECT set_config('enable_nestloop', 'on', true), set_config('plan_cache_mode', 'auto', true);
 
--- name: large_links
--- Read the sizes, in bytes, of the links at addresses ($2 ids of locked profiles, $3 slugs) that have more than 1,000.
-SELECT l.profile_id, l.slug, size.chars
+-- name: stored_links
+-- Read the links at addresses ($2 ids of locked profiles, $3 slugs); of those that have more bytes of target, notes and
+-- options than $4, not these three.
+SELECT l.id, l.profile_id, l.slug, CASE WHEN is_small THEN l.target END AS target, l.title, l.status, l.kind,
+    l.passthrough, l.click_id, l.external_id, l.tags, l.folder, CASE WHEN is_small THEN l.notes END AS notes, l.hidden,
+    l.password_hash AS password, l.opening_clicks, CASE WHEN is_small THEN l.options::text END AS options,
+    l.engine_quarantine::text, l.position,
+    EXISTS (SELECT FROM short_slugs AS s WHERE (s.tenant_id, s.link_id) = (l.tenant_id, l.id) OFFSET 0) AS short,
+    l.version, l.created_at, l.updated_at, NULL::text AS github, NULL::text AS health, chars
 FROM (SELECT DISTINCT * FROM unnest($2::bigint[], $3::text[]) AS asked (profile_id, slug)) AS asked
 JOIN links AS l USING (profile_id, slug)
 CROSS JOIN LATERAL (
     SELECT octet_length(l.target) + octet_length(l.notes) + coalesce(octet_length(l.options::text), 0) AS chars
 ) AS size
-WHERE l.tenant_id = $1 AND l.profile_id = ANY ($2::bigint[]) AND size.chars > 1000;
-
--- name: stored_links
--- Read the links at addresses ($2 ids of locked profiles, $3 slugs).
-SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
-    l.external_id, l.tags, l.folder, l.notes, l.hidden, l.password_hash AS password,
-    l.opening_clicks, l.options::text, l.engine_quarantine::text, l.position,
-    EXISTS (SELECT FROM short_slugs AS s WHERE (s.tenant_id, s.link_id) = (l.tenant_id, l.id) OFFSET 0) AS short,
-    l.version, l.created_at, l.updated_at, NULL::text AS github, NULL::text AS health
-FROM (SELECT DISTINCT * FROM unnest($2::bigint[], $3::text[]) AS asked (profile_id, slug)) AS asked
-JOIN links AS l USING (profile_id, slug)
+CROSS JOIN LATERAL (SELECT chars <= $4 AS is_small) AS judged
 WHERE l.tenant_id = $1 AND l.profile_id = ANY ($2::bigint[]);
+
+-- name: large_texts
+-- Read target, notes and options of links ($2).
+SELECT id, target, notes, options::text FROM links WHERE tenant_id = $1 AND id = ANY ($2::bigint[]);
 
 -- name: external_ids
 -- Read the slugs of the links with ids of another system ($2 ids of locked profiles, $3 external ids).
