@@ -1,6 +1,8 @@
 """Click ids as one edge makes them: the parameter by which a target reports a conversion of a click."""
 
-from engine.clicks.click import VISITOR_BYTES
+from typing import Final
+
+from engine.clicks.click import VISITOR_BYTES, VisitorClass
 from engine.clicks.click_id import PARAMETER, ClickId, ClickIdCipher
 from engine.clicks.record_items import (
     COOKIE,
@@ -8,6 +10,17 @@ from engine.clicks.record_items import (
     NO_VARIANT_REF,
     items,
     unpack_variant_refs,
+)
+
+# Visitor classes that get a click id: they may convert at the target, and a prefetch may become a visit.
+GIVEN_CLICK_ID: Final = frozenset(
+    (
+        VisitorClass.UNCLASSIFIED,
+        VisitorClass.HUMAN,
+        VisitorClass.APP,
+        VisitorClass.TOOL,
+        VisitorClass.PREFETCH,
+    )
 )
 
 

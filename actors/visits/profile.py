@@ -7,7 +7,6 @@ ever sees half of a change.
 
 import logging
 import os
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from hashlib import blake2b
@@ -16,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from actors.visits.click_ids import ClickIds, click_of
+from actors.visits.click_ids import GIVEN_CLICK_ID, ClickIds, click_of
 from actors.visits.entrances import Entrances
 from actors.visits.experiments.hit_variants import HitVariants, PageElsewhere
 from actors.visits.experiments.variants import (
@@ -35,16 +34,9 @@ from actors.visits.page_renders import Look, PageRenders, WantedPage
 from actors.visits.profile_page import NO_PAGE, PageSource, ShownVariant, make_page
 from actors.visits.responses import PageTails, VisitResponses, page_response
 from actors.visits.route import VisitRoute, extra_weight
-from engine.clicks.click import CLASS_MASK, MAX_ITEMS_BYTES, VISITOR_BYTES, ClickKind, VisitorClass
+from engine.clicks.click import CLASS_MASK, MAX_ITEMS_BYTES, VISITOR_BYTES, ClickKind
 from engine.clicks.own_event import event_items
-from engine.clicks.record_items import (
-    HIT,
-    TRIGGER,
-    UTM,
-    HostItems,
-    Trigger,
-    item,
-)
+from engine.clicks.record_items import HIT, TRIGGER, UTM, HostItems, Trigger, item
 from engine.clicks.record_layout import NO_VISITOR, pack_record
 from engine.links import name, target
 from engine.links.slugs.link_path import link_path
@@ -63,16 +55,13 @@ from engine.visits.snapshot import EdgeLink, Snapshot
 
 logger = logging.getLogger("waypost.profile")
 
-_UNSAFE: Final = re.compile(rb"[^\x21-\x7e]")
 # Looked up once, as each visit compares with them.
 _LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, ClickKind.VIEW
 _TRIGGER_ITEMS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
 _NO_PAGE_CHOSEN: Final = b"", b"", b""
 _NO_LINK_EXPERIMENTS: Final[dict[int, list[VariantAssigner]]] = {}  # shared by all profiles without
-# Visitor classes that get a click id: they may convert at the target, and a prefetch may become a visit.
-_GIVEN_CLICK_ID: Final = EXPOSED | {VisitorClass.APP, VisitorClass.TOOL, VisitorClass.PREFETCH}
 # Visitor classes whose entrances are remembered: a prefetched page may be shown without another request.
-_REMEMBERED: Final = _GIVEN_CLICK_ID
+_REMEMBERED: Final = GIVEN_CLICK_ID
 _host_items: Final = HostItems()
 
 
@@ -342,7 +331,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
                 location, tail = destination
         if query and route.passthrough:
             location, tail = self._replace_query(route, location, query)
-        if route.click_id and visit.classification & CLASS_MASK in _GIVEN_CLICK_ID:
+        if route.click_id and visit.classification & CLASS_MASK in GIVEN_CLICK_ID:
             ids = self.tenant_id, self.profile_id, route.link_id
             click_id = self._click_ids.parameter(click_of(ids, visit.at_us, items, visitor_id))
             if click_id:
@@ -353,7 +342,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         self, route: VisitRoute, location: bytes, query: bytes
     ) -> tuple[bytes, bytes]:
         """Return the same with the visitor's query, which goes before parameters of the location."""
-        return self._moved(route, target.replace_query(location, _UNSAFE.sub(_percent, query)))
+        return self._moved(route, target.replace_query(location, target.safe_query(query)))
 
     def _moved(self, route: VisitRoute, location: bytes) -> tuple[bytes, bytes]:
         """Return (the location, the redirect to it after its status line and date)."""
@@ -507,7 +496,3 @@ def profile_actor(
     actor.wanted = snapshot.version
     actor.describe(snapshot)
     return actor
-
-
-def _percent(match: "re.Match[bytes]") -> bytes:
-    return b"%%%02X" % match[0][0]

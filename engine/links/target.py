@@ -23,6 +23,7 @@ MAX_URL_CHARS: Final = 2_048  # of any other URL: a picture, a variant, a domain
 LOOP_REASON: Final = "must not lead back to this server, such as to the link itself"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LOCATION_SAFE: Final = re.compile(rb"[\x21-\x7e]+")
+_UNSAFE: Final = re.compile(rb"[^\x21-\x7e]")
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "[::1]"}
 _PRIVATE_SUFFIXES: Final = ("localhost", ".localhost", ".local", ".internal", ".home.arpa")
 _LAST_32_BITS: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
@@ -95,6 +96,11 @@ def replace_query(target: bytes, query: bytes) -> bytes:
             fragment = target.partition(b"#")
             target = base + (b"?" + b"&".join(kept) if kept else b"") + fragment[1] + fragment[2]
     return add_query(target, query)
+
+
+def safe_query(query: bytes) -> bytes:
+    """Return a visitor's query with every byte percent-encoded that no Location may have."""
+    return _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], query)
 
 
 def _parameter_name(parameter: bytes) -> bytes:
