@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final
 import trio
 
 from actors.links.import_run import ImportProgress, ImportRun
-from engine.common.errors import ForbiddenError, InvalidError
+from engine.common.errors import ForbiddenError, InvalidError, NewAccountError
 from engine.jobs.handler import Handler, JobContext
 from engine.links.import_ports import ImportSpool
 from engine.links.imports.importable_rows import ImportableRows
@@ -81,7 +81,7 @@ class FileImports:
         try:
             task = await self._spool.open(context.job)
             end = ImportEnd() if task is None else await self._import(context, task)
-        except ForbiddenError as error:
+        except (ForbiddenError, NewAccountError) as error:
             end = ImportEnd(error=str(error))
         await context.finish_with(self._spool.end_writer(context.job, end))
 

@@ -20,9 +20,9 @@ async def archive(settings: Settings, folder: Path, handle: str, file: Path) -> 
     Raises WaypostError.
     """
     settings = await prepared_servers(settings, folder, "waypost_app", "waypost_aggregator")
-    limits = {"size": 1, "query_timeout_ms": settings.query_timeout_ms}
-    app = await Database.open(settings.database_url, role="waypost_app", **limits)
-    worker = await Database.open(settings.database_url, role="waypost_aggregator", **limits)
+    url, limit_ms = settings.database_url, settings.query_timeout_ms
+    app = await Database.open(url, role="waypost_app", size=1, query_timeout_ms=limit_ms)
+    worker = await Database.open(url, role="waypost_aggregator", size=1, query_timeout_ms=limit_ms)
     unfinished = file.with_name(file.name + ".unfinished")
     size = 0
     try:

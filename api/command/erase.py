@@ -21,9 +21,9 @@ async def erase(settings: Settings, folder: Path, handle: str) -> int:
     erase the deleted profile.
     """
     settings = await prepared_servers(settings, folder, "waypost_app", "waypost_aggregator")
-    limits = {"size": 1, "query_timeout_ms": settings.query_timeout_ms}
-    app = await Database.open(settings.database_url, role="waypost_app", **limits)
-    worker = await Database.open(settings.database_url, role="waypost_aggregator", **limits)
+    url, limit_ms = settings.database_url, settings.query_timeout_ms
+    app = await Database.open(url, role="waypost_app", size=1, query_timeout_ms=limit_ms)
+    worker = await Database.open(url, role="waypost_aggregator", size=1, query_timeout_ms=limit_ms)
     redis = await RedisServer.open(settings.redis_url, size=2)
     try:
         eraser = Eraser(worker, redis)

@@ -98,6 +98,7 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
         role="waypost_app",
         size=settings.database_pool,
         query_timeout_ms=settings.query_timeout_ms,
+        new_accounts=settings.new_accounts,
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
     edges = [name for name in spec.processes if name.startswith("edge-")]

@@ -365,6 +365,7 @@ async def workers(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
         role="waypost_app",
         size=IMPORT_CONNECTIONS + CONCURRENCY[DIGEST_QUEUE],
         query_timeout_ms=max(IMPORT_STATEMENT_MS, settings.query_timeout_ms),
+        new_accounts=settings.new_accounts,
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
     process = Workers(spec, settings, database, app_database, redis)

@@ -67,6 +67,10 @@ class TooSoonError(WaypostError):
         self.retry_after_s = retry_after_s
 
 
+class NewAccountError(TooSoonError):
+    """A creation above what a new account may create a day."""
+
+
 class LostUpdateError(WaypostError):
     """A change of an object that has changed since the caller read it. Read again, then retry."""
 

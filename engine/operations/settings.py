@@ -4,6 +4,7 @@ Each field of `Settings` declares one: its type, default, parser with bounds, an
 its environment variable, `waypost --help` and read() are derived from it.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -137,6 +138,11 @@ class Settings:
     protected_hosts: str = setting("", host_list(100),
         "up to 100 hosts, separated by commas, beside well-known ones and this engine's of which others are "
         "lookalikes")
+    new_account_days: int = setting(0, whole(0, 3_650),
+        "days for which an account is new and limited, but for those of the first tenant; 0: none is limited")
+    new_account_links: int = setting(500, whole(0, 1_000_000_000), "links that a new account creates a day")
+    new_account_domains: int = setting(3, whole(0, 1_000_000), "domains that a new account adds a day")
+    new_account_imports: int = setting(5, whole(0, 1_000_000), "imports that a new account begins a day")
     report_quarantine: int = setting(10, whole(0, 1_000),
         "visitors of a day whose reports quarantine a link until the operator has reviewed it; 0: none do")
     check_links: str = setting("public", one_of("public", "everywhere", "off"),
@@ -182,6 +188,17 @@ class Settings:
     drain_timeout_ms: int = setting(20_000, milliseconds, "longest wait of a stop for work in flight")
     log_format: str = setting("text", one_of("text", "json"), "format of log lines: text or json")
     # fmt: on
+
+    @property
+    def new_accounts(self) -> str:
+        """Return the limits of new accounts as JSON, for the database; empty for none."""
+        limits = {
+            "days": self.new_account_days,
+            "links": self.new_account_links,
+            "domains": self.new_account_domains,
+            "imports": self.new_account_imports,
+        }
+        return json.dumps(limits) if self.new_account_days else ""
 
     @property
     def sessions_url(self) -> str:

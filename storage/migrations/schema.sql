@@ -524,6 +524,46 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION waypost.limit_new_accounts() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    limits jsonb := nullif(current_setting('waypost.new_accounts', true), '')::jsonb;
+    account record;
+    added bigint;
+    total bigint;
+BEGIN
+    IF limits IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT u.tenant_id, u.id, u.created_at + make_interval(days => (limits ->> 'days')::integer) AS until INTO account
+    FROM users AS u WHERE u.id = current_user_id()
+        AND u.created_at > now() - make_interval(days => (limits ->> 'days')::integer)
+        AND u.tenant_id <> (SELECT o.tenant_id FROM users AS o ORDER BY o.tenant_id LIMIT 1);
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT count(*) INTO added FROM new_rows;
+    IF added = 0 THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO new_account_creations AS c (tenant_id, user_id, kind, day, created)
+    VALUES (account.tenant_id, account.id, TG_ARGV[0], current_date, added)
+    ON CONFLICT (tenant_id, user_id, kind) DO UPDATE SET day = current_date,
+        created = CASE WHEN c.day = current_date THEN c.created ELSE 0 END + excluded.created
+    RETURNING created INTO total;
+    IF total > (limits ->> TG_ARGV[0])::bigint THEN
+        RAISE EXCEPTION USING ERRCODE = 'WPNEW',
+            MESSAGE = format('a new account creates at most %s %s a day (UTC), until %s; try again tomorrow',
+                limits ->> TG_ARGV[0], TG_ARGV[0], to_char(account.until, 'YYYY-MM-DD HH24:MI"Z"')),
+            DETAIL = ceil(extract(epoch FROM current_date + 1 - now()::timestamp))::text;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION waypost.link_access(of_link bigint) RETURNS TABLE(tenant_id bigint, profile_id bigint, role text)
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2157,6 +2197,19 @@ CREATE TABLE waypost.namespaces (
 
 ALTER TABLE ONLY waypost.namespaces FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE waypost.new_account_creations (
+    tenant_id bigint NOT NULL,
+    user_id bigint NOT NULL,
+    kind text NOT NULL,
+    day date NOT NULL,
+    created bigint NOT NULL,
+    CONSTRAINT new_account_creations_created_check CHECK ((created >= 0)),
+    CONSTRAINT new_account_creations_kind_check CHECK ((kind = ANY (ARRAY['links'::text, 'domains'::text, 'imports'::text])))
+)
+WITH (fillfactor='80');
+
+ALTER TABLE ONLY waypost.new_account_creations FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE waypost.orphan_visits (
     tenant_id bigint NOT NULL,
     domain_id bigint NOT NULL,
@@ -2662,6 +2715,9 @@ ALTER TABLE ONLY waypost.members
 ALTER TABLE ONLY waypost.namespaces
     ADD CONSTRAINT namespaces_pkey PRIMARY KEY (tenant_id, profile_id, name);
 
+ALTER TABLE ONLY waypost.new_account_creations
+    ADD CONSTRAINT new_account_creations_pkey PRIMARY KEY (tenant_id, user_id, kind);
+
 ALTER TABLE ONLY waypost.orphan_visits
     ADD CONSTRAINT orphan_visits_pkey PRIMARY KEY (tenant_id, domain_id, day, path);
 
@@ -2920,6 +2976,8 @@ CREATE UNIQUE INDEX subscription_requests_id ON waypost.subscription_requests US
 
 CREATE UNIQUE INDEX users_email ON waypost.users USING btree (lower(email));
 
+CREATE INDEX users_id ON waypost.users USING btree (id);
+
 CREATE INDEX webhook_states_owner ON waypost.webhook_states USING btree (lease_owner);
 
 ALTER INDEX waypost.clicks_at ATTACH PARTITION waypost.clicks_default_at_idx;
@@ -2931,6 +2989,12 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON waypost.securi
 CREATE TRIGGER events AFTER INSERT ON waypost.audit_log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.events_of_audit_log();
 
 CREATE TRIGGER first_owner AFTER INSERT ON waypost.profiles REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.add_first_owners();
+
+CREATE TRIGGER limit_new_accounts AFTER INSERT ON waypost.domains REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.limit_new_accounts('domains');
+
+CREATE TRIGGER limit_new_accounts AFTER INSERT ON waypost.link_imports REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.limit_new_accounts('imports');
+
+CREATE TRIGGER limit_new_accounts AFTER INSERT ON waypost.links REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.limit_new_accounts('links');
 
 CREATE TRIGGER log_delete AFTER DELETE ON waypost.annotations REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION waypost.log_changes('annotation', 'id', 'profile_id');
 
@@ -3180,6 +3244,9 @@ ALTER TABLE ONLY waypost.members
 ALTER TABLE ONLY waypost.namespaces
     ADD CONSTRAINT namespaces_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES waypost.profiles(tenant_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY waypost.new_account_creations
+    ADD CONSTRAINT new_account_creations_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES waypost.users(tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY waypost.orphan_visits
     ADD CONSTRAINT orphan_visits_tenant_id_domain_id_fkey FOREIGN KEY (tenant_id, domain_id) REFERENCES waypost.domains(tenant_id, id) ON DELETE CASCADE;
 
@@ -3321,6 +3388,8 @@ CREATE POLICY definer ON waypost.links FOR SELECT TO waypost_owner USING (true);
 
 CREATE POLICY definer ON waypost.members TO waypost_owner USING (true) WITH CHECK (true);
 
+CREATE POLICY definer ON waypost.new_account_creations TO waypost_owner USING (true) WITH CHECK (true);
+
 CREATE POLICY definer ON waypost.orphan_visits TO waypost_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY definer ON waypost.page_cards FOR SELECT TO waypost_owner USING (true);
@@ -3444,6 +3513,8 @@ ALTER TABLE waypost.links ENABLE ROW LEVEL SECURITY;
 ALTER TABLE waypost.members ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.namespaces ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE waypost.new_account_creations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE waypost.orphan_visits ENABLE ROW LEVEL SECURITY;
 
@@ -3784,6 +3855,8 @@ GRANT ALL ON FUNCTION waypost.key_allows_origin(origin text) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.lease_clicks(of_tenants bigint[], of_links bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.lease_clicks(of_tenants bigint[], of_links bigint[]) TO waypost_edge;
+
+REVOKE ALL ON FUNCTION waypost.limit_new_accounts() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.link_access(of_link bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.link_access(of_link bigint) TO waypost_app;

@@ -25,7 +25,7 @@ import trio
 from asyncpg.cursor import CursorIterator
 
 from engine.accounts.access import Caller
-from engine.common.errors import UnavailableError
+from engine.common.errors import NewAccountError, UnavailableError
 from engine.operations.metrics import Metric, Sample
 from storage.bridge import in_asyncio
 from storage.postgres.session import (
@@ -68,6 +68,8 @@ _RETRIED: Final = (
     asyncpg.SerializationError,
     asyncpg.InvalidCachedStatementError,
 )
+# A creation above the limit of a new account. The detail is the time until the next day, in seconds.
+_NEW_ACCOUNT: Final = "WPNEW"
 # Errors of a beginning transaction that another connection would get too: the server is silent, or the role
 # does not exist or is not granted.
 _NOT_STALE: Final = (
@@ -98,16 +100,24 @@ class Database:
     """A pool of connections of one role. Open it on the trio side; it connects when needed."""
 
     def __init__(
-        self, pool: "asyncpg.Pool[asyncpg.Record]", role: Role, size: int, query_timeout_ms: int
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        role: Role,
+        size: int,
+        query_timeout_ms: int,
+        new_accounts: str = "",
     ) -> None:
         self._pool = pool
-        self._begin_statement = Begin(role, query_timeout_ms).statement
+        self._begin_statement = Begin(role, query_timeout_ms, new_accounts).statement
         self._shares = TenantShares(size)
         self._wait_s = query_timeout_ms / 1000
 
     @classmethod
-    async def open(cls, url: str, *, role: Role, size: int, query_timeout_ms: int) -> "Database":
-        """Open a pool of at most `size` connections. The server need not be up."""
+    async def open(
+        cls, url: str, *, role: Role, size: int, query_timeout_ms: int, new_accounts: str = ""
+    ) -> "Database":
+        """Open a pool of at most `size` connections. The server need not be up. `new_accounts` are their
+        limits (Settings.new_accounts)."""
 
         async def create() -> "asyncpg.Pool[asyncpg.Record]":
             pool = asyncpg.create_pool(
@@ -123,7 +133,7 @@ class Database:
             )
             return await pool
 
-        return cls(await in_asyncio(create), role, size, query_timeout_ms)
+        return cls(await in_asyncio(create), role, size, query_timeout_ms, new_accounts)
 
     async def close(self) -> None:
         """Close all connections; drop those that are still in use after `GRACE_S`."""
@@ -260,6 +270,8 @@ class Database:
             except Exception as error:
                 if _is_unavailable(error):
                     raise _unavailable(error) from error
+                if getattr(error, "sqlstate", "") == _NEW_ACCOUNT:
+                    raise NewAccountError(str(error), float(error.detail)) from None  # type: ignore[attr-defined]
                 raise
             await asyncio.sleep(random.uniform(0.5, 1) * 0.005 * 2**attempt)  # noqa: S311
             attempt += 1

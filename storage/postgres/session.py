@@ -27,7 +27,7 @@ _savepoints = count(1)
 class Begin:
     """Statements that begin a transaction of a role."""
 
-    def __init__(self, role: Role, query_timeout_ms: int) -> None:
+    def __init__(self, role: Role, query_timeout_ms: int, new_accounts: str = "") -> None:
         settings = {
             "role": role,
             "search_path": "waypost",
@@ -38,6 +38,8 @@ class Begin:
             "lock_timeout": str(query_timeout_ms),
             "idle_in_transaction_session_timeout": str(2 * query_timeout_ms + 10_000),
         }
+        if new_accounts:  # storage/migrations/0016_new_accounts.sql
+            settings["waypost.new_accounts"] = new_accounts
         self._settings = "".join(
             f"SET LOCAL {name} = '{value}';" for name, value in settings.items()
         )

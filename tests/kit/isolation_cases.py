@@ -98,6 +98,9 @@ TABLES = {
         # The links that a page shows, whose facts change; and the card that is to be drawn.
         aggregator="SU",
     ),
+    "new_account_creations": Table(
+        "INSERT INTO new_account_creations VALUES ({t}, {u}, 'links', current_date, 1)",
+    ),
     "link_reviews": Table(
         "INSERT INTO link_reviews (tenant_id, link_id, targets) VALUES ({t}, {l}, md5('{t}'))",
         # The screening leaves reviewed links alone.

@@ -99,6 +99,7 @@ FUNCTIONS = {
     ),
     "edge_options(jsonb,jsonb)": Function("PUBLIC", "nothing but its arguments"),
     "targets_hash(text,jsonb)": Function("PUBLIC", "nothing but its arguments"),
+    "limit_new_accounts()": _TRIGGER,
     "is_operator()": Function("waypost_app", "whether the caller is a user of the first tenant"),
     "set_quarantine(bigint,bigint,text,text)": Function(
         "waypost_aggregator", "nothing: workers quarantine links of any tenant"

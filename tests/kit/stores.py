@@ -203,10 +203,18 @@ async def opened(url: str) -> AsyncIterator[OpenDatabase]:
     async with AsyncExitStack() as stack:
 
         async def open_role(
-            role: Role, size: int = 4, query_timeout_ms: int = 10_000, url: str = url
+            role: Role,
+            size: int = 4,
+            query_timeout_ms: int = 10_000,
+            url: str = url,
+            new_accounts: str = "",
         ) -> Database:
             database = await Database.open(
-                url, role=role, size=size, query_timeout_ms=query_timeout_ms
+                url,
+                role=role,
+                size=size,
+                query_timeout_ms=query_timeout_ms,
+                new_accounts=new_accounts,
             )
             stack.push_async_callback(database.close)
             return database

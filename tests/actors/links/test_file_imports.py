@@ -9,6 +9,7 @@ import trio
 from actors.jobs.worker import LEASE_S, Worker
 from actors.links import file_imports as module
 from engine.accounts.access import Caller
+from engine.common.errors import NewAccountError
 from engine.jobs.handler import JobContext
 from engine.jobs.job import AttemptEnd
 from engine.links.imports.link_import import IMPORT_QUEUE, LinkImport, RowCounts
@@ -197,3 +198,26 @@ async def test_metrics_count_rows_and_columns_that_mean_nothing_are_named() -> N
     samples = {(s.metric.name, s.labels): s.value for s in sent.handler.samples()}
     assert samples["waypost_import_rows_total", ("created",)] == 1
     assert samples["waypost_import_rows_total", ("rejected",)] == 1
+
+
+async def test_an_import_that_a_new_account_may_not_go_on_with_says_so_and_keeps_its_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "BATCH_ROWS", 1)
+    sent = Sent()
+    import_rows = sent.profiles.import_rows
+
+    async def limited(
+        caller: Caller, batch: Sequence[ImportRow], *args: Any, **options: Any
+    ) -> ImportResult:
+        if batch[0].slug == "s2":
+            raise NewAccountError("a new account creates at most 2 links a day", 60.0)
+        return await import_rows(caller, batch, *args, **options)
+
+    monkeypatch.setattr(sent.profiles, "import_rows", limited)
+    link_import = await sent.send(HEAD + "\n".join(rows(12)))
+    (job,) = await claimed(sent.jobs)
+    await sent.handler.run(JobContext(job, sent.jobs))
+    ended = await sent.stores.read(link_import)
+    assert (ended.state, ended.counts.created) == ("failed", 2)
+    assert "at most 2 links a day" in ended.error
