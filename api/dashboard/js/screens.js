@@ -31,6 +31,7 @@ export const SCREENS = [
   {name: 'analytics', paths: ['/p/:handle/analytics'], title: 'Analytics', icon: 'chart-line', group: 'profile', key: 'a', short: true},
   {name: 'live', paths: ['/p/:handle/live'], title: 'Live', icon: 'activity', group: 'profile', key: 'v'},
   {name: 'experiments', paths: ['/p/:handle/experiments', '/p/:handle/experiments/:id'], title: 'Experiments', icon: 'flask-conical', group: 'profile', key: 'e'},
+  {name: 'conversions', paths: ['/p/:handle/conversions'], title: 'Conversions', icon: 'shopping-bag', group: 'profile', key: 'c'},
   {name: 'team', paths: ['/p/:handle/team'], title: 'Team', icon: 'users', group: 'manage', key: 't'},
   {name: 'activity', paths: ['/p/:handle/activity'], title: 'Activity', icon: 'history', group: 'manage', key: 'y', roles: ['owner', 'admin', 'editor']},
   {name: 'webhooks', paths: ['/p/:handle/webhooks', '/p/:handle/webhooks/:id'], title: 'Webhooks', icon: 'webhook', group: 'manage', key: 'w', roles: ['owner', 'admin']},
