@@ -41,7 +41,7 @@ async def test_create_read_list_update_delete() -> None:
         "id", "profile_id", "slug", "target", "title", "status", "kind", "passthrough", "click_id", "short",
         "url", "short_url", "version", "created_at", "updated_at", "external_id", "tags", "folder", "notes",
         "hidden", "position", "has_password", "opening_clicks", "paused",
-        "paused_reason", "quarantined", "quarantine_reason", "active_from", "active_until",
+        "paused_reason", "quarantined", "quarantine_reason", "engine_quarantine", "active_from", "active_until",
         "click_limit", "fallback_target", "web_target", "extra_path", "rules", "utm", "noindex", "preview",
     }  # fmt: skip
     assert (link["slug"], link["target"]) == ("spring", "https://example.com/")
