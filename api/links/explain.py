@@ -97,7 +97,8 @@ def explain(link: Link, given: Mapping[str, str], at: datetime) -> LinkExplanati
         target, rule = None, None
         sentence = "The link is quarantined: visitors get a page that warns them."
     elif state != "active":
-        target, rule = link.fallback_target or None, None
+        is_quarantined = link.quarantined or link.engine_quarantine is not None
+        target, rule = None if is_quarantined else link.fallback_target or None, None
         sentence = f"The link is {_STATES[state]}: " + (
             "visitors are led to its fallback target."
             if target

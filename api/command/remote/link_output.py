@@ -58,7 +58,7 @@ def _state(link: Link, now: datetime) -> str:
         return "over"
     if link.active_from is not None and link.active_from > now:
         return "scheduled"
-    return "quarantined" if link.quarantined else "active"
+    return "quarantined" if link.quarantined or link.engine_quarantine else "active"
 
 
 def _json(link: Link) -> str:

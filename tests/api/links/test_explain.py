@@ -117,3 +117,8 @@ async def test_a_quarantined_link_is_said_to_warn() -> None:
     explained = (await console.call("GET", f"/v1/links/{link['id']}/explain")).json
     assert (explained["target"], explained["state"]) == (None, "quarantined")
     assert "quarantined" in explained["sentence"]
+    body = {"paused": True, "fallback_target": "https://f.example/"}
+    await console.call("PATCH", f"/v1/links/{link['id']}", body)
+    explained = (await console.call("GET", f"/v1/links/{link['id']}/explain")).json
+    assert (explained["target"], explained["state"]) == (None, "paused")
+    assert "404" in explained["sentence"]

@@ -1,5 +1,6 @@
 """Reports of links at the visitors' server: the form, its token, and its bounds."""
 
+import random
 import re
 from collections.abc import AsyncIterator
 from urllib.parse import urlencode
@@ -120,3 +121,29 @@ async def test_a_link_that_many_report_warns_its_visitors(edge: ServedEdge) -> N
     await edge.until(lambda: actor.version >= change.version)
     assert b"Careful with this link" in (await page(edge, b"/a")).body
     assert (await page(edge, b"/b")).status == 302
+
+
+async def test_any_body_gets_an_answer_and_costs_nobody_else(edge: ServedEdge) -> None:
+    """Forms that are cut, flipped, doubled or no forms: each is answered and closed, none is an error."""
+    good = urlencode({"category": "spam", "details": "é" * 40, "token": await token(edge)}).encode()
+    rng = random.Random(20)
+    head = b"Content-Type: application/x-www-form-urlencoded"
+    statuses = set()
+    for number in range(150):
+        body = bytearray(good * rng.choice((1, 1, 2)))
+        for _ in range(rng.randrange(4)):
+            body[rng.randrange(len(body))] = rng.randrange(256)
+        body = body[rng.randrange(8) : rng.randrange(8, len(body) + 1)]
+        path = rng.choice(
+            (b"/a+", b"/shop/a+", b"/a+?x=1", b"/A+", b"/a%2B", b"/@shop+", b"/none+")
+        )
+        request = get(path, head, b"Content-Length: %d" % len(body), method=b"POST") + body
+        visitor = await edge.visitor(f"127.0.0.{2 + number}")
+        cut = rng.randrange(len(request))
+        await visitor.send(request[:cut])
+        response = await visitor.request(request[cut:])
+        statuses.add(response.status)
+        assert response.closes
+    assert statuses <= {200, 400, 404, 405}
+    assert edge.server.errors == 0
+    assert (await page(edge, b"/a")).status == 302

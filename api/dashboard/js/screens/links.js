@@ -159,6 +159,7 @@ const marks = link => [link.rules?.length ? tag('info', plural(link.rules.length
 /** What the column of targets says: kind of tag, words, a line below. @param {any} link @returns {['' | 'ok' | 'warn' | 'bad' | 'info', string, any]} */
 function stateOf(link) {
   const now = Date.now(), {health} = link;
+  if (link.engine_quarantine) return ['bad', 'warned of', link.engine_quarantine.reason];
   if (link.quarantined) return ['bad', 'warned of', link.quarantine_reason];
   if (link.paused) return ['warn', 'paused', link.paused_reason];
   if (link.active_until && Date.parse(link.active_until) <= now) return ['warn', 'over', shortDay(link.active_until)];
