@@ -94,7 +94,7 @@ class Settings:
         "unknown paths that an edge caches")
     max_entrances: int = setting(100_000, whole(0, 10_000_000),
         "visitors whose way to a page an edge remembers for 30 minutes; 0: none")
-    visitor_core: str = setting("python", one_of("auto", "compiled", "python"),
+    visitor_core: str = setting("auto", one_of("auto", "compiled", "python"),
         "what answers plain visits: the compiled core, or Python, which answers all others in any case; auto: "
         "compiled if it was built")
     poll_interval_ms: int = setting(400, whole(50, 60_000),

@@ -81,6 +81,9 @@ cdef extern from "netinet/in.h" nogil:
 cdef extern from "arpa/inet.h" nogil:
     const char *inet_ntop(int, const void *, char *, socklen_t)
 
+cdef extern from "unistd.h" nogil:
+    int close(int)
+
 cdef extern from "sys/epoll.h" nogil:
     ctypedef union epoll_data_t:
         int fd
@@ -108,6 +111,7 @@ cdef enum:
     BATCH = 64
     READ_BYTES = 16384
     ADDRESS_CHARS = 64
+    MAX_PEERS = 16384
     MAX_ANSWERS = 256            # of one wake-up; a frame's records
     RESPONSE_BYTES = 512 * 1024  # of one wake-up
     RECORD_BYTES = 192 * 1024    # of one wake-up
@@ -144,11 +148,12 @@ cdef class VisitCore:
     and `finish` frame a wake-up, as the server's do.
     """
 
-    cdef object server, connections, recorder, clients, visits, heads
+    cdef object server, connections, recorder, clients, visits, heads, unused_parser, shares
     cdef object lines_keep, lines_close, idle_deadline, hosts, domains
     cdef object classifications, host_items, hinted_agents, pseudonymiser
-    cdef dict paths, by_descriptor, known_clients
+    cdef dict paths, by_descriptor, known_clients, peers
     cdef int epoll, listener
+    cdef Py_ssize_t max_connections
     cdef bytes query_text, referrer_text  # to which a record's spans point until it is written
     cdef bint proxied, keyed, draining, hosts_decide
     cdef size_t max_head_bytes
@@ -182,9 +187,13 @@ cdef class VisitCore:
         self.server = server
         self.connections = server._connections
         self.by_descriptor = self.connections.by_descriptor
+        self.shares = self.connections.shares
+        self.max_connections = self.connections.max_connections
+        self.peers = {}
         self.epoll = self.connections.epoll.fileno()
         self.listener = server._listener.descriptor
         self.heads = server.heads
+        self.unused_parser = server.unused_parser
         self.recorder = server._recorder
         self.clients = server._clients
         self.known_clients = self.clients.known
@@ -237,7 +246,28 @@ cdef class VisitCore:
                 if errno != EAGAIN:
                     self.server._accept()  # meets the same error, and knows what to do
                 return
-            self.server._admit(fd, _address(&address))
+            self._admit(fd, &address)
+
+    cdef _admit(self, int fd, sockaddr_storage *address):
+        """Take an accepted connection in and read it, as VisitorServer._admit() does."""
+        cdef bytes key = _address_key(address)
+        cdef PyObject *found = PyDict_GetItem(self.peers, key)
+        if found is NULL:
+            if len(self.peers) >= MAX_PEERS:
+                self.peers.clear()
+            text = _address(address)
+            peer = self.peers[key] = (text, self.shares.networks_of(text))
+        else:
+            peer = <object>found
+        text, networks = peer
+        if len(self.by_descriptor) >= self.max_connections or self.shares.exceeded(networks):
+            self.server._admit(fd, text)  # makes room, or turns it away
+            return
+        self.server.accepted += 1
+        connection = self.server._open(fd, text, networks)
+        self.read(connection)
+        if connection.fd >= 0 and not connection.closing:
+            self.connections.register(connection)
 
     def begin(self):
         """Take over what the server knows of this wake-up."""
@@ -345,11 +375,25 @@ cdef class VisitCore:
             sent = send(connection.fd, self.responses + response.at, response.size, MSG_NOSIGNAL)
             if sent == <ssize_t>response.size:
                 if connection.closing or connection.ended:
-                    self.connections.after_response(connection)
+                    self._end(connection)
             elif sent < 0 and errno != EAGAIN and errno != EINTR:
                 self.connections.close(connection)
             else:
                 self.connections.keep_rest(connection, self._response(response, max(0, sent)))
+
+    cdef _end(self, connection):
+        """Do what ConnectionSet.after_response() does; most connections here are closed with nothing kept."""
+        cdef int fd = connection.fd
+        if connection.parser is not self.unused_parser or connection.linger:
+            self.connections.after_response(connection)
+            return
+        if not connection.closing and connection.waiting is not None:
+            return
+        del self.by_descriptor[fd]
+        if connection.networks:
+            self.shares.give_back(connection.networks)
+        connection.fd = -1
+        close(fd)
 
     cdef bytes _response(self, response_t *response, size_t start):
         return PyBytes_FromStringAndSize(
@@ -365,7 +409,7 @@ cdef class VisitCore:
         cdef bytes path, agent
         if size > self.max_head_bytes or not read_plain_head(self.input, size, self.proxied, &head):
             return False
-        if connection.waiting is not None or connection.discard or connection.parser.kept_bytes:
+        if connection.waiting is not None or connection.discard or self._keeps_bytes(connection):
             return False
         found = PyDict_GetItem(KNOWN_HOSTS, _bytes(head.host))
         if found is NULL:
@@ -383,6 +427,11 @@ cdef class VisitCore:
             return False  # what else the head says counts for experiments, pages and assets
         self._answer_in_python(connection, path, host, agent, &head)
         return True
+
+    cdef bint _keeps_bytes(self, connection) except -1:
+        """Return whether bytes of a head are kept of the connection."""
+        parser = connection.parser
+        return parser is not self.unused_parser and parser.kept_bytes > 0
 
     cdef _answer_in_python(self, connection, bytes path, bytes host, bytes agent, plain_head *head):
         """Have the server in Python answer the request of a head that was read here."""
@@ -569,6 +618,15 @@ cdef str _address(sockaddr_storage *address):
     else:
         return ""
     return text.decode("ascii")
+
+
+cdef bytes _address_key(sockaddr_storage *address):
+    """Return the bytes that tell an address from others, of any kind."""
+    if address.ss_family == AF_INET:
+        return PyBytes_FromStringAndSize(<char *>&(<sockaddr_in *>address).sin_addr, 4)
+    if address.ss_family == AF_INET6:
+        return PyBytes_FromStringAndSize(<char *>&(<sockaddr_in6 *>address).sin6_addr, 16)
+    return b""
 
 
 cdef inline bytes _bytes(span text):

@@ -14,7 +14,7 @@ class CompiledVisitorServer(VisitorServer):
     def __init__(self, *parts: Any, **clocks: Any) -> None:
         super().__init__(*parts, **clocks)
         # Shared by connections of which Python has read nothing: it is never fed, and so keeps nothing.
-        self._unused_parser = self._new_parser()
+        self.unused_parser = self._new_parser()
         self._core = VisitCore(self)
 
     def on_readable(self) -> None:
@@ -26,14 +26,14 @@ class CompiledVisitorServer(VisitorServer):
         self._core.begin()
 
     def _first_parser(self) -> HeadParser:
-        return self._unused_parser
+        return self.unused_parser
 
     def _read(self, connection: VisitorConnection, data: bytes = b"") -> None:
         self._core.read(connection)
 
     def read_in_python(self, connection: VisitorConnection, data: bytes) -> None:
         """Serve bytes that the core has read and does not answer."""
-        if connection.parser is self._unused_parser:
+        if connection.parser is self.unused_parser:
             connection.parser = self._new_parser()
         super()._read(connection, data)
 
