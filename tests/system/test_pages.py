@@ -1,5 +1,6 @@
 """A page on a real engine: written, published, viewed, subscribed to, archived and erased."""
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -7,28 +8,53 @@ import httpx
 import pytest
 
 from tests.kit.engines import Engine, eventually
+from tests.kit.mail_servers import KeptMails, mail_server
 
 pytestmark = pytest.mark.slow
 
+MAIL_S = 60.0  # a few seconds on an idle machine
 FRESH_S = 5.0  # a second on an idle machine
 PAGE = {
     "name": "Ada Lovelace",
     "blocks": [
         {"kind": "heading", "id": "work", "text": "Notes on <engines>"},
         {"kind": "email_form", "id": "news", "title": "Letters"},
+        {"kind": "email_form", "id": "mailed", "title": "News", "double_opt_in": True},
         {"kind": "contact", "id": "me", "name": "Ada", "email": "ada@example.com"},
     ],
 }
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    started = Engine(tmp_path_factory.mktemp("pages") / "data")
+def mails() -> Iterator[KeptMails]:
+    with mail_server() as kept:
+        yield kept
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, mails: KeptMails) -> Iterator[Engine]:
+    started = Engine(
+        tmp_path_factory.mktemp("pages") / "data",
+        WAYPOST_SMTP_URL=f"smtp+plain://127.0.0.1:{mails.port}",
+        WAYPOST_MAIL_FROM="waypost@example.com",
+    )
     yield started
     started.kill()
 
 
-def test_a_page_from_its_draft_to_its_erasure(engine: Engine) -> None:
+def confirm_by_mail(visitor: httpx.Client, mails: KeptMails) -> None:
+    """Enter an address, and confirm it by the link of the mail."""
+    form = {"block": "mailed", "email": "reader@example.net"}
+    assert "One more step" in visitor.post("/@ada/subscribe", data=form).text
+    eventually(lambda: mails.messages, MAIL_S)
+    (mail,) = mails.messages
+    assert mail["To"] == "reader@example.net"
+    (path, token) = re.findall(r"(/@ada/subscribe)\?confirm=(\S+)", mail.get_content())[0]
+    assert "Put my address on the list" in visitor.get(f"{path}?confirm={token}").text
+    assert visitor.post(path, data={"confirm": token}).status_code == 200
+
+
+def test_a_page_from_its_draft_to_its_erasure(engine: Engine, mails: KeptMails) -> None:
     with engine.api() as client, httpx.Client(base_url=engine.visitors, timeout=10) as visitor:
         made = client.post("/v1/profiles", json={"handle": "ada"}).json()
         path = f"/v1/profiles/{made['id']}"
@@ -52,6 +78,9 @@ def test_a_page_from_its_draft_to_its_erasure(engine: Engine) -> None:
             assert visitor.post("/@ada/subscribe", data=form).status_code == 200
         listed = client.get(f"{path}/page/subscribers").json()["items"]
         assert [item["email"] for item in listed] == ["visitor@example.net"]
+        confirm_by_mail(visitor, mails)
+        listed = client.get(f"{path}/page/subscribers").json()["items"]
+        assert [item["email"] for item in listed] == ["visitor@example.net", "reader@example.net"]
         rows = client.get(f"{path}/page/subscribers-export").text.splitlines()
         assert rows[0] == "email,block,subscribed_at"
         assert rows[1].startswith("visitor@example.net,news,")
