@@ -36,15 +36,18 @@ class ServerLog:
             # A full disk must not end a run over its log; the next call tries again.
             pass
 
-    def last_words(self) -> str:
-        """Return the last lines since `open` as one line: from the last fatal one on, if there is one."""
+    def last_text(self) -> str:
+        """Return the last 4 KiB since `open`; empty if they cannot be read."""
         try:
             with self.path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(self._start, size - _TAIL_BYTES))
-                text = file.read().decode("utf-8", "replace")
+                return file.read().decode("utf-8", "replace")
         except OSError:
             return ""
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
+
+    def last_words(self) -> str:
+        """Return the last lines since `open` as one line: from the last fatal one on, if there is one."""
+        lines = [line.strip() for line in self.last_text().splitlines() if line.strip()]
         fatal = [i for i, line in enumerate(lines) if "FATAL" in line or "PANIC" in line]
         return " | ".join(lines[fatal[-1] :][:3] if fatal else lines[-2:])

@@ -2,21 +2,39 @@
 
 When the engine dies, Valkey gets SIGTERM rather than SIGKILL. Both keep every answered command, because Valkey
 writes to the file before it answers; SIGTERM also syncs the last second to the disk.
+
+A file that Valkey cannot load is set aside, and Valkey starts empty: the edges' journals have all clicks that
+are not in Postgres, so an empty Valkey costs what docs/design/failures.md says, and one that does not start
+stops the engine.
 """
 
+import logging
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 from pathlib import Path
+from typing import Final
 
 from storage.embedded import wheel
+from storage.embedded.errors import EmbeddedError, one_line
 from storage.embedded.folder import FolderLayout, make_folder
 from storage.embedded.log import ServerLog
-from storage.embedded.process import Server, launch
+from storage.embedded.process import START_TIMEOUT_S, Server, launch
 
 _PING_TIMEOUT_S = 0.5
 _BLOCK_BYTES = 64 * 1024
+_FOLDER: Final = "appendonlydir"
+# Words of Valkey about a file that is damaged or missing. None of them is about a disk that is full, or a file
+# that may not be read.
+_DAMAGE: Final = re.compile(
+    r"Bad file format reading|Unable to obtain the AOF file|Invalid AOF manifest|empty AOF manifest"
+    r"|Check RDB returned error"
+)
+
+logger = logging.getLogger("waypost.embedded")
 
 
 class Valkey(Server):
@@ -38,8 +56,33 @@ class Valkey(Server):
     def prepare(self) -> None:
         make_folder(self.home)
         self.socket.unlink(missing_ok=True)
-        for file in self.home.glob("appendonlydir/*.incr.aof"):
+        for file in self.home.glob(f"{_FOLDER}/*.incr.aof"):
             cut_zeros(file)
+
+    def await_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        try:
+            super().await_ready(timeout_s)
+        except EmbeddedError as error:
+            if self.running or not _DAMAGE.search(self.log.last_text()):
+                raise
+            self._set_aside(error)
+            self.begin_start()
+            super().await_ready(timeout_s)
+
+    def _set_aside(self, error: EmbeddedError) -> None:
+        """Rename the folder of the file; one that was set aside before is deleted. Raises EmbeddedError."""
+        folder, aside = self.home / _FOLDER, self.home / f"{_FOLDER}.damaged"
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+        except OSError as reason:
+            raise EmbeddedError(
+                f"{error}; {folder} cannot be renamed: {one_line(reason)}"
+            ) from reason
+        logger.error(
+            "Valkey starts empty, as its file cannot be loaded: it is in %s now (%s)", aside, error,
+            extra={"event": "valkey_set_aside"},
+        )  # fmt: skip
 
     def spawn(self, output: int) -> "subprocess.Popen[bytes]":
         command = [wheel.valkey_program()]

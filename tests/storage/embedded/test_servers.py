@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import redis
 from storage.embedded import EmbeddedError, EmbeddedServers, FolderInUseError, lock_folder
 from storage.embedded import folder as folder_module
 from storage.embedded import wheel as wheel_module
+from storage.embedded.folder import layout, make_folder
 from storage.embedded.process import residents
-from storage.embedded.valkey import cut_zeros
+from storage.embedded.valkey import Valkey, cut_zeros
 from tests.kit.embedded_servers import (
     AS_ROOT,
     HOLD,
@@ -193,6 +195,73 @@ def test_zeros_are_cut_at_the_end_alone(tmp_path: Path, text: bytes, zeros: int)
     file.write_bytes(text + bytes(zeros))
     cut_zeros(file)
     assert file.read_bytes() == text
+
+
+def _flip(file: Path, place: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[place : place + 20] = b"\xff" * 20
+    file.write_bytes(content)
+
+
+@slow
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: next(folder.glob("*.base.rdb")).unlink(),
+        lambda folder: next(folder.glob("*.incr.aof")).unlink(),
+        lambda folder: _flip(next(folder.glob("*.base.rdb")), 40),
+        lambda folder: _flip(next(folder.glob("*.incr.aof")), 0),
+        lambda folder: next(folder.glob("*.manifest")).write_bytes(b""),
+    ],
+    ids=["no base", "no increment", "damaged base", "damaged increment", "empty manifest"],
+)
+def test_a_file_of_valkey_that_cannot_be_loaded_is_set_aside(
+    tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    valkey = Valkey(layout(tmp_path), durable=False)
+    make_folder(tmp_path / "logs")
+    make_folder(tmp_path / "run")
+    folder = tmp_path / "valkey" / "appendonlydir"
+
+    def start() -> None:
+        valkey.begin_start()
+        valkey.await_ready()
+
+    try:
+        start()
+        with redis.Redis.from_url(valkey.url) as client:
+            client.set("word", "kept")
+        valkey.begin_stop()
+        valkey.finish_stop()
+        damage(folder)
+        start()
+        with redis.Redis.from_url(valkey.url) as client:
+            assert client.get("word") is None
+            client.set("word", "new")
+        assert (tmp_path / "valkey" / "appendonlydir.damaged").is_dir()
+        assert "Valkey starts empty" in caplog.text
+        valkey.begin_stop()
+        valkey.finish_stop()
+        start()
+        with redis.Redis.from_url(valkey.url) as client:
+            assert client.get("word") == b"new"
+    finally:
+        valkey.begin_stop()
+        valkey.finish_stop()
+
+
+@slow
+def test_a_file_of_valkey_that_is_no_file_is_left_alone(tmp_path: Path) -> None:
+    """The disk may be at fault, not the file."""
+    valkey = Valkey(layout(tmp_path), durable=False)
+    make_folder(tmp_path / "logs")
+    make_folder(tmp_path / "run")
+    (tmp_path / "valkey" / "appendonlydir" / "appendonly.aof.manifest").mkdir(parents=True)
+    valkey.begin_start()
+    with pytest.raises(EmbeddedError, match="valkey did not start"):
+        valkey.await_ready()
+    valkey.finish_stop()
+    assert (tmp_path / "valkey" / "appendonlydir").is_dir()
 
 
 # refused
