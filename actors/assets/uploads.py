@@ -42,18 +42,19 @@ class Uploads:
     async def add(
         self, caller: Caller, profile_id: int, tenant_id: int, upload: Upload
     ) -> tuple[Asset, bool]:
-        """Return the asset of an upload, and whether it is new.
+        """Return the asset of an upload, and whether it is new. Files that were lost are made again.
 
         Raises InvalidError if the upload is no picture that is taken, and UnavailableError if it was not its
         turn in time or the store is away, besides the errors of `AssetStore`.
         """
         hash_ = asset_hash(tenant_id, upload.digest)
         existing = await self.store.existing(caller, profile_id, hash_)
+        if existing is not None and await self._files.read(hash_, MAIN_FILE) is None:
+            await self._write(hash_, await self._decoded(tenant_id, upload))  # they were lost
         if isinstance(existing, Asset):
             return existing, False
         if existing is None:
-            async with self._turns.taken(tenant_id):
-                picture = await self._decoder.decode(upload.file)
+            picture = await self._decoded(tenant_id, upload)
             existing = picture.stored
             draft = AssetDraft(hash_, upload.name, existing)
             if not await self.store.begin(caller, profile_id, draft):
@@ -68,6 +69,10 @@ class Uploads:
             if data is not None:
                 return data
         raise UnavailableError("the picture's file cannot be read; try again later")
+
+    async def _decoded(self, tenant_id: int, upload: Upload) -> Picture:
+        async with self._turns.taken(tenant_id):
+            return await self._decoder.decode(upload.file)
 
     async def _write(self, hash_: str, picture: Picture) -> None:
         widest = max(rendition.width for rendition in picture.renditions)

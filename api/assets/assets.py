@@ -67,7 +67,7 @@ class AssetResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AssetUsageResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What a profile's pictures take of its limits; `bytes` is the size of all renditions."""
+    """Usage of a profile's limits by its pictures; `bytes` is the size of all renditions."""
 
     assets: int
     bytes: int

@@ -118,6 +118,18 @@ async def test_the_same_file_is_decoded_once_and_is_the_same_asset() -> None:
     assert world.decoder.decoded == 1
 
 
+async def test_an_equal_upload_makes_files_again_that_were_lost() -> None:
+    world = World()
+    asset = (await world.upload()).json
+    files = world.console.asset_files.files
+    (hash_,) = files
+    lost = files.pop(hash_)
+    again = await world.upload()
+    assert (again.status, again.json) == (200, asset)
+    assert files == {hash_: lost}
+    assert world.decoder.decoded == 2
+
+
 async def test_a_form_with_one_file_is_an_upload_with_its_name() -> None:
     world = World()
     note = b'Content-Disposition: form-data; name="note"\r\n\r\nhello'
