@@ -51,10 +51,19 @@ class BrokenLink(msgspec.Struct, frozen=True):
     health: LinkHealth
 
 
-class DisabledWebhook(msgspec.Struct, frozen=True):
+class FailingWebhook(msgspec.Struct, frozen=True):
+    """A webhook that was disabled, with the reason, or that rests: nothing was taken since `failing_since`."""
+
     id: Id
     url: str
-    disabled_reason: str
+    disabled_reason: str | None
+    failing_since: datetime | None
+
+
+class DecidedExperiment(msgspec.Struct, frozen=True):
+    id: Id
+    name: str
+    ended_at: datetime
 
 
 class OpenInvitation(msgspec.Struct, frozen=True):
@@ -84,9 +93,10 @@ class OverviewResponse(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     broken_links: list[BrokenLink]
-    disabled_webhooks: list[DisabledWebhook]
+    failing_webhooks: list[FailingWebhook]
     invitations: list[OpenInvitation]
     dead_jobs: list[DeadJob]
+    decided_experiments: list[DecidedExperiment]
     experiment: ExperimentOverview | None
 
 
@@ -110,13 +120,16 @@ class OverviewRoutes:
         refuse_parameters()
         caller, id_ = current_caller(), path_id(profile_id)
         await self._deps.profiles.profile(caller, id_)
+        store = self._deps.experiments
+        experiments = await store.list_experiments(caller, id_, 0, MAX_READ)
         return json_response(
             OverviewResponse(
                 broken_links=await self._broken_links(caller, id_),
-                disabled_webhooks=await _if_shown(self._disabled_webhooks(caller, id_)),
+                failing_webhooks=await _if_shown(self._failing_webhooks(caller, id_)),
                 invitations=await _if_shown(self._invitations(caller, id_)),
                 dead_jobs=await _if_shown(self._dead_jobs(caller, id_)),
-                experiment=await self._experiment(caller, id_),
+                decided_experiments=_decided(experiments.items),
+                experiment=await self._experiment(caller, experiments.items),
             )
         )
 
@@ -125,14 +138,19 @@ class OverviewRoutes:
         page = await self._deps.profiles.list_links(caller, profile_id, 0, MAX_EACH, query)
         return [BrokenLink(str(each.id), each.slug, each.title, each.health) for each in page.items]
 
-    async def _disabled_webhooks(self, caller: Caller, profile_id: int) -> list[DisabledWebhook]:
+    async def _failing_webhooks(self, caller: Caller, profile_id: int) -> list[FailingWebhook]:
         page = await self._deps.webhooks.list_webhooks(caller, profile_id, 0, MAX_READ)
-        disabled = [
-            DisabledWebhook(str(webhook.id), webhook.url, webhook.disabled_reason)
+        failing = [
+            FailingWebhook(
+                str(webhook.id),
+                webhook.url,
+                webhook.disabled_reason,
+                None if webhook.failing_since is None else utc(webhook.failing_since),
+            )
             for webhook in page.items
-            if webhook.disabled_reason
+            if webhook.disabled_reason or (webhook.enabled and webhook.circuit_state != "closed")
         ]
-        return disabled[:MAX_EACH]
+        return failing[:MAX_EACH]
 
     async def _invitations(self, caller: Caller, profile_id: int) -> list[OpenInvitation]:
         page = await self._deps.invitations.list_invitations(caller, profile_id, 0, MAX_READ)
@@ -147,10 +165,11 @@ class OverviewRoutes:
         page = await self._deps.jobs.list_jobs(caller, conditions, 0, MAX_EACH)
         return [DeadJob(str(job.id), job.kind, job.failures) for job in page.items]
 
-    async def _experiment(self, caller: Caller, profile_id: int) -> ExperimentOverview | None:
+    async def _experiment(
+        self, caller: Caller, experiments: list[StoredExperiment]
+    ) -> ExperimentOverview | None:
         store = self._deps.experiments
-        page = await store.list_experiments(caller, profile_id, 0, MAX_READ)
-        stored = _of_most_interest(page.items)
+        stored = _of_most_interest(experiments)
         if stored is None:
             return None
         return ExperimentOverview(
@@ -165,6 +184,16 @@ async def _if_shown(reading: Awaitable[list[Any]]) -> list[Any]:
         return await reading
     except ForbiddenError:
         return []
+
+
+def _decided(experiments: list[StoredExperiment]) -> list[DecidedExperiment]:
+    """Return the experiments that were decided and are not archived, the last one first."""
+    decided = [
+        DecidedExperiment(str(each.id), each.experiment.name, utc(each.ended_at))
+        for each in experiments
+        if each.experiment.state == "decided" and each.ended_at is not None
+    ]
+    return sorted(decided, key=lambda each: each.ended_at, reverse=True)[:MAX_EACH]
 
 
 def _of_most_interest(experiments: list[StoredExperiment]) -> StoredExperiment | None:
@@ -188,15 +217,19 @@ _EXAMPLE: Final = {
                        "checked_at": "2026-05-01T09:30:00Z", "since": "2026-04-29T04:10:00Z"},
         }
     ],
-    "disabled_webhooks": [
+    "failing_webhooks": [
         {"id": "365072220160000040", "url": "https://example.com/hook",
-         "disabled_reason": "no delivery succeeded for 5 days"}
+         "disabled_reason": "no delivery succeeded for 5 days",
+         "failing_since": "2026-04-26T09:30:00Z"}
     ],
     "invitations": [
         {"id": "365072220160000050", "email": "bob@example.com",
          "expires_at": "2026-05-08T09:30:00Z"}
     ],
     "dead_jobs": [{"id": "365072220160000060", "kind": "github.sync", "failures": 10}],
+    "decided_experiments": [
+        {"id": "365072220160000070", "name": "Shop", "ended_at": "2026-04-30T09:30:00Z"}
+    ],
     "experiment": {"experiment": EXPERIMENT_EXAMPLE, "results": RESULTS_EXAMPLE,
                    "series": SERIES_EXAMPLE},
 }  # fmt: skip
@@ -204,7 +237,7 @@ _OVERVIEW: Final = Doc(
     id="readOverview",
     summary="Read what needs a profile's team",
     tag="Profiles",
-    description="Broken links, webhooks that were disabled, open invitations, jobs that gave up; and the "
-    "experiment of most interest with its results.",
+    description="Broken links, webhooks that fail or were disabled, open invitations, jobs that gave up, "
+    "decided experiments; and the experiment of most interest with its results.",
     responses={200: ResponseDoc("What needs somebody.", OverviewResponse, _EXAMPLE)},
 )

@@ -5,6 +5,7 @@ from typing import Any
 from engine.jobs.job import AttemptEnd, JobDraft
 from engine.links.health import CheckOutcome
 from engine.links.health_ports import START
+from engine.webhooks.circuit_breaker import FAILURE_THRESHOLD
 from tests.kit.consoles import NOW, Console
 
 VARIANTS = [{"name": name, "weight": 1, "target": f"https://{name}.example"} for name in ("a", "b")]
@@ -34,8 +35,8 @@ async def test_a_new_profile_needs_nobody() -> None:
     console = Console()
     profile = (await console.profile())["id"]
     assert await overview(console, profile) == {
-        "broken_links": [], "disabled_webhooks": [], "invitations": [], "dead_jobs": [],
-        "experiment": None,
+        "broken_links": [], "failing_webhooks": [], "invitations": [], "dead_jobs": [],
+        "decided_experiments": [], "experiment": None,
     }  # fmt: skip
 
 
@@ -68,13 +69,45 @@ async def test_a_webhook_that_was_disabled_is_there_and_others_are_not() -> None
         assert created.status == 201, created.body
     entry = console.webhooks._webhooks[int(created.json["id"])]
     console.webhooks._change(entry, enabled=False, disabled_reason="it answered 410 Gone")
-    assert (await overview(console, profile))["disabled_webhooks"] == [
+    assert (await overview(console, profile))["failing_webhooks"] == [
         {
             "id": created.json["id"],
             "url": "https://example.com/hook",
             "disabled_reason": "it answered 410 Gone",
+            "failing_since": None,
         }
     ]
+
+
+async def test_a_webhook_that_rests_is_there_until_it_sends() -> None:
+    console = Console()
+    profile = (await console.profile())["id"]
+    body = {"url": "https://example.com/hook", "event_types": ["link.created"]}
+    created = await console.call("POST", f"/v1/profiles/{profile}/webhooks", body)
+    entry = console.webhooks._webhooks[int(created.json["id"])]
+    entry.failing_since, entry.failures = NOW, FAILURE_THRESHOLD
+    (hook,) = (await overview(console, profile))["failing_webhooks"]
+    assert (hook["disabled_reason"], hook["failing_since"]) == (None, "2026-03-15T10:07:00Z")
+    entry.failing_since, entry.failures = NOW, FAILURE_THRESHOLD - 1
+    assert (await overview(console, profile))["failing_webhooks"] == []
+
+
+async def test_decided_experiments_are_there_until_they_are_archived() -> None:
+    console = Console()
+    profile = (await console.profile())["id"]
+    link = (await console.link(profile))["id"]
+    path = f"/v1/profiles/{profile}/experiments"
+    body = {"name": "Shop", "kind": "destination", "link_id": link, "variants": VARIANTS}
+    id_ = (await console.call("POST", path, body)).json["id"]
+    one = f"/v1/experiments/{id_}"
+    await console.call("POST", f"{one}/start")
+    assert (await overview(console, profile))["decided_experiments"] == []
+    decided = await console.call("POST", f"{one}/decide", {"winner": "a"})
+    assert decided.status == 200, decided.body
+    (shown,) = (await overview(console, profile))["decided_experiments"]
+    assert (shown["id"], shown["name"]) == (id_, "Shop")
+    assert (await console.call("POST", f"{one}/archive")).status == 200
+    assert (await overview(console, profile))["decided_experiments"] == []
 
 
 async def test_the_experiment_that_runs_is_there_with_its_results() -> None:
@@ -115,7 +148,7 @@ async def test_a_viewer_sees_what_their_role_may_and_a_stranger_nothing() -> Non
     members[2] = "viewer"
     shown = await overview(console, profile, "two")
     assert len(shown["broken_links"]) == 1
-    assert shown["invitations"] == shown["disabled_webhooks"] == []
+    assert shown["invitations"] == shown["failing_webhooks"] == []
 
 
 async def test_at_most_twenty_of_each_and_invitations_that_end_first() -> None:
