@@ -62,7 +62,7 @@ def requests(random: Random) -> bytes:
 
 def _request(random: Random) -> bytes:
     plain = random.random() < 0.5
-    path = random.choice(_PATHS[:3]) if plain else random.choice(_PATHS)
+    path = random.choice((*_PATHS[:3], b"/shop/tested")) if plain else random.choice(_PATHS)
     query = random.choice(_QUERIES[:7]) if plain else random.choice(_QUERIES)
     lines = [
         b"%b %b%b %b" % (random.choice(_METHODS), path, query, random.choice(_VERSIONS)),

@@ -93,17 +93,18 @@ cdef extern from "sys/epoll.h" nogil:
     int epoll_wait(int, epoll_event *, int, int)
     unsigned int EPOLLIN
 
+from actors.visits.experiments.variants import ASSIGNED, EXPOSED
 from api.visits.pages.negotiation import MARKS
 from api.visits.strict_head import KNOWN_HOSTS
 from engine.clicks.agents.client_hints import HintedAgents
-from engine.clicks.click import MAX_ITEMS_BYTES, ClickKind
+from engine.clicks.click import CLASS_MASK, MAX_ITEMS_BYTES, ClickKind
 from engine.clicks.journal_format import FRAME_BYTES, MAX_FRAME_BYTES, MAX_FRAME_CLICKS
 from engine.clicks.record_items import MAX_ITEM_BYTES, TRIGGER, UTM, HostItems, Trigger, item
 from engine.clicks.utm import NAMES
 from engine.visits.edge_assignment import PREVIEW_PARAMETER
 from engine.visits.entrance import own_referrer
 from engine.visits.query_parameters import take_trigger
-from engine.visits.request import VisitRequest
+from engine.visits.request import Visit, VisitRequest
 
 SOURCES = WAYPOST_SOURCES.decode()  # a digest of the sources that this was built from
 
@@ -124,6 +125,7 @@ cdef int CLICK = ClickKind.CLICK
 cdef int MAX_ITEMS = MAX_ITEMS_BYTES
 cdef int MAX_ITEM = MAX_ITEM_BYTES
 cdef int UTM_TAG = UTM
+cdef int CLASSES = CLASS_MASK
 cdef int PAGE = Trigger.PAGE
 cdef dict TRIGGER_ITEMS = {int(trigger): item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
 head_setup()
@@ -436,10 +438,13 @@ cdef class VisitCore:
     cdef _answer_in_python(self, connection, bytes path, bytes host, bytes agent, plain_head *head):
         """Have the server in Python answer the request of a head that was read here."""
         connection.deadline = self.idle_deadline
-        self.server._answer(connection, VisitRequest(
+        self.server._answer(connection, self._request(path, host, agent, head))
+
+    cdef _request(self, bytes path, bytes host, bytes agent, plain_head *head):
+        return VisitRequest(
             path, _bytes(head.query), agent, _bytes(head.referrer), _bytes(head.language), False,
             head.keep_alive != 0, False, _bytes(head.forwarded_for), host, b"",
-        ))  # fmt: skip
+        )  # fmt: skip
 
     cdef bytes _agent(self, plain_head *head):
         """Return the user agent with what its client hints say more."""
@@ -464,19 +469,17 @@ cdef class VisitCore:
         cdef uint8_t visitor[8]
         cdef record click
         cdef items_t items
+        cdef span campaign
         cdef bint keeps = head.keep_alive and not self.draining
         cdef int status = route.status
         if status not in (301, 302, 303, 307, 308):
             return False
         line = (self.lines_keep if keeps else self.lines_close)[status]
-        tail = route.tail
-        if not tail:
+        if not route.tail:
             return False  # the first visit, for which Python makes it
         client = connection.client
         if client is None:
             client = self._client(connection, head)
-        if not self._has_room(connection, line, tail):
-            return False
         click.kind = CLICK
         click.classification = self.classifications[agent]
         click.at_us = self.now_us
@@ -489,7 +492,12 @@ cdef class VisitCore:
         items.size = 0
         _add_item(&items, client.place)
         _add_item(&items, self.host_items[host])
-        if not self._way(route.actor, client, host, agent, head, &click, &items):
+        if not self._way(route, client, host, agent, head, &click, &items, &campaign):
+            return False
+        tail = route.tail if route.plain else self._variant_tail(route, client, agent, head, &click, &items)
+        if campaign.size:
+            _add_campaign(&items, campaign)
+        if not tail or not self._has_room(connection, line, tail):
             return False
         click.items.at = items.bytes
         click.items.size = items.size
@@ -505,13 +513,27 @@ cdef class VisitCore:
         self.redirects[status] += 1
         return True
 
+    cdef bytes _variant_tail(
+        self, route, client, bytes agent, plain_head *head, record *click, items_t *items
+    ):
+        """Return the response of a link in its only experiment, and add the exposure to the items."""
+        cdef int visitor_class = click.classification & CLASSES
+        request = self._request(_bytes(head.path), b"", agent, head)
+        visit = Visit(request, client, click.classification, self.now_us, self.pseudonymiser)
+        variant, _, exposure_item = route.sole_assigner.assign(visit, visitor_class in ASSIGNED, b"")
+        if visitor_class in EXPOSED:
+            _add_item(items, exposure_item)
+        return route.tail if variant is None else route.sole_destinations[variant].tail
+
     cdef bint _way(
-        self, actor, client, host, bytes agent, plain_head *head, record *click, items_t *items
+        self, route, client, host, bytes agent, plain_head *head, record *click, items_t *items,
+        span *campaign_of_click,
     ) except -1:
-        """Set the referrer, and add trigger and campaign, as ProfileActor.visit() does. Returns False if the
-        visit is not plain after all."""
+        """Set the referrer and the campaign, and add the trigger, as ProfileActor.visit() does. Returns False if
+        the visit is not plain after all."""
         cdef span campaign
         cdef int trigger = 0
+        actor = route.actor
         campaign.size = 0
         click.referrer = head.referrer
         if head.query.size:
@@ -531,7 +553,7 @@ cdef class VisitCore:
             if own is not None and own.is_page and not trigger:
                 trigger = PAGE
         if trigger:
-            if trigger == PAGE and actor.has_page_experiments:
+            if trigger == PAGE and (actor.has_page_experiments or not route.plain):
                 return False
             _add_item(items, TRIGGER_ITEMS[trigger])
             if own is not None or (trigger == PAGE and not head.referrer.size):
@@ -541,8 +563,7 @@ cdef class VisitCore:
                 )  # fmt: skip
                 click.referrer = _span(self.referrer_text)
                 campaign = _span(self.query_text)
-        if campaign.size:
-            _add_campaign(items, campaign)
+        campaign_of_click[0] = campaign
         return True
 
     cdef bint _has_room(self, connection, bytes line, bytes tail) except -1:
@@ -641,8 +662,8 @@ cdef inline span _span(bytes text):
 
 
 cdef bint _is_plain(route, plain_head *head) except -1:
-    """Return whether a route leads to one target for everybody, with nothing added to it."""
-    if not route.plain or route.kind != CLICK:
+    """Return whether a route leads to one target, or to those of one experiment, with nothing added to it."""
+    if route.kind != CLICK or not (route.plain or route.sole_assigner is not None):
         return False
     return not (head.query.size and route.passthrough)
 

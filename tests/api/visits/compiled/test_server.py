@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from engine.clicks.record_items import EXPOSURES, HOST, UTM, items
 from engine.operations.settings import Settings
 from engine.visits.domain_host import DomainHost
 from tests.kit import visit_streams
@@ -119,16 +120,40 @@ async def test_a_connection_that_python_reads_keeps_its_own_bytes() -> None:
         assert edge.server.heads.kept_bytes == 0
 
 
+async def test_a_visit_keeps_its_profile_in_memory() -> None:
+    async with served_edge(core="compiled") as edge:
+        shop = await edge.profiles.add_profile("shop", "plain")
+        await edge.warm(b"/shop/plain")
+        actor = edge.registry.profiles[shop]
+        actor.visited = False  # as the registry's sweep has it
+        visitor = await edge.visitor()
+        assert (await visitor.request(get(b"/shop/plain"))).status == 302
+        assert edge.server._core.answered == 1  # type: ignore[attr-defined]
+        assert actor.visited
+
+
+async def test_a_click_of_an_experiment_is_answered_by_the_core() -> None:
+    async with served_edge(core="compiled") as edge:
+        await visit_streams.furnish(edge)
+        await edge.warm(b"/shop/tested")
+        visitor = await edge.visitor()
+        agent = b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0"
+        answered = edge.server._core.answered  # type: ignore[attr-defined]
+        response = await visitor.request(get(b"/shop/tested?utm_source=x", agent))
+        assert response.location in ("https://a.example/", "https://b.example/")
+        assert items(edge.journal.clicks[-1].items).keys() == {HOST, EXPOSURES, UTM}
+        assert edge.server._core.answered == answered + 1  # type: ignore[attr-defined]
+
+
 async def test_a_wake_up_of_both_has_one_write() -> None:
     async with served_edge(core="compiled") as edge:
         await visit_streams.furnish(edge)
-        await edge.warm(b"/shop/plain")
+        await edge.warm(b"/shop/moved", b"/shop/id")  # of which the latter is Python's
         visitors = [await edge.visitor() for _ in range(8)]
         before = edge.journal.writes
         for number, visitor in enumerate(visitors):
-            query = b"?utm_source=x" if number % 2 else b""
-            raw_send(visitor, get(b"/shop/plain" + query))
+            raw_send(visitor, get(b"/shop/moved" if number % 2 else b"/shop/id"))
         for visitor in visitors:
-            assert (await visitor.response()).status == 302
+            assert (await visitor.response()).status in (301, 302)
         assert edge.journal.writes == before + 1
         assert len(edge.journal.records) >= 8
