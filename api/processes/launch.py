@@ -73,6 +73,7 @@ class Launch:
         asset_files(
             self.settings.storage_url, self.folder
         )  # refuses a store that no process could open
+        self._require_core()
         try:
             self._stack.enter_context(lock_folder(self.folder))
             make_run_folder(layout(self.folder).run)
@@ -87,6 +88,14 @@ class Launch:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _require_core(self) -> None:
+        """Refuse a core that no edge could use. Raises SettingsError."""
+        if self.edges and self.settings.visitor_core == "compiled":
+            # Here, as it takes 17 MB of memory, and few installations ask for it.
+            from api.visits.compiled.selection import select_server
+
+            select_server("compiled")
 
     def _bind(self) -> None:
         settings = self.settings
