@@ -12,8 +12,12 @@ def test_the_operator_sees_processes_and_actors(dashboard: Dashboard) -> None:
         page = screen.page
         screen.open("/system")
         page.wait_for_selector(".kpi:has-text('Version') strong:has-text('.')")
+        courier = ".actors li:has-text('courier')"
+        page.wait_for_selector(courier)  # a wide screen shows all
         page.click(".processes summary:has-text('workers-0')")
-        page.wait_for_selector(".actors li:has-text('courier')")
+        page.wait_for_selector(courier, state="hidden")
+        page.click(".processes summary:has-text('workers-0')")
+        page.wait_for_selector(courier)
         page.wait_for_selector("dt:has-text('Clicks not yet shipped')")
         screen.assert_sound()
         faults = screen.axe_faults()

@@ -74,7 +74,7 @@ function processRow(process) {
 
 /** @type {(actors: any[]) => any} */
 const tree = actors => h('ul', {class: 'actors'}, actors.map(actor => h('li', {}, h('div', {class: 'actor'}, h('span', {class: 'dotted'}, h('i', {class: `dot ${actor.running ? '' : actor.done ? 'done' : 'bad'}`, 'aria-hidden': 'true'}), actor.name, h('span', {class: 'vh'}, actor.running ? ', runs' : actor.done ? ', is done' : ', does not run')),
-  h('small', {}, [actor.mailbox ? `${plural(actor.mailbox, 'message')} wait` : '', ...Object.entries(actor.lag).filter(([, value]) => value).map(([name, value]) => `${lagWords(name)} ${lagValue(name, value)}`), actor.restarts ? plural(actor.restarts, 'restart') : '', actor.done ? 'done' : ''].filter(Boolean).join(' · ')),
+  h('small', {}, [actor.mailbox ? `${plural(actor.mailbox, 'message')} ${actor.mailbox === 1 ? 'waits' : 'wait'}` : '', ...Object.entries(actor.lag).filter(([, value]) => value).map(([name, value]) => `${lagWords(name)} ${lagValue(name, value)}`), actor.restarts ? plural(actor.restarts, 'restart') : '', actor.done ? 'done' : ''].filter(Boolean).join(' · ')),
   actor.last_error ? h('p', {class: 'note'}, typed(actor.last_error)) : null), actor.children.length ? tree(actor.children) : null)));
 
 /** @param {string} name a lag's, its unit last */
