@@ -74,6 +74,15 @@ class Journey:
         )
         assert answered.status_code in (200, 302)
 
+    def slug_of(self, title: str) -> str:
+        """Return the slug that a link was given."""
+        request = self.page.context.request
+        profiles = request.get(f"{self.screen.url}/v1/profiles?handle=ada").json()["items"]
+        path = f"/v1/profiles/{profiles[0]['id']}/links"
+        links = request.get(self.screen.url + path).json()["items"]
+        slug: str = next(link["slug"] for link in links if link["title"] == title)
+        return slug
+
     def set_up(self) -> None:
         page = self.page
         code = re.search(r"/setup#(\S+)", self.engine.output())
@@ -104,6 +113,7 @@ class Journey:
             page.fill("dialog input[name=target]", target)
             page.fill("dialog input[name=title]", title)
             page.click("dialog button:has-text('Create')")
+            page.wait_for_url(re.compile(r"/p/ada/links/\d+"))
             page.wait_for_selector("dialog #link-form")
         page.click("button:has-text('Add a rule')")
         page.fill("input[aria-label='Country in rule 1']", "DE, AT")
@@ -123,7 +133,7 @@ class Journey:
         page.click("[role=tab]:has-text('Blocks')")
         page.click("button:has-text('Add a block')")
         page.click("dialog button:has-text('Repository')")
-        page.select_option("select[name=link_id]", label="Trio · /trio")
+        page.select_option("select[name=link_id]", index=1)
         page.wait_for_selector(KEPT)
         page.click("button:has-text('Publish')")
         page.wait_for_selector(".toast:has-text('Published')")
@@ -151,10 +161,11 @@ class Journey:
 
     def watch_a_click(self) -> None:
         page = self.page
+        path = f"/ada/{self.slug_of('Trio')}"
         self.screen.open("/p/ada/live")
         page.wait_for_selector(".asof:has-text('Live')")
         clicked_at = time.monotonic()
-        self.click("/ada/trio")
+        self.click(path)
         page.wait_for_selector(".feed li:has-text('Trio')", timeout=LIVE_S * 1000)
         assert time.monotonic() - clicked_at < LIVE_S
         self.screen.assert_sound()

@@ -11,6 +11,8 @@ import {copy, toast, undoable} from '../toast.js';
 import {go, pathOf} from '../url.js';
 import {rulesEditor, tryIt} from './links_rules.js';
 
+// Targets that are no address of the web, and pages of repositories, whose facts a page can show.
+const SCHEME = /^(mailto|tel|sms|smsto|magnet):/i, REPOSITORY = /^https:\/\/github\.com\/[\w-]+\/[\w.-]+/i;
 const UTM = /** @type {[string, string][]} */ ([['source', 'Source'], ['medium', 'Medium'], ['campaign', 'Campaign'], ['term', 'Term'], ['content', 'Content']]);
 
 /** @param {string} title @param {any} note @param {...any} children */
@@ -39,7 +41,7 @@ export function newLink(state, changed, closed) {
     action: 'Create',
     async send(values) {
       const body = {target: values.target, ...(values.title ? {title: values.title} : {}), ...(values.slug ? {slug: values.slug} : {}), tags: tagsOf(values.tags)};
-      const link = await send('POST', `/v1/profiles/${profile.id}/links`, body);
+      const link = await create(`/v1/profiles/${profile.id}/links`, body);
       toast(`Created ${link.url}`, {action: 'Copy', act: () => copy(link.short_url ?? link.url, 'Address copied')});
       changed();
       await go(pathOf(profile, 'links', link.id));
@@ -47,6 +49,17 @@ export function newLink(state, changed, closed) {
     },
   }), {sub: typed(`@${profile.handle}`), closed});
   return box;
+}
+
+/** Create a link of the kind that its target has; what only looks like a repository is an address. @param {string} path @param {any} body */
+async function create(path, body) {
+  const kind = REPOSITORY.test(body.target) ? 'github' : (SCHEME.exec(body.target)?.[1] ?? 'url').toLowerCase();
+  try {
+    return await send('POST', path, {...body, kind: kind === 'smsto' ? 'sms' : kind});
+  } catch (problem) {
+    if (kind !== 'github' || /** @type {any} */ (problem).status !== 422) throw problem;
+    return send('POST', path, body);
+  }
 }
 
 /** @param {string} text */
