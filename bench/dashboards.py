@@ -29,7 +29,7 @@ from rich.table import Table
 from bench.kit.report import progress, show, write_json
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.machine import machine
-from bench.load.overviews import STATS_S, Overviews, Reader
+from bench.load.overviews import OPENING_S, STATS_S, Overviews, Reader
 from bench.load.processes import Placement, cpu_s, cpu_s_of
 
 CORES_LIMIT: Final = 0.5
@@ -61,18 +61,20 @@ def people(engine: CrashableEngine, count: int) -> list[Reader]:
                 link = {"slug": f"link-{number}", "target": f"https://example.com/{number}"}
                 client.post(f"{path}/links", json=link, headers=key).raise_for_status()
                 httpx.get(f"{engine.visitors_url}/{profile['handle']}/link-{number}")
-            for number in range(min(OF_A_PROFILE, count - len(readers))):
-                readers.append(joined(client, path, key, f"p{len(readers)}-{number}@example.com"))
+            for _ in range(min(OF_A_PROFILE, count - len(readers))):
+                readers.append(joined(client, path, key, len(readers)))
     return readers
 
 
-def joined(client: httpx.Client, path: str, key: dict[str, str], email: str) -> Reader:
+def joined(client: httpx.Client, path: str, key: dict[str, str], number: int) -> Reader:
     """Invite somebody to a profile and let them join. Returns their session."""
-    invitation = {"email": email, "role": "admin"}
+    invitation = {"email": f"p{number}@example.com", "role": "admin"}
     token = client.post(f"{path}/invitations", json=invitation, headers=key).json()["token"]
     client.cookies.clear()
     body = {"token": token, "password": PASSWORD}
-    answered = client.post("/v1/invitations/accept", json=body).raise_for_status()
+    # Accounts are made by passwords, whose tries are limited by address.
+    address = {"X-Forwarded-For": f"10.1.{number >> 8}.{number & 255}"}
+    answered = client.post("/v1/invitations/accept", json=body, headers=address).raise_for_status()
     cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     client.cookies.clear()
     return Reader(cookie, answered.json()["csrf_token"], path.rpartition("/")[2])
@@ -81,10 +83,10 @@ def joined(client: httpx.Client, path: str, key: dict[str, str], email: str) -> 
 async def measured(
     engine: CrashableEngine, readers: list[Reader], seconds: float
 ) -> dict[str, Any]:
-    """Return the figures of overviews that have all been open for two intervals of polls."""
+    """Return the figures of overviews that have all been open for an interval of polls."""
     overviews = Overviews(engine.console_url, readers)
     opened = asyncio.create_task(overviews.run())
-    await asyncio.sleep(2 * STATS_S)
+    await asyncio.sleep(OPENING_S + STATS_S)
     (console,) = engine.role_pids("api")
     overviews.answers.clear()
     before, postgres_before = cpu_s(console), cpu_s_of(engine.postgres_processes())

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 STATS_S: Final = 10.0  # EVERY_MS and NEEDS_EVERY_MS of js/screens/overview.js
 NEEDS_S: Final = 120.0
+OPENING_S: Final = 30.0  # opening an overview takes many times what keeping it open does
 _MONTH: Final = {"tz": "Europe/Rome", "period": "30d"}
 # What the overview asks at first: questions() of js/screens/overview.js.
 QUESTIONS: Final[dict[str, Any]] = {
@@ -41,10 +42,10 @@ class Overviews:
         self.streams = 0
 
     async def run(self) -> None:
-        """Open all within one interval of polls, and keep them open. Runs until it is cancelled."""
+        """Open all within OPENING_S, and keep them open. Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             for number, reader in enumerate(self._readers):
-                later = STATS_S * number / len(self._readers)
+                later = OPENING_S * number / len(self._readers)
                 address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
                 overview = _Overview(self, reader, address)
                 group.create_task(overview.watch(later))
