@@ -27,8 +27,8 @@ export function show(root, state) {
   if (state.role === 'viewer') return root.append(card('The log', {}, empty('Owners, admins and editors see who changed what.')));
   const tools = h('div', {class: 'filters', role: 'search', 'aria-label': 'Filter the log'}), place = h('div', {}, skeleton('w8', 'w9', 'w7', 'w9', 'w8')), list = h('div', {class: 'log'});
   const chain = chainTools(state.profile);
-  head.append(chain.press, linkButton('Export CSV', {icon: 'download', download: '', href: () => `/v1/profiles/${state.profile.id}/activity/export?${new URLSearchParams({format: 'csv', ...filterOf(new URLSearchParams(location.search))})}`}));
-  root.append(tools, chain.place, card('Changes', {class: 'plainhead'}, place));
+  head.append(linkButton('Export CSV', {icon: 'download', download: '', href: () => `/v1/profiles/${state.profile.id}/activity/export?${new URLSearchParams({format: 'csv', ...filterOf(new URLSearchParams(location.search))})}`}));
+  root.append(tools, h('div', {class: 'rowb verify'}, chain.press), chain.place, card('Changes', {class: 'plainhead'}, place));
   const pages = paged(cursor => get(`/v1/profiles/${view.state.profile.id}/activity?${new URLSearchParams({limit: String(PAGE), ...filterOf(view.state.query), ...(cursor ? {cursor} : {})})}`), draw);
   view = {state, tools, place, list, pages, people: []};
   drawTools();
@@ -154,5 +154,6 @@ function valueOf(value) {
   if (value === false) return 'no';
   if (typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(value)) return dateTime(value);
   if (Array.isArray(value) && value.every(each => typeof each !== 'object')) return value.join(', ');
-  return typeof value === 'object' ? JSON.stringify(value, null, 1) : String(value);
+  // What is not there is left out: a reader has no word for it.
+  return typeof value === 'object' ? JSON.stringify(value, (_, part) => part ?? undefined, 1) : String(value);
 }
