@@ -18,6 +18,7 @@ quarter of an hour that begins makes all figures new), or if fewer than 9 of 10 
 
 import asyncio
 import time
+import zlib
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -48,36 +49,46 @@ class DashboardsOptions(NamedTuple):
 
 
 def people(engine: CrashableEngine, count: int) -> list[Reader]:
-    """Make profiles with links and clicks, and a team for each, of `count` people in all."""
+    """Make `count` people in teams, each team with a profile of a tenant of its own."""
     readers: list[Reader] = []
+    key = {"Authorization": f"Bearer {engine.api_key}"}
     with httpx.Client(base_url=engine.console_url, timeout=30) as client:
-        key = {"Authorization": f"Bearer {engine.api_key}"}
+        first = made(client, "/v1/profiles", {"handle": "meeting"}, key)
         while len(readers) < count:
-            profile = client.post(
-                "/v1/profiles", json={"handle": f"team{len(readers)}"}, headers=key
-            ).raise_for_status().json()  # fmt: skip
+            # Whoever founds a team has come by an invitation to the first profile.
+            founder = joined(client, first["id"], key, f"founder{len(readers)}@example.com")
+            member = founder.fields()
+            profile = made(client, "/v1/profiles", {"handle": f"team{len(readers)}"}, member)
             path = f"/v1/profiles/{profile['id']}"
             for number in range(LINKS):
                 link = {"slug": f"link-{number}", "target": f"https://example.com/{number}"}
-                client.post(f"{path}/links", json=link, headers=key).raise_for_status()
+                made(client, f"{path}/links", link, member)
                 httpx.get(f"{engine.visitors_url}/{profile['handle']}/link-{number}")
             for _ in range(min(OF_A_PROFILE, count - len(readers))):
-                readers.append(joined(client, path, key, len(readers)))
+                email = f"p{len(readers)}@example.com"
+                readers.append(joined(client, profile["id"], member, email))
+            client.delete(f"/v1/profiles/{first['id']}/members/{founder.user_id}", headers=key)
     return readers
 
 
-def joined(client: httpx.Client, path: str, key: dict[str, str], number: int) -> Reader:
-    """Invite somebody to a profile and let them join. Returns their session."""
-    invitation = {"email": f"p{number}@example.com", "role": "admin"}
-    token = client.post(f"{path}/invitations", json=invitation, headers=key).json()["token"]
+def made(client: httpx.Client, path: str, body: dict[str, Any], fields: dict[str, str]) -> Any:
+    """Send a POST without the client's cookies. Returns its answer."""
     client.cookies.clear()
-    body = {"token": token, "password": PASSWORD}
+    return client.post(path, json=body, headers=fields).raise_for_status().json()
+
+
+def joined(client: httpx.Client, profile_id: str, member: dict[str, str], email: str) -> Reader:
+    """Let a member invite somebody to a profile, who joins. Returns their session."""
+    path = f"/v1/profiles/{profile_id}/invitations"
+    token = made(client, path, {"email": email, "role": "admin"}, member)["token"]
     # Accounts are made by passwords, whose tries are limited by address.
-    address = {"X-Forwarded-For": f"10.1.{number >> 8}.{number & 255}"}
-    answered = client.post("/v1/invitations/accept", json=body, headers=address).raise_for_status()
+    number = zlib.crc32(email.encode())
+    address = {"X-Forwarded-For": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"}
+    body = {"token": token, "password": PASSWORD}
+    answer = made(client, "/v1/invitations/accept", body, address)
     cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     client.cookies.clear()
-    return Reader(cookie, answered.json()["csrf_token"], path.rpartition("/")[2])
+    return Reader(cookie, answer["csrf_token"], profile_id, answer["user"]["id"])
 
 
 async def measured(

@@ -29,6 +29,10 @@ class Reader(NamedTuple):
     cookie: str
     csrf: str
     profile_id: str
+    user_id: str
+
+    def fields(self) -> dict[str, str]:
+        return {"Cookie": self.cookie, "X-CSRF-Token": self.csrf}
 
 
 class Overviews:
@@ -116,8 +120,7 @@ class _Overview:
     def _head(self, method: str, path: str, body: bytes, tag: str) -> bytes:
         fields = {
             "Host": "console.example",
-            "Cookie": self._reader.cookie,
-            "X-CSRF-Token": self._reader.csrf,
+            **self._reader.fields(),
             "X-Forwarded-For": self._address,
             "Accept-Encoding": "gzip, br",
             "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",

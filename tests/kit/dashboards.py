@@ -59,6 +59,12 @@ class Screen:
         self.page.set_viewport_size(before)
         return too_wide
 
+    def open_details(self, most: int) -> None:
+        """Open the first closed entries of the screen, whose content is drawn only then."""
+        closed = self.page.locator("main details:not([open]) > summary")
+        for _ in range(min(most, closed.count())):
+            closed.first.click()
+
     def foreign_words(self) -> list[str]:
         """Return the words of a program in the page's text and in its labels."""
         text: str = self.page.evaluate(

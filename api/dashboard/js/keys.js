@@ -46,7 +46,10 @@ export function listen(stateNow) {
     }
     if (event.key === 'g') { waiting = setTimeout(() => { waiting = 0; }, WAIT_MS); return; }
     if (event.key === '?') { event.preventDefault(); help(); return; }
-    bound.get(event.key)?.act(event);
+    const key = bound.get(event.key);
+    if (!key) return;
+    event.preventDefault(); // else a field that it opens would get it, too
+    key.act(event);
   });
 }
 

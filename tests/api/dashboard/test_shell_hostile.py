@@ -242,7 +242,7 @@ def test_no_text_runs_or_becomes_an_element_on_any_screen(filled: tuple[Dashboar
             screen.page.wait_for_selector("h1")
             screen.page.wait_for_load_state("load")
             screen.page.wait_for_timeout(1_200)  # what a screen asks for has come and is drawn
-            open_details(screen)
+            screen.open_details(10)
             if shown := strange(screen, dashboard.engine.visitors):
                 faults[path] = shown
         screen.open(place)
@@ -254,12 +254,6 @@ def test_no_text_runs_or_becomes_an_element_on_any_screen(filled: tuple[Dashboar
         return faults
 
     assert dashboard.run(work, timeout_s=800) == {}
-
-
-def open_details(screen: Screen) -> None:
-    """Open the first entries of a list, whose content is drawn only then."""
-    for summary in screen.page.locator("main details:not([open]) > summary").all()[:10]:
-        summary.click()
 
 
 def strange(screen: Screen, visitors: str) -> list[str]:

@@ -39,8 +39,7 @@ def test_no_screen_shows_a_code(dashboard: Dashboard) -> None:
         codes = {}
         for _, path in screens():
             visit(screen, path)
-            for summary in screen.page.locator("main details:not([open]) > summary").all()[:30]:
-                summary.click()
+            screen.open_details(30)
             screen.assert_sound()
             text = screen.page.inner_text("body")
             if found := sorted(set(CODES.findall(text))):
