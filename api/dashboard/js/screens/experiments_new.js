@@ -16,7 +16,10 @@ const MOST = 10, STYLES = ['plain', 'picture', 'featured', 'filled', 'centre'];
  */
 export function newExperiment(state, made, closed) {
   const body = h('div', {}), box = drawer('New experiment', body, {sub: 'It begins as a draft: visitors see nothing of it before you start it.', closed});
-  subjects(state.profile).then(choices => fill(body, choices.links.length ? fields(choices) : h('p', {}, 'An experiment needs a link. Make one first.')), problem => fill(body, h('p', {role: 'alert'}, problem.detail || problem.message)));
+  subjects(state.profile).then(choices => {
+    fill(body, choices.links.length ? fields(choices) : h('p', {}, 'An experiment needs a link. Make one first.'));
+    body.querySelector('input')?.focus(); // the drawer is open already
+  }, problem => fill(body, h('p', {role: 'alert'}, problem.detail || problem.message)));
 
   /** @param {{links: any[], blocks: any[]}} choices */
   function fields({links, blocks}) {
