@@ -16,21 +16,20 @@ Exit code 1 if the console takes half a core or more, if a poll was answered oth
 quarter of an hour that begins makes all figures new), or if fewer than 9 of 10 were 304; `failures` says which.
 """
 
-import asyncio
 import time
 import zlib
-from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import click
 import httpx
-import uvloop
+import trio
 from rich.table import Table
 
+from bench.kit.overviews import OPENING_S, STATS_S, Overviews, Reader
 from bench.kit.report import progress, show, write_json
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.machine import machine
-from bench.load.overviews import OPENING_S, STATS_S, Overviews, Reader
 from bench.load.processes import Placement, cpu_s, cpu_s_of
 
 CORES_LIMIT: Final = 0.5
@@ -96,28 +95,26 @@ async def measured(
 ) -> dict[str, Any]:
     """Return the figures of overviews that have all been open for an interval of polls."""
     overviews = Overviews(engine.console_url, readers)
-    opened = asyncio.create_task(overviews.run())
-    await asyncio.sleep(OPENING_S + STATS_S)
-    (console,) = engine.role_pids("api")
-    overviews.answers.clear()
-    before, postgres_before = cpu_s(console), cpu_s_of(engine.postgres_processes())
-    started = time.monotonic()
-    await asyncio.sleep(seconds)
-    took = time.monotonic() - started
-    console_s = cpu_s(console) - before
-    postgres_s = cpu_s_of(engine.postgres_processes()) - postgres_before
-    answers = {
-        f"{name} {status}": count for (name, status), count in sorted(overviews.answers.items())
-    }
-    opened.cancel()
-    with suppress(asyncio.CancelledError):
-        await opened
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(overviews.run)
+        await trio.sleep(OPENING_S + STATS_S)
+        (console,) = engine.role_pids("api")
+        overviews.answers.clear()
+        before, postgres_before = cpu_s(console), cpu_s_of(engine.postgres_processes())
+        started = time.monotonic()
+        await trio.sleep(seconds)
+        took = time.monotonic() - started
+        console_s = cpu_s(console) - before
+        postgres_s = cpu_s_of(engine.postgres_processes()) - postgres_before
+        counts, streams = sorted(overviews.answers.items()), overviews.streams
+        nursery.cancel_scope.cancel()
+    answers = {f"{name} {status}": count for (name, status), count in counts}
     return {
         "console_cores": round(console_s / took, 3),
         "postgres_cores": round(postgres_s / took, 3),
         "poll_cpu_ms": round(1000 * console_s / max(1, sum(answers.values())), 2),
         "answers": answers,
-        "streams": overviews.streams,
+        "streams": streams,
     }
 
 
@@ -128,25 +125,27 @@ def run(plan: DashboardsOptions) -> dict[str, Any]:
         readers = [reader for reader in team for _ in range(OF_A_PERSON)][: plan.overviews]
         engine.settle()
         progress(f"opening {plan.overviews} overviews")
-        figures = uvloop.run(measured(engine, readers, plan.seconds))
-    return evaluate(plan, figures)
+        measurement = trio.run(partial(measured, engine, readers, plan.seconds))
+    return evaluate(plan, measurement)
 
 
-def evaluate(plan: DashboardsOptions, figures: dict[str, Any]) -> dict[str, Any]:
+def evaluate(plan: DashboardsOptions, measurement: dict[str, Any]) -> dict[str, Any]:
     failures = []
-    if figures["console_cores"] >= CORES_LIMIT:
-        failures.append(f"the console takes {figures['console_cores']} of a core")
-    polls = {key: count for key, count in figures["answers"].items() if not key.startswith("live")}
+    if measurement["console_cores"] >= CORES_LIMIT:
+        failures.append(f"the console takes {measurement['console_cores']} of a core")
+    polls = {
+        key: count for key, count in measurement["answers"].items() if not key.startswith("live")
+    }
     refused = {key: count for key, count in polls.items() if key[-3:] not in ("200", "304")}
     if refused:
         failures.append(f"polls were not answered: {refused}")
     new = sum(count for key, count in polls.items() if key.endswith("200"))
     if new > NEW_LIMIT * max(1, sum(polls.values())):
         failures.append(f"{new} polls had something new")
-    if figures["streams"] < plan.overviews:
-        failures.append(f"only {figures['streams']} streams are open")
+    if measurement["streams"] < plan.overviews:
+        failures.append(f"only {measurement['streams']} streams are open")
     return {
-        "benchmark": "dashboards", **plan._asdict(), **figures, "failures": failures,
+        "benchmark": "dashboards", **plan._asdict(), **measurement, "failures": failures,
         "machine": machine_here(),
     }  # fmt: skip
 

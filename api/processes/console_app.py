@@ -16,13 +16,13 @@ from api.audit.security_events import record_denials
 from api.dashboard.routes import DashboardRoutes
 from api.http import idempotency, problems
 from api.http.auth import Auth
-from api.http.compression import compress
 from api.http.etag import tag_bodies
 from api.http.guard import ConsoleMetrics, Guard
 from api.http.key_cache import KeyCache, ShareCache
 from api.http.protocol import MALFORMED_BODY, MALFORMED_BODY_DETAIL, Scope, require_whole_body
 from api.http.rate_limits import ApiRateLimiter
 from api.http.routes import Route
+from api.processes.compression import compress
 from api.reference.routes import ReferenceRoutes
 from api.stats.polls import PollResponder, RecentPolls
 from engine.accounts.access import Caller

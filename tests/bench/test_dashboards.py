@@ -8,7 +8,7 @@ import pytest
 
 from bench import dashboards
 from bench.dashboards import DashboardsOptions, evaluate
-from bench.load.overviews import NEEDS_S, STATS_S
+from bench.kit.overviews import NEEDS_S, STATS_S
 
 
 def figures(**changes: Any) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Open overviews of the dashboard, as its module polls: a stream of live clicks, and polls with entity tags."""
 
-import asyncio
 import json
 from collections import Counter
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
+
+import trio
 
 STATS_S: Final = 10.0  # EVERY_MS and NEEDS_EVERY_MS of js/screens/overview.js
 NEEDS_S: Final = 120.0
@@ -47,16 +48,45 @@ class Overviews:
 
     async def run(self) -> None:
         """Open all within OPENING_S, and keep them open. Runs until it is cancelled."""
-        async with asyncio.TaskGroup() as group:
+        async with trio.open_nursery() as nursery:
             for number, reader in enumerate(self._readers):
                 later = OPENING_S * number / len(self._readers)
                 address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
                 overview = _Overview(self, reader, address)
-                group.create_task(overview.watch(later))
-                group.create_task(overview.poll_all(later))
+                nursery.start_soon(overview.watch, later)
+                nursery.start_soon(overview.poll_all, later)
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(*self._address)
+    async def connect(self) -> "_Connection":
+        return _Connection(await trio.open_tcp_stream(*self._address))
+
+
+class _Connection:
+    """A connection of HTTP/1.1, whose responses have a length or are streams."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._read = b""
+
+    async def head(self) -> tuple[int, dict[str, str]]:
+        """Return status and header fields, in lower case, of a response."""
+        while b"\r\n\r\n" not in self._read:
+            await self._more()
+        text, _, self._read = self._read.partition(b"\r\n\r\n")
+        status, *lines = text.decode("latin-1").split("\r\n")
+        fields = (line.partition(": ") for line in lines)
+        return int(status.split()[1]), {name.lower(): value for name, _, value in fields}
+
+    async def skip(self, size: int) -> None:
+        """Read a body of so many bytes."""
+        while len(self._read) < size:
+            await self._more()
+        self._read = self._read[size:]
+
+    async def _more(self) -> None:
+        data = await self.stream.receive_some()
+        if not data:
+            raise trio.BrokenResourceError
+        self._read += data
 
 
 class _Overview:
@@ -65,34 +95,34 @@ class _Overview:
         self._reader = reader
         self._address = address
         self._tags: dict[str, str] = {}
-        self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._connection: _Connection | None = None
 
     async def poll_all(self, later: float) -> None:
-        await asyncio.sleep(later)
+        await trio.sleep(later)
         path = f"/v1/profiles/{self._reader.profile_id}"
         body = json.dumps(QUESTIONS).encode()
         for poll in range(1_000_000):
             await self._ask("stats", "POST", f"{path}/stats/batch", body)
             if poll % int(NEEDS_S // STATS_S) == 0:
                 await self._ask("overview", "GET", f"{path}/overview", b"")
-            await asyncio.sleep(STATS_S)
+            await trio.sleep(STATS_S)
 
     async def watch(self, later: float) -> None:
         """Read the stream, and open it again when it ends."""
-        await asyncio.sleep(later)
+        await trio.sleep(later)
         path = f"/v1/profiles/{self._reader.profile_id}/live"
         while True:
-            reader, writer = await self._overviews.connect()
-            writer.write(self._head("GET", path, b"", ""))
-            status, _ = await _head_of(reader)
+            connection = await self._overviews.connect()
+            await connection.stream.send_all(self._head("GET", path, b"", ""))
+            status, _ = await connection.head()
             self._overviews.answers["live", status] += 1
             if status == 200:
                 self._overviews.streams += 1
-                while await reader.read(4096):
+                async for _ in connection.stream:
                     pass
                 self._overviews.streams -= 1
-            writer.close()
-            await asyncio.sleep(5)
+            await connection.stream.aclose()
+            await trio.sleep(5)
 
     async def _ask(self, name: str, method: str, path: str, body: bytes) -> None:
         """Send a request with the tag of its last answer, on a new connection if the kept one has ended."""
@@ -100,17 +130,17 @@ class _Overview:
         for _ in range(2):
             if self._connection is None:
                 self._connection = await self._overviews.connect()
-            reader, writer = self._connection
+            connection = self._connection
             try:
-                writer.write(head + body)
-                status, fields = await _head_of(reader)
-                await reader.readexactly(int(fields.get("content-length", 0)))
-            except (OSError, asyncio.IncompleteReadError):
-                writer.close()
+                await connection.stream.send_all(head + body)
+                status, fields = await connection.head()
+                await connection.skip(int(fields.get("content-length", 0)))
+            except trio.BrokenResourceError:
+                await connection.stream.aclose()
                 self._connection = None
                 continue
             if fields.get("connection") == "close":
-                writer.close()
+                await connection.stream.aclose()
                 self._connection = None
             self._tags[name] = fields.get("etag", "")
             self._overviews.answers[name, status] += 1
@@ -131,10 +161,3 @@ class _Overview:
             fields["If-None-Match"] = tag
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
-
-
-async def _head_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
-    """Return status and header fields, in lower case, of a response."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    fields = (line.partition(": ") for line in head[1:] if line)
-    return int(head[0].split()[1]), {name.lower(): value for name, _, value in fields}

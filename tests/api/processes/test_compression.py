@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from api.http import compression
+from api.processes import compression
 from tests.kit.consoles import Console
 
 
