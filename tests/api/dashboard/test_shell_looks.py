@@ -41,6 +41,10 @@ def test_no_screen_shows_a_code(dashboard: Dashboard) -> None:
             visit(screen, path)
             screen.open_details(30)
             screen.assert_sound()
+            # What is to be copied into a program is a program's.
+            screen.page.evaluate(
+                "document.querySelectorAll('pre, code').forEach(each => each.remove())"
+            )
             text = screen.page.inner_text("body")
             if found := sorted(set(CODES.findall(text))):
                 codes[path] = found
