@@ -95,7 +95,7 @@ class AssetRoutes:
         return [
             Route("POST", path, self.create, _CREATE, max_body_bytes=MAX_BODY_BYTES),
             Route("GET", path, self.list_page, _LIST),
-            Route("GET", f"{path}/usage", self.usage, _USAGE),
+            Route("GET", "/v1/profiles/<profile_id>/asset-usage", self.usage, _USAGE),
             Route("GET", one, self.read, _READ),
             Route("GET", f"{one}/thumbnail", self.thumbnail, _THUMBNAIL),
             Route("DELETE", one, self.delete, _DELETE),

@@ -1,4 +1,4 @@
-"""`/v1/profiles/{id}/assets/uploads`: pictures that clients send to the object store, at signed addresses."""
+"""`/v1/profiles/{id}/asset-uploads`: pictures that clients send to the object store, at signed addresses."""
 
 import secrets
 from collections.abc import Callable
@@ -59,7 +59,7 @@ class DirectUploadRoutes:
         self._now = now
 
     def routes(self) -> list[Route]:
-        path = "/v1/profiles/<profile_id>/assets/uploads"
+        path = "/v1/profiles/<profile_id>/asset-uploads"
         return [
             Route("POST", path, self.sign, _SIGN),
             Route("POST", f"{path}/<upload_id>/complete", self.complete, _COMPLETE),

@@ -155,9 +155,9 @@ class Store:
         if not self.s3_url:
             answer = api.post(f"{profile}/assets", content=content, timeout=60)
         else:
-            signed = api.post(f"{profile}/assets/uploads").raise_for_status().json()
+            signed = api.post(f"{profile}/asset-uploads").raise_for_status().json()
             httpx.put(signed["url"], content=content).raise_for_status()
-            path = f"{profile}/assets/uploads/{signed['id']}/complete"
+            path = f"{profile}/asset-uploads/{signed['id']}/complete"
             answer = api.post(path, timeout=60)
         asset_id: str = answer.raise_for_status().json()["id"]
         return asset_id

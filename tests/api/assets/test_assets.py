@@ -101,9 +101,11 @@ async def test_a_thumbnail_is_the_smallest_file_for_members_only() -> None:
 async def test_usage_is_told_with_its_limits() -> None:
     world = World()
     await world.upload()
-    usage = await world.console.call("GET", f"{world.path}/usage")
+    usage = await world.console.call("GET", world.path.replace("assets", "asset-usage"))
     assert usage.json == {"assets": 1, "bytes": 4, "max_assets": 500, "max_bytes": 100 * 1024**2}
-    (await world.console.call("GET", f"{world.path}/usage", key="two")).problem(404)
+    (
+        await world.console.call("GET", world.path.replace("assets", "asset-usage"), key="two")
+    ).problem(404)
 
 
 async def test_the_same_file_is_decoded_once_and_is_the_same_asset() -> None:

@@ -18,19 +18,20 @@ class World:
 
     def __init__(self, console: Console, path: str) -> None:
         self.console, self.path = console, path
+        self.uploads = path.replace("assets", "asset-uploads")
         self.console.uploads._decoder = GivenDecoder()
         assert console.direct_uploads is not None
         self.store: MemoryDirectUploads = console.direct_uploads
 
     async def sent(self, content: bytes = FILE) -> str:
         """Sign an upload and send a file. Returns its id."""
-        signed = (await self.console.call("POST", f"{self.path}/uploads")).json
+        signed = (await self.console.call("POST", self.uploads)).json
         self.store.objects[urlsplit(signed["url"]).path[1:]] = content
         upload_id: str = signed["id"]
         return upload_id
 
     async def complete(self, upload_id: str, query: str = "", key: str = "one") -> Answered:
-        path = f"{self.path}/uploads/{upload_id}/complete{query}"
+        path = f"{self.uploads}/{upload_id}/complete{query}"
         return await self.console.call("POST", path, key=key)
 
 
@@ -42,7 +43,7 @@ async def world() -> World:
 
 
 async def test_an_upload_is_signed_sent_and_completed(world: World) -> None:
-    signed = await world.console.call("POST", f"{world.path}/uploads")
+    signed = await world.console.call("POST", world.uploads)
     assert (signed.status, signed.headers["Cache-Control"]) == (200, "no-store")
     assert signed.json["method"] == "PUT"
     assert signed.json["expires_at"] == time_text(NOW + timedelta(seconds=SIGNED_FOR_S))
@@ -68,10 +69,10 @@ async def test_what_is_refused_is_deleted_from_the_store(world: World) -> None:
 
 async def test_strangers_and_other_profiles_complete_nothing(world: World) -> None:
     upload_id = await world.sent()
-    (await world.console.call("POST", f"{world.path}/uploads", key="two")).problem(404)
+    (await world.console.call("POST", world.uploads, key="two")).problem(404)
     (await world.complete(upload_id, key="two")).problem(404)
     other = await world.console.profile("other")
-    path = f"/v1/profiles/{other['id']}/assets/uploads/{upload_id}/complete"
+    path = f"/v1/profiles/{other['id']}/asset-uploads/{upload_id}/complete"
     (await world.console.call("POST", path)).problem(404)
     assert len(world.store.objects) == 1
 
@@ -80,7 +81,7 @@ async def test_a_store_that_is_away_leaves_the_upload_to_be_completed_later(worl
     upload_id = await world.sent()
     world.store.away = True
     (await world.complete(upload_id)).problem(503)
-    (await world.console.call("POST", f"{world.path}/uploads")).problem(503)
+    (await world.console.call("POST", world.uploads)).problem(503)
     world.store.away = False
     assert (await world.complete(upload_id)).status == 201
 
@@ -90,7 +91,7 @@ async def test_a_folder_signs_nothing_and_says_what_to_do() -> None:
     console.direct_uploads = None
     console.app = console.create_app()
     profile = await console.profile()
-    path = f"/v1/profiles/{profile['id']}/assets/uploads"
+    path = f"/v1/profiles/{profile['id']}/asset-uploads"
     for target in (path, f"{path}/{'0' * 32}/complete"):
         answer = await console.call("POST", target)
         answer.problem(409)

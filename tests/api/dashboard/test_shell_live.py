@@ -52,7 +52,7 @@ def test_a_click_that_was_among_the_latest_and_then_streamed_stands_once(
         page = screen.page
         streams: list[Any] = []
         click = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "link": "0"}
-        page.route("**/live", lambda route: streams.append(route))
+        page.route("**/v1/profiles/*/live", lambda route: streams.append(route))
         page.route("**/stats/batch", lambda route: route.fulfill(json={"latest_clicks": [click]}))
         screen.open("/p/demo/live")
         page.wait_for_selector(".feed li:not(.new)")

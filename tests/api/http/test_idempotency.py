@@ -67,7 +67,7 @@ OTHERS = (
 )
 # Its body is the key: an equal file is the asset that it was, and is answered 200.
 _ASSETS = "/v1/profiles/{profile_id}/assets"
-BY_CONTENT = {_ASSETS, f"{_ASSETS}/uploads/{{upload_id}}/complete"}
+BY_CONTENT = {_ASSETS, "/v1/profiles/{profile_id}/asset-uploads/{upload_id}/complete"}
 PUBLIC = ("/in/{token}", "/v1/invitations/accept", "/v1/session")
 
 

@@ -23,7 +23,7 @@ export function show(root, state) {
     h('div', {class: 'dropzone', ...uploads?.listeners}, card('', {class: 'plainhead'}, room, uploads?.element, place), writes && h('div', {class: 'dropword', 'aria-hidden': 'true'}, 'Drop pictures to upload them')),
     h('p', {class: 'foot'}, 'JPEG, PNG, WebP, GIF, AVIF and HEIC, up to 10 MiB. Each is encoded anew in three widths, without its metadata: places, cameras and comments go.'));
   const grid = loaded(place, {ask: () => all(path, MOST), draw: items => drawn(items, uploads), skeleton: skeleton('big', 'w9', 'big')});
-  const usage = loaded(room, {ask: () => get(`${path}/usage`), draw: usageOf});
+  const usage = loaded(room, {ask: () => get(`/v1/profiles/${state.profile.id}/asset-usage`), draw: usageOf});
   const load = view.load = async () => { await Promise.all([grid.load(), usage.load()]); if (view && !view.over) open(view.state); };
   load();
 }
