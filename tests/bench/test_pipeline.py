@@ -41,6 +41,7 @@ def test_bytes_per_click_count_frames_only(tmp_path: Path) -> None:
     assert pipeline.bytes_per_click(tmp_path) == len(frames) / 10
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.skipif(
     not shutil.which("wrk") or not shutil.which("nginx"), reason="wrk or nginx is not installed"
@@ -53,6 +54,7 @@ def test_a_short_run_of_the_pipeline_is_exact(capsys: pytest.CaptureFixture[str]
         assert float(str(result[key])) > 0
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_short_outage_loses_no_click(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--minutes", "0.05", "--rate", "500", "--json"]

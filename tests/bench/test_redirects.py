@@ -93,6 +93,7 @@ def has_nginx() -> bool:
         return False
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.skipif(bool(missing()), reason=missing())
 def test_a_short_run_is_exact(capsys: pytest.CaptureFixture[str]) -> None:

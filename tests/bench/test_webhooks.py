@@ -96,6 +96,7 @@ def test_receivers_fail_as_configured_and_keep_ledgers() -> None:
     assert [receipt.waits_s for receipt in failed] == [5, 75, 5]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_short_run_delivers_everything(capsys: pytest.CaptureFixture[str]) -> None:
     command: click.Command = webhooks.command

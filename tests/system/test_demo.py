@@ -8,7 +8,7 @@ import pytest
 from api.processes.demo.show import VISITORS
 from tests.kit.engines import Engine, eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.thorough, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_the_demo_fills_itself_and_only_once(tmp_path: Path) -> None:

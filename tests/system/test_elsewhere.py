@@ -11,7 +11,7 @@ import pytest
 from tests.kit.browser import BrowserThread
 from tests.kit.engines import Engine, eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 PHONE = (
     "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "

@@ -20,7 +20,7 @@ from tests.kit.engines import Engine, eventually, waypost
 from tests.kit.midnight import wait_past_midnight
 from tests.kit.unconnected import unconnected_workers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")

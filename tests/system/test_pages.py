@@ -10,7 +10,7 @@ import pytest
 from tests.kit.engines import Engine, eventually
 from tests.kit.mail_servers import KeptMails, mail_server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 MAIL_S = 60.0  # a few seconds on an idle machine
 FRESH_S = 5.0  # a second on an idle machine

@@ -25,6 +25,7 @@ from tests.kit.engines import Engine, eventually
 from tests.kit.midnight import wait_past_midnight
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.slow,
     pytest.mark.skipif(not is_in_memory(Path("/dev/shm")), reason="no file system in memory"),
 ]

@@ -156,6 +156,7 @@ def test_the_owner_logs_in_by_cookie(shared: Engine) -> None:
         assert browser.get("/v1/session").status_code == 401
 
 
+@pytest.mark.thorough
 def test_import_while_running_and_while_not(engine: Engine, folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "links.csv"
     good = [f"shop{i % 7},item-{i},https://example.com/{i},Item {i}\n" for i in range(12_001)]
@@ -177,6 +178,7 @@ def test_import_while_running_and_while_not(engine: Engine, folder: Path, tmp_pa
     assert "0 created, 0 updated, 12001 unchanged, 3 rejected" in second.stdout, second.stderr
 
 
+@pytest.mark.thorough
 def test_edges_share_the_port(folder: Path) -> None:
     engine = Engine(folder, "--demo=links", "--edges", "2")
     try:
@@ -191,6 +193,7 @@ def test_edges_share_the_port(folder: Path) -> None:
         engine.kill()
 
 
+@pytest.mark.thorough
 def test_serve_on_existing_servers(folder: Path, database_url: str, redis_url: str) -> None:
     urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     migrated = waypost("migrate", **urls)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.kit.dashboards import Dashboard, Screen
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 HOSTILE = '"><img src=x onerror=alert(1)> مجموعة'
 

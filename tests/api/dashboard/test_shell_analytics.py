@@ -5,7 +5,7 @@ import pytest
 from tests.api.dashboard.test_shell_overview import click
 from tests.kit.dashboards import Dashboard, Screen
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 def test_a_row_filters_all_cards_and_the_drawer_chooses_values(dashboard: Dashboard) -> None:

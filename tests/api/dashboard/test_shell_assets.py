@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.kit.dashboards import Dashboard, Screen
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 DROP = """([selector, files]) => {
     const data = new DataTransfer();
     for (const [name, type, text] of files) {

@@ -8,7 +8,7 @@ import pytest
 from tests.kit.dashboards import Dashboard, Screen
 from tests.kit.engines import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 

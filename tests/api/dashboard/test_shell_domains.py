@@ -4,7 +4,7 @@ import pytest
 
 from tests.kit.dashboards import Dashboard, Screen
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 def test_a_domain_is_added_with_its_record_and_removed(dashboard: Dashboard) -> None:

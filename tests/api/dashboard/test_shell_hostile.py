@@ -17,7 +17,7 @@ from tests.kit.hostile_texts import hostile_texts
 from tests.kit.pictures import good
 from tests.kit.screenshots import screens
 
-pytestmark = [pytest.mark.large, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.thorough, pytest.mark.large, pytest.mark.timeout(900)]
 
 _ALL: Final = list(hostile_texts())
 PAYLOADS: Final = _ALL[:100] + _ALL[100::26][:100]

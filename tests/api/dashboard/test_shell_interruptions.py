@@ -1,22 +1,35 @@
 """What comes between: another zone, an engine that restarts. Nothing typed is lost, and the screen says so."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.kit.browser import BrowserThread
+from tests.kit.browser import BrowserThread, program
 from tests.kit.dashboards import Dashboard, Screen
 from tests.kit.engines import Engine
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 KEPT = ".asof:has-text('Draft kept')"
 
 
-def test_a_reader_who_comes_into_another_zone_gets_its_days(dashboard: Dashboard) -> None:
+@pytest.fixture
+def traveller(dashboard: Dashboard) -> Iterator[Dashboard]:
+    """The session's engine in a Chromium of its own: a process has one zone, and others' tests set theirs."""
+    path = program()
+    if path is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    browser = BrowserThread(path)
+    yield Dashboard(dashboard.engine, browser)
+    browser.close()
+
+
+def test_a_reader_who_comes_into_another_zone_gets_its_days(traveller: Dashboard) -> None:
     """A laptop that travels: the next answer is by the new zone, without a load."""
+    dashboard = traveller
     httpx.get(f"{dashboard.engine.visitors}/demo/spring", timeout=10)
     dashboard.engine.wait_committed()
 

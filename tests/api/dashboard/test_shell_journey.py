@@ -15,7 +15,7 @@ from tests.kit.engines import Engine, eventually
 from tests.kit.github_server import serving_in_thread
 from tests.kit.pictures import good
 
-pytestmark = [pytest.mark.large, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.thorough, pytest.mark.large, pytest.mark.timeout(600)]
 
 TOKEN = "github_pat_secret"
 PASSWORD = "a long sentence is best"

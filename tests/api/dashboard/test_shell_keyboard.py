@@ -7,7 +7,7 @@ import pytest
 from tests.kit.dashboards import Dashboard, Screen
 from tests.kit.screenshots import screens
 
-pytestmark = [pytest.mark.large, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.thorough, pytest.mark.large, pytest.mark.timeout(600)]
 
 MOST_STOPS = 400
 PASSWORD = "a long sentence is best"

@@ -6,7 +6,7 @@ import pytest
 from tests.kit.dashboards import Dashboard, Screen
 from tests.kit.engines import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 def test_a_key_is_made_seen_at_work_and_revoked(dashboard: Dashboard) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.kit.dashboards import Dashboard, Screen
 from tests.kit.screenshots import screens
 
-pytestmark = [pytest.mark.large, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.thorough, pytest.mark.large, pytest.mark.timeout(600)]
 
 SETTLED_MS = 1_200
 # Codes as the API writes them: `link.updated`, `raw_retention_days`, `links.check`.

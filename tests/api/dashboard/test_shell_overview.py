@@ -86,6 +86,7 @@ def test_the_chart_is_read_by_keyboard_and_as_a_table(dashboard: Dashboard) -> N
     dashboard.run(work)
 
 
+@pytest.mark.thorough
 def test_axe_finds_nothing(dashboard: Dashboard) -> None:
     click(dashboard)
     dashboard.engine.wait_committed()

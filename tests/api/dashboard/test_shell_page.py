@@ -152,6 +152,7 @@ def test_a_picture_is_uploaded_and_a_colour_that_cannot_be_read_is_said(
     dashboard.run(work)
 
 
+@pytest.mark.thorough
 def test_axe_finds_nothing(dashboard: Dashboard) -> None:
     def work(screen: Screen) -> list[str]:
         faults = []

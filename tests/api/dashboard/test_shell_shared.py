@@ -4,7 +4,7 @@ import pytest
 
 from tests.kit.dashboards import Dashboard, Screen
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 def test_a_link_shows_the_figures_until_it_is_taken_back(dashboard: Dashboard) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.kit.dashboards import Dashboard, Screen
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 def test_the_operator_sees_processes_and_actors(dashboard: Dashboard) -> None:

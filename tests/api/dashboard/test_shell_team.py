@@ -6,7 +6,7 @@ import pytest
 
 from tests.kit.dashboards import Dashboard, Screen
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 def test_somebody_is_invited_joins_gets_a_role_and_stays_by_undo(dashboard: Dashboard) -> None:

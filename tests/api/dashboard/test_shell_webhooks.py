@@ -7,7 +7,7 @@ import pytest
 from tests.kit.dashboards import Dashboard, Screen
 from tests.kit.loopback_hooks import LoopbackHooks, receiving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 def new_webhook(dashboard: Dashboard, handle: str, hooks: LoopbackHooks) -> str:

@@ -71,6 +71,7 @@ def run(
     return int(generated[1])
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_few_requests_of_every_kind(engine: Engine, tmp_path: Path) -> None:

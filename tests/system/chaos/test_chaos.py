@@ -23,6 +23,7 @@ KINDS = tuple(WEIGHTS)
 LIMIT_S = 40.0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("seed", "kinds", "edges"), [(1, KINDS[0::2], 1), (2, KINDS[1::2], 2)], ids=["one", "two-edges"]
 )
@@ -55,6 +56,7 @@ def test_a_sabotaged_engine_fails(name: str) -> None:
     assert findings  # wrong counts, or journals that stand still for ever
 
 
+@pytest.mark.thorough
 def test_a_full_journal_counts_its_unrecorded_clicks() -> None:
     """Postgres is paused under load until the journal has reached its largest size.
 
