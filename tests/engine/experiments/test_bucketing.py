@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.common.errors import InvalidError
@@ -133,6 +133,7 @@ def test_95_to_5_is_no_even_split() -> None:
 
 @given(weights.filter(any), st.floats(1e-3, 1e6))
 def test_the_size_of_ratios_does_not_matter(weights: list[float], factor: float) -> None:
+    assume(all(weight == 0 or weight > 1e-300 for weight in weights))  # others may become 0
     scaled = [weight * factor for weight in weights]
     assert ranges(scaled).starts == pytest.approx(ranges(weights).starts, abs=0.02)
     assert ranges(scaled).ends[-1] == pytest.approx(1, abs=0.0101)

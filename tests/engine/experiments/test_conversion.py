@@ -74,7 +74,9 @@ def test_a_conversion_happened_after_its_click_by_clocks_that_may_differ(
 def test_no_clock_of_an_edge_breaks_the_attribution(at_us: int, now: datetime) -> None:
     """A click id has the time of the edge that made it, whatever its clock showed."""
     made = click(at_us)
-    errors(ConversionDraft(click_id="x", at=now), made, now.replace(year=2026))
+    errors(
+        ConversionDraft(click_id="x", at=now), made, now.replace(year=2026, day=min(now.day, 28))
+    )
     conversion = VerifiedConversion(ConversionDraft(click_id="x"), made, now, now)
     assert attribution_of(conversion, WEEK_H) in ("attributed", "expired")
 
