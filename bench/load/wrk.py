@@ -47,7 +47,7 @@ end
 
 if pause_ms > 0 then
   function delay()
-    return pause_ms
+    return math.random(pause_ms / 2, pause_ms * 3 / 2)
   end
 end
 
@@ -118,8 +118,8 @@ def run(
     status: int = 0,
 ) -> WrkResult:
     """Load `url` for `seconds` with the requests in the file `heads`, repeatedly; with `once`, until each was
-    sent, if that takes less time. A connection waits `pause_ms` before each request. With a `status`, other
-    answers are errors (`other`). Raises BenchError."""
+    sent, if that takes less time. A connection waits about `pause_ms` before each request. With a `status`,
+    other answers are errors (`other`). Raises BenchError."""
     script = heads.with_suffix(".lua")
     values = {"FILE": json.dumps(str(heads)), "MARK": _PREFIX, "ONCE": json.dumps(once)}
     values |= {"PAUSE_MS": str(pause_ms), "STATUS": str(status)}
