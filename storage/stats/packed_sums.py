@@ -71,7 +71,7 @@ class _Days:
 
     def __init__(self, rows: PieceRows, parts: Sequence[int]) -> None:
         self._rows = rows
-        self._parts = parts
+        self._days = day_sums_of(rows, parts)
 
     async def sums(self, statement: CountsStatement) -> list[ColumnSums]:
         if not self._rows:
@@ -82,7 +82,7 @@ class _Days:
 
     def _sums(self, statement: CountsStatement) -> ColumnSums:
         try:
-            return sums_of_days(statement, day_sums_of(self._rows, self._parts))
+            return sums_of_days(statement, self._days)
         except DAMAGE as error:
             first, last = self._rows[0]["day"], self._rows[-1]["day"]
             raise UnavailableError(f"sums of {first} to {last} are damaged: {error}") from error

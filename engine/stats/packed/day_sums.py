@@ -59,10 +59,11 @@ class ValueSums(NamedTuple):
 
 
 class DaySums:
-    """The sums of one day, or some of their parts, by part_number(). A part is unpacked when it is used."""
+    """The sums of one day, or some of their parts, by part_number(). Each is unpacked when it is first used."""
 
     def __init__(self, parts: Mapping[int, bytes]) -> None:
         self._parts = parts
+        self._values: dict[Dimension, ValueSums] = {}
 
     @cached_property
     def total(self) -> QuarterSums:
@@ -72,9 +73,11 @@ class DaySums:
 
     def values(self, dimension: Dimension) -> ValueSums:
         """Return the sums of a dimension's values; of TOTAL there are none."""
-        names, counts = self._part(dimension)
-        texts = decompress(names).decode().split(TEXT_MARK)
-        return ValueSums(texts, _unpacked(counts, _CLASSES + 1))
+        if dimension not in self._values:
+            names, counts = self._part(dimension)
+            texts = decompress(names).decode().split(TEXT_MARK)
+            self._values[dimension] = ValueSums(texts, _unpacked(counts, _CLASSES + 1))
+        return self._values[dimension]
 
     def _part(self, dimension: Dimension) -> tuple[bytes, bytes]:
         return msgspec.msgpack.decode(self._parts[part_number(dimension)], type=tuple[bytes, bytes])
