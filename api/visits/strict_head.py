@@ -25,9 +25,11 @@ _RAW_TARGET: Final = re.compile(rb"[A-Z]+ +(/[^ \r\n]*) +HTTP/1\.[01]\r\n").matc
 _RAW_BYTE: Final = re.compile(rb"[\x80-\xff]")
 
 
-# A form of a page of ours, such as a link's password.
+# A form of a page of ours, such as a link's password; or of a mail program, which may send the other type.
 MAX_FORM_BYTES: Final = 4096
-_FORM_TYPE: Final = re.compile(rb"application/x-www-form-urlencoded[ \t]*(?:;.*)?", re.IGNORECASE)
+_FORM_TYPE: Final = re.compile(
+    rb"(?:application/x-www-form-urlencoded|multipart/form-data)[ \t]*(?:;.*)?", re.IGNORECASE
+)
 
 
 class RefusedHead(msgspec.Struct, gc=False, frozen=True):

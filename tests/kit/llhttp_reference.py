@@ -20,6 +20,7 @@ Field = tuple[bytes, bytes]
 
 _AUTHORITY = re.compile(rb"([A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 _COOKIE_VALUE = re.compile(rb"[A-Za-z0-9_-]{22}")
+_FORM_TYPES = b"application/x-www-form-urlencoded", b"multipart/form-data"
 
 
 class Reading(NamedTuple):
@@ -203,7 +204,7 @@ def _is_form(message: _Message) -> bool:
     return (
         message.method == b"POST"
         and len(types) == len(lengths) == 1
-        and types[0].split(b";")[0].strip().lower() == b"application/x-www-form-urlencoded"
+        and types[0].split(b";")[0].strip().lower() in _FORM_TYPES
         and 0 < int(lengths[0]) <= 4096
         and not message.values(b"transfer-encoding")
         and not message.values(b"upgrade")

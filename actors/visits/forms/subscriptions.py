@@ -32,7 +32,6 @@ SUBSCRIPTIONS: Final = Metric(
 Outcome = Literal["kept", "invalid", "full", "waiting", "busy", "confirmed", "left", "gone"]
 Deliver = Callable[[list[tuple[list[Any], Any]], bool], None]
 _PURPOSES: Final[tuple[Purpose, ...]] = ("confirm", "leave")
-_ONE_CLICK: Final = "List-Unsubscribe"  # the field of a mail program's POST (RFC 8058)
 
 
 class SubscriptionLink(NamedTuple):
@@ -192,11 +191,10 @@ def link_of_query(query: bytes) -> SubscriptionLink | None:
 
 
 def _link_of(form: dict[str, str], request: VisitRequest) -> SubscriptionLink | None:
-    """Return the link that a form is sent for: by the page of the link, or by a mail program."""
-    if _ONE_CLICK in form:
-        link = link_of_query(request.query)
-        return link if link is not None and link.purpose == "leave" else None
-    return _link_in(form)
+    """Return the link that a form is sent for: by the page of the link, or by a mail program, which sends it to
+    the link to leave itself, in either encoding of forms (RFC 8058)."""
+    link = link_of_query(request.query)
+    return link if link is not None and link.purpose == "leave" else _link_in(form)
 
 
 def _link_in(fields: dict[str, str]) -> SubscriptionLink | None:

@@ -106,6 +106,7 @@ CORPUS = {
     "form without bytes": form(b"0", b"" + NEXT),
     "form of another type": form(b"1", b"a", b"text/plain"),
     "form with parameters": form(b"1", b"a", b"Application/X-WWW-Form-urlencoded ; charset=utf-8"),
+    "form in parts": form(b"1", b"a", b"multipart/form-data; boundary=b1"),
     "form and chunks": form(b"1", b"a").replace(b"Host", b"Transfer-Encoding: chunked\r\nHost"),
     "form with two lengths": form(b"1\r\nContent-Length: 1", b"a"),
     "form with a signed length": form(b"+1", b"a"),

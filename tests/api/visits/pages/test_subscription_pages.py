@@ -25,6 +25,8 @@ from tests.kit.visitor_servers import Response, ServedEdge, get, served_edge
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 PATH = b"/@shop/subscribe"
+_TYPE = b"application/x-www-form-urlencoded"
+_PARTS = b'--b1\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--b1--\r\n'
 
 
 class Form:
@@ -39,11 +41,8 @@ class Form:
             edge.subscribers, mailer, "https://go.example", lambda: edge.wall_us // 1_000_000
         )
 
-    async def post(self, body: bytes, query: bytes = b"") -> Response:
-        fields = (
-            b"Content-Type: application/x-www-form-urlencoded",
-            b"Content-Length: %d" % len(body),
-        )
+    async def post(self, body: bytes, query: bytes = b"", type_: bytes = _TYPE) -> Response:
+        fields = b"Content-Type: " + type_, b"Content-Length: %d" % len(body)
         return await (await self.edge.visitor()).request(
             get(PATH + query, *fields, method=b"POST") + body
         )
@@ -112,22 +111,29 @@ async def test_an_address_is_confirmed_by_the_link_of_a_mail(form: Form) -> None
         assert await form.listed() == ["V@example.com"]
 
 
-async def test_an_address_leaves_by_the_link_or_by_one_click_of_a_mail_program(form: Form) -> None:
-    leave = partial(form.post, b"List-Unsubscribe=One-Click")
-    for way in ("page", "program"):
-        await form.post(b"block=b1&email=v%40example.com")
-        links = await form.mail()
-        await form.post(links["confirm"].removeprefix("?").encode())
-        assert await form.listed() == ["v@example.com"]
-        (header,) = re.findall(r"<(\S+)>", form.kept.messages[-1]["List-Unsubscribe"])
-        assert form.kept.messages[-1]["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-        assert header.endswith(links["leave"])
-        assert b"Delete my address" in (await form.get(links["leave"].encode())).body
-        query = links["leave"].encode()
-        answer = await (form.post(query[1:]) if way == "page" else leave(query))
-        assert answer.status == 200
-        assert await form.listed() == []
-        assert (await form.post(links["confirm"].removeprefix("?").encode())).status == 410
+@pytest.mark.parametrize("way", ["page", "program", "program with parts"])
+async def test_an_address_leaves_by_the_link_or_by_one_click_of_a_mail_program(
+    form: Form, way: str
+) -> None:
+    await form.post(b"block=b1&email=v%40example.com")
+    links = await form.mail()
+    await form.post(links["confirm"].removeprefix("?").encode())
+    assert await form.listed() == ["v@example.com"]
+    (header,) = re.findall(r"<(\S+)>", form.kept.messages[-1]["List-Unsubscribe"])
+    assert form.kept.messages[-1]["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert header.endswith(links["leave"])
+    query = links["leave"].encode()
+    assert b"Delete my address" in (await form.get(query)).body
+    answer = await {
+        "page": partial(form.post, query[1:]),
+        "program": partial(form.post, b"List-Unsubscribe=One-Click", query),
+        "program with parts": partial(
+            form.post, _PARTS, query, b"multipart/form-data; boundary=b1"
+        ),
+    }[way]()
+    assert answer.status == 200
+    assert await form.listed() == []
+    assert (await form.post(links["confirm"].removeprefix("?").encode())).status == 410
 
 
 async def test_every_address_gets_the_same_answer_and_few_mails(form: Form) -> None:
