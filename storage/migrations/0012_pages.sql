@@ -90,19 +90,22 @@ CREATE POLICY definer ON page_subscribers TO waypost_owner USING (true) WITH CHE
 GRANT SELECT, DELETE ON page_subscribers TO waypost_app;
 
 -- Note a visitor's address; once more changes nothing. Returns false, and keeps nothing, when the profile is gone or
--- has 50,000 addresses already: then for an address that it has, too, so that nobody learns which those are.
+-- has 50,000 addresses already: then for an address that it has, too, so that nobody learns which those are. An address
+-- that waits for being confirmed keeps the id of its request, as the mail's link to leave has it.
 CREATE FUNCTION subscribe(of_tenant bigint, of_profile bigint, of_block text, address text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, waypost, pg_temp
 AS $$
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('subscriptions', of_profile));
     IF EXISTS (SELECT FROM page_subscribers AS s
                WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile OFFSET 49999) THEN
         RETURN false;
     END IF;
-    INSERT INTO page_subscribers (tenant_id, profile_id, block, email)
-    SELECT p.tenant_id, p.id, of_block, address FROM profiles AS p
-    WHERE p.tenant_id = of_tenant AND p.id = of_profile
+    INSERT INTO page_subscribers (tenant_id, profile_id, id, block, email)
+    SELECT p.tenant_id, p.id, coalesce((SELECT r.id FROM subscription_requests AS r WHERE r.tenant_id = of_tenant
+        AND r.profile_id = of_profile AND r.email = address AND r.block = of_block), new_id()), of_block, address
+    FROM profiles AS p WHERE p.tenant_id = of_tenant AND p.id = of_profile
     ON CONFLICT DO NOTHING;
     RETURN EXISTS (SELECT FROM page_subscribers AS s WHERE s.tenant_id = of_tenant
         AND s.profile_id = of_profile AND s.block = of_block AND s.email = address);
@@ -111,7 +114,8 @@ $$;
 
 -- Addresses that are not confirmed yet. `mailed_at` are the times of the mails that asked to, within the last hour.
 -- They are deleted two days after the last one (subscriptions.purge). A subscriber has the id of the request, so
--- that one link of the mail takes the address off the list before and after it was confirmed.
+-- that one link of the mail takes the address off the list before and after it was confirmed. Whatever adds either
+-- holds the lock of the profile's subscriptions, so that no address gets two ids.
 CREATE TABLE subscription_requests (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -183,10 +187,12 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, waypost, pg_temp
 AS $$
 DECLARE
-    is_listed CONSTANT boolean := EXISTS (SELECT FROM page_subscribers AS s
-        WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile AND s.id = request_id);
+    is_listed boolean;
     request subscription_requests;
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('subscriptions', of_profile));
+    is_listed := EXISTS (SELECT FROM page_subscribers AS s
+        WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile AND s.id = request_id);
     IF NOT is_listed AND EXISTS (SELECT FROM page_subscribers AS s
             WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile OFFSET 49999) THEN
         RETURN 'full';

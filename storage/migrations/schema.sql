@@ -180,10 +180,12 @@ CREATE FUNCTION waypost.confirm_subscription(of_tenant bigint, of_profile bigint
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
     AS $$
 DECLARE
-    is_listed CONSTANT boolean := EXISTS (SELECT FROM page_subscribers AS s
-        WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile AND s.id = request_id);
+    is_listed boolean;
     request subscription_requests;
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('subscriptions', of_profile));
+    is_listed := EXISTS (SELECT FROM page_subscribers AS s
+        WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile AND s.id = request_id);
     IF NOT is_listed AND EXISTS (SELECT FROM page_subscribers AS s
             WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile OFFSET 49999) THEN
         RETURN 'full';
@@ -1129,13 +1131,15 @@ CREATE FUNCTION waypost.subscribe(of_tenant bigint, of_profile bigint, of_block 
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
     AS $$
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('subscriptions', of_profile));
     IF EXISTS (SELECT FROM page_subscribers AS s
                WHERE s.tenant_id = of_tenant AND s.profile_id = of_profile OFFSET 49999) THEN
         RETURN false;
     END IF;
-    INSERT INTO page_subscribers (tenant_id, profile_id, block, email)
-    SELECT p.tenant_id, p.id, of_block, address FROM profiles AS p
-    WHERE p.tenant_id = of_tenant AND p.id = of_profile
+    INSERT INTO page_subscribers (tenant_id, profile_id, id, block, email)
+    SELECT p.tenant_id, p.id, coalesce((SELECT r.id FROM subscription_requests AS r WHERE r.tenant_id = of_tenant
+        AND r.profile_id = of_profile AND r.email = address AND r.block = of_block), new_id()), of_block, address
+    FROM profiles AS p WHERE p.tenant_id = of_tenant AND p.id = of_profile
     ON CONFLICT DO NOTHING;
     RETURN EXISTS (SELECT FROM page_subscribers AS s WHERE s.tenant_id = of_tenant
         AND s.profile_id = of_profile AND s.block = of_block AND s.email = address);

@@ -68,7 +68,9 @@ class MemorySubscribers:
         await trio.lowlevel.checkpoint()
         if not self._is_there(tenant_id, profile_id) or self._is_full(profile_id):
             return False
-        self._keep(profile_id, (block, email), next(self._ids))
+        waiting = self._requests.get(profile_id, {}).get((block, email))
+        id_ = next(self._ids) if waiting is None else waiting.id
+        self._keep(profile_id, (block, email), id_)
         return True
 
     async def request(

@@ -136,6 +136,19 @@ async def test_one_link_leaves_the_list_before_and_after_it_is_confirmed(world: 
     assert await world.workers.unconfirmed(*key, id_) is None
 
 
+async def test_a_mail_s_link_leaves_a_list_whose_form_asks_for_no_mail_any_more(
+    world: World,
+) -> None:
+    visitors, key = world.visitors, world.key
+    await visitors.request(*key, "b1", "v@example.com")
+    (id_,) = await world.due()
+    await visitors.subscribe(*key, "b1", "v@example.com")
+    assert await visitors.confirm(*key, id_) == "confirmed"
+    assert await world.listed() == [("b1", "v@example.com")]
+    await visitors.unsubscribe(*key, id_)
+    assert await world.listed() == []
+
+
 async def test_an_address_gets_few_mails_an_hour_and_nobody_learns_whether_it_is_known(
     world: World,
 ) -> None:
