@@ -30,8 +30,9 @@ _FOLDER: Final = "appendonlydir"
 # Words of Valkey about a file that is damaged or missing. None of them is about a disk that is full, or a file
 # that may not be read.
 _DAMAGE: Final = re.compile(
-    r"Bad file format reading|Unable to obtain the AOF file|Invalid AOF manifest|empty AOF manifest"
-    r"|Check RDB returned error"
+    r"Bad file format reading|Error reading the append only file|Unable to obtain the AOF file"
+    r"|FATAL AOF MANIFEST FILE ERROR(?!.*Read AOF manifest failed)|Check RDB returned error",
+    re.DOTALL,
 )
 
 logger = logging.getLogger("waypost.embedded")

@@ -197,6 +197,12 @@ def test_zeros_are_cut_at_the_end_alone(tmp_path: Path, text: bytes, zeros: int)
     assert file.read_bytes() == text
 
 
+def _replace(file: Path, text: bytes, other: bytes) -> None:
+    content = file.read_bytes()
+    assert text in content.upper()
+    file.write_bytes(content.upper().replace(text, other))
+
+
 def _flip(file: Path, place: int) -> None:
     content = bytearray(file.read_bytes())
     content[place : place + 20] = b"\xff" * 20
@@ -211,9 +217,19 @@ def _flip(file: Path, place: int) -> None:
         lambda folder: next(folder.glob("*.incr.aof")).unlink(),
         lambda folder: _flip(next(folder.glob("*.base.rdb")), 40),
         lambda folder: _flip(next(folder.glob("*.incr.aof")), 0),
+        lambda folder: _replace(next(folder.glob("*.incr.aof")), b"SET", b"SEZ"),
         lambda folder: next(folder.glob("*.manifest")).write_bytes(b""),
+        lambda folder: next(folder.glob("*.manifest")).write_bytes(bytes(88)),
     ],
-    ids=["no base", "no increment", "damaged base", "damaged increment", "empty manifest"],
+    ids=[
+        "no base",
+        "no increment",
+        "damaged base",
+        "damaged increment",
+        "damaged command",
+        "empty manifest",
+        "zeros for a manifest",
+    ],
 )
 def test_a_file_of_valkey_that_cannot_be_loaded_is_set_aside(
     tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
