@@ -11,6 +11,7 @@ from actors.visits.responses import VisitResponses
 from engine.assets.address import main_path
 from engine.clicks.language import preferred_language
 from engine.experiments.experiment import Variant
+from engine.links.slugs.link_path import shown_path
 from engine.pages.blocks import Block, EmailFormBlock, HeadingBlock
 from engine.pages.default_page import default_page
 from engine.pages.files import PageFile, page_file
@@ -142,7 +143,7 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
         )
         target = "" if is_secret else link.target
         title = "" if preview is None else preview.title
-        path = f"{self.handle}/{link.slug}"
+        path = shown_path(self.handle, link.slug)
         return file_path(link_card(tenant_id, link.id, path, title, target, self.look).hash)
 
     def form(self, block: str, at_us: int) -> EmailFormBlock | None:

@@ -5,6 +5,7 @@ from typing import Any, Final
 import asyncpg
 
 from engine.assets.asset import KEPT_S
+from engine.links.slugs.link_path import shown_path
 from engine.pages.page import ProfilePage
 from engine.pages.pictures import decode_pictures
 from engine.pages.publication import decode_page
@@ -90,7 +91,7 @@ def _due_link_card(row: Any) -> DueLinkCard:
         link_card(
             row["tenant_id"],
             row["link_id"],
-            f"{row['handle']}/{row['slug']}",
+            shown_path(row["handle"], row["slug"]),
             row["title"],
             "" if row["is_secret"] else row["target"],
             NO_LOOK if row["page"] is None else look_of(row["page"]),

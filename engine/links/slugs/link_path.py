@@ -21,6 +21,11 @@ def link_path(handle: str, slug: str) -> bytes:
     return encode_path(EXACT + handle, *slug.split("/"))
 
 
+def shown_path(handle: str, slug: str) -> str:
+    """Return the path of a stored slug as people read it: in letters, and without the first `/`."""
+    return f"{EXACT if needed_features(slug) else ''}{handle}/{slug}"
+
+
 def folded_path(path: bytes) -> bytes | None:
     """Return the path of a canonical path's slug without regard to case, if that is another path."""
     address = parse(path)

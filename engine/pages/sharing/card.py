@@ -89,7 +89,7 @@ def look_of(page: bytes | str) -> PageLook:
 def link_card(
     tenant_id: int, link_id: int, path: str, title: str, target: str, look: PageLook
 ) -> LinkCardContent:
-    """Return the card of a link. `path` is `handle/slug`; `target` is empty for a link that does not tell."""
+    """Return the card of a link. `path` is its shown_path(); `target` is empty if the link does not tell."""
     return LinkCardContent(tenant_id, link_id, title, _host(target), path, look)
 
 

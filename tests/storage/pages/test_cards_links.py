@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 
 from actors.visits.profile_page import PageSource
+from engine.links.domain import NewDomainDraft
 from engine.links.link import LinkDraft
 from engine.links.preview_card import PreviewCard
 from engine.links.profile import Profile, ProfileDraft
+from engine.links.slugs.link_path import link_path
+from engine.links.slugs.slug_rules import FEATURES
 from engine.pages.page import ProfilePage
 from engine.pages.sharing.card import DueLinkCard, file_path
 from storage.assets.unused import PostgresUnusedFilesStore
+from storage.links.domains import PostgresDomainStore
 from storage.pages.cards import PostgresLinkCardStore
 from storage.pages.pages import PostgresPageStore
 from storage.postgres.database import Database
@@ -25,10 +29,9 @@ PREVIEW = PreviewCard(title="Shop", text="Seeds")
 class World:
     """The cards of a profile's links."""
 
-    def __init__(
-        self, stores: Stores, profile: Profile, pages: PostgresPageStore, workers: Database
-    ) -> None:
-        self.stores, self.profile, self.pages, self.workers = stores, profile, pages, workers
+    def __init__(self, stores: Stores, profile: Profile, app: Database, workers: Database) -> None:
+        self.stores, self.profile, self.workers = stores, profile, workers
+        self.pages, self.domains = PostgresPageStore(app), PostgresDomainStore(app)
         self.cards = PostgresLinkCardStore(workers)
         self.me = stores.caller
 
@@ -61,7 +64,7 @@ class World:
 
     async def named_by_edges(self, slug: str = "shop") -> str:
         """Return the path that edges give messengers."""
-        (snapshot,) = await self.stores.snapshots.find([f"/{self.profile.handle}/{slug}".encode()])
+        (snapshot,) = await self.stores.snapshots.find([link_path(self.profile.handle, slug)])
         assert snapshot is not None
         (link,) = [each for each in snapshot.links if each.slug == slug]
         return PageSource.of(snapshot).link_picture(snapshot.tenant_id, link)
@@ -78,7 +81,7 @@ async def world(place: str, stores: Stores) -> AsyncIterator[World]:
     async with opened(place) as open_database:
         app, workers = await open_database("waypost_app"), await open_database("waypost_aggregator")
         profile = await stores.profiles.create_profile(stores.caller, ProfileDraft(handle="ada"))
-        yield World(stores, profile, PostgresPageStore(app), workers)
+        yield World(stores, profile, app, workers)
 
 
 async def test_a_link_with_a_preview_is_due_until_its_card_is_drawn(world: World) -> None:
@@ -91,6 +94,17 @@ async def test_a_link_with_a_preview_is_due_until_its_card_is_drawn(world: World
     assert card.card[2:5] == ("Shop", "shop.example", "ada/shop")
     assert file_path(card.hash) == await world.named_by_edges()
     assert await world.unused() == set()
+
+
+async def test_the_card_of_a_slug_that_a_domain_allows_shows_the_path_that_leads_there(
+    world: World,
+) -> None:
+    domain = NewDomainDraft(host="go.ada.example", slugs=FEATURES)
+    await world.domains.create_domain(world.me, world.profile.id, domain)
+    await world.link("Docs/v1.2", preview=PREVIEW)
+    card = await world.draw()
+    assert card.card.path == "~ada/Docs/v1.2"
+    assert file_path(card.hash) == await world.named_by_edges("Docs/v1.2")
 
 
 async def test_a_change_that_shows_is_drawn_in_the_place_of_the_older_card(world: World) -> None:

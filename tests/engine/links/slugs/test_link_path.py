@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.links.name import canonical_path
-from engine.links.slugs.link_path import folded_path, link_path
+from engine.links.slugs.link_path import folded_path, link_path, shown_path
 from engine.links.slugs.slug_rules import needed_features, slug_errors
 from engine.links.visitor_path import ParsedPath, parse
 
@@ -29,6 +29,7 @@ slugs = st.text("aA\u00dfb1-_./\u00e9\U0001f381\u2764", min_size=1, max_size=12)
 )
 def test_the_path_of_a_slug(slug: str, path: bytes) -> None:
     assert link_path("ada", slug) == path
+    assert quote(shown_path("ada", slug), safe="/~").encode() == path[1:]
     assert canonical_path(path) == path
     assert parse(path) == ParsedPath("ada", slug)
 
