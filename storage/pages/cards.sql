@@ -34,12 +34,13 @@ DELETE FROM page_cards WHERE tenant_id = $1 AND profile_id = $2 AND address <> $
 UPDATE page_versions SET card_due = false WHERE tenant_id = $1 AND profile_id = $2 AND number <= $3 AND card_due;
 
 -- name: due_links
--- Read links whose card may have changed, profile by profile in turn, with the look of their page.
+-- Read links whose card may have changed, profile by profile in turn, with their page: it is large, so the limit is
+-- within.
 SELECT c.tenant_id, c.profile_id, c.link_id, c.due_since, c.is_secret, c.address, p.handle, l.slug, l.target,
     coalesce(l.options #>> '{preview,title}', '') AS title, v.page::text, v.pictures::text
 FROM (
     SELECT *, row_number() OVER (PARTITION BY d.tenant_id, d.profile_id ORDER BY d.due_since) AS turn
-    FROM link_cards AS d WHERE d.due
+    FROM link_cards AS d WHERE d.due ORDER BY turn, d.due_since LIMIT $1
 ) AS c
 JOIN links AS l ON l.tenant_id = c.tenant_id AND l.id = c.link_id
 JOIN profiles AS p ON p.tenant_id = c.tenant_id AND p.id = c.profile_id
@@ -47,7 +48,7 @@ LEFT JOIN LATERAL (
     SELECT v.page, v.pictures FROM page_versions AS v
     WHERE v.tenant_id = c.tenant_id AND v.profile_id = c.profile_id ORDER BY v.number DESC LIMIT 1
 ) AS v ON true
-ORDER BY c.turn, c.due_since LIMIT $1;
+ORDER BY c.turn, c.due_since;
 
 -- name: keep_link
 -- Let a link have this card, whose file is written; due again if it has changed since it was read. Changes nothing

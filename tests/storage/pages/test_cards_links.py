@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from actors.visits.profile_page import PageSource
@@ -18,6 +19,7 @@ from storage.assets.unused import PostgresUnusedFilesStore
 from storage.links.domains import PostgresDomainStore
 from storage.pages.cards import PostgresLinkCardStore
 from storage.pages.pages import PostgresPageStore
+from storage.postgres import queries
 from storage.postgres.database import Database
 from tests.kit.hosted import hosted_run
 from tests.kit.stores import Stores, opened
@@ -185,3 +187,20 @@ async def test_a_link_or_profile_that_is_gone_leaves_its_card_to_the_collector(
     second = await world.draw()
     await world.stores.profiles.delete_profile(world.me, world.profile.id)
     assert second.hash in await world.unused()
+
+
+def joined_rows(plan: dict[str, Any]) -> list[float]:
+    """Return how many rows each join of a plan gives."""
+    own = [plan["Actual Rows"]] if plan["Node Type"].endswith(("Join", "Loop")) else []
+    return own + [rows for part in plan.get("Plans", []) for rows in joined_rows(part)]
+
+
+async def test_only_the_cards_of_a_batch_read_their_page(world: World) -> None:
+    """A page may have 256 KiB, and a profile any number of links that are due."""
+    await world.publish(name="Ada")
+    for number in range(12):
+        await world.link(f"shop-{number}", preview=PREVIEW)
+    query = queries.load("pages/cards")["due_links"]
+    explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}"
+    text = await world.workers.transaction(lambda connection: connection.fetchval(explain, 5))
+    assert max(joined_rows(msgspec.json.decode(text)[0]["Plan"])) == 5
