@@ -10,6 +10,7 @@ the answers before. Nobody clicks meanwhile, so nothing is new.
 | `postgres_cores` | CPU seconds of Postgres for each second |
 | `poll_cpu_ms` | CPU time of the console for each answer, its part of the streams included |
 | `answers` | answers by request and status |
+| `refusals` | details of the answers of 400 and above, and how often each came |
 | `streams` | streams that are open at the end |
 
 Exit code 1 if the console takes half a core or more, if a poll was answered otherwise than by 304 or 200 (a
@@ -100,6 +101,7 @@ async def measured(
         await trio.sleep(OPENING_S + STATS_S)
         (console,) = engine.role_pids("api")
         overviews.answers.clear()
+        overviews.refusals.clear()
         before, postgres_before = cpu_s(console), cpu_s_of(engine.postgres_processes())
         started = time.monotonic()
         await trio.sleep(seconds)
@@ -114,6 +116,7 @@ async def measured(
         "postgres_cores": round(postgres_s / took, 3),
         "poll_cpu_ms": round(1000 * console_s / max(1, sum(answers.values())), 2),
         "answers": answers,
+        "refusals": dict(overviews.refusals),
         "streams": streams,
     }
 
@@ -138,7 +141,7 @@ def evaluate(plan: DashboardsOptions, measurement: dict[str, Any]) -> dict[str, 
     }
     refused = {key: count for key, count in polls.items() if key[-3:] not in ("200", "304")}
     if refused:
-        failures.append(f"polls were not answered: {refused}")
+        failures.append(f"polls were not answered: {refused}, {measurement['refusals']}")
     new = sum(count for key, count in polls.items() if key.endswith("200"))
     if new > NEW_LIMIT * max(1, sum(polls.values())):
         failures.append(f"{new} polls had something new")

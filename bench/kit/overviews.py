@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -37,13 +38,15 @@ class Reader(NamedTuple):
 
 
 class Overviews:
-    """Many open overviews. `answers` counts the answers by request and status."""
+    """Many open overviews. `answers` counts the answers by request and status; `refusals` the details of those
+    of 400 and above."""
 
     def __init__(self, console_url: str, readers: list[Reader]) -> None:
         parts = urlsplit(console_url)
         self._address = (parts.hostname or "", parts.port or 80)
         self._readers = readers
         self.answers: Counter[tuple[str, int]] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.streams = 0
 
     async def run(self) -> None:
@@ -76,11 +79,12 @@ class _Connection:
         fields = (line.partition(": ") for line in lines)
         return int(status.split()[1]), {name.lower(): value for name, _, value in fields}
 
-    async def skip(self, size: int) -> None:
-        """Read a body of so many bytes."""
+    async def body(self, size: int) -> bytes:
+        """Return a body of so many bytes."""
         while len(self._read) < size:
             await self._more()
-        self._read = self._read[size:]
+        body, self._read = self._read[:size], self._read[size:]
+        return body
 
     async def _more(self) -> None:
         data = await self.stream.receive_some()
@@ -134,7 +138,7 @@ class _Overview:
             try:
                 await connection.stream.send_all(head + body)
                 status, fields = await connection.head()
-                await connection.skip(int(fields.get("content-length", 0)))
+                answer = await connection.body(int(fields.get("content-length", 0)))
             except trio.BrokenResourceError:
                 await connection.stream.aclose()
                 self._connection = None
@@ -144,6 +148,8 @@ class _Overview:
                 self._connection = None
             self._tags[name] = fields.get("etag", "")
             self._overviews.answers[name, status] += 1
+            if status >= HTTPStatus.BAD_REQUEST:
+                self._overviews.refusals[str(json.loads(answer).get("detail"))] += 1
             return
         self._overviews.answers[name, 0] += 1
 

@@ -13,7 +13,8 @@ from bench.kit.overviews import NEEDS_S, STATS_S
 
 def figures(**changes: Any) -> dict[str, Any]:
     answers = {"live 200": 1, "overview 304": 9, "stats 200": 1, "stats 304": 90}
-    return {"console_cores": 0.4, "streams": 500, "answers": answers} | changes
+    shared = {"console_cores": 0.4, "streams": 500, "refusals": {}}
+    return shared | {"answers": answers} | changes
 
 
 def test_what_takes_half_a_core_or_has_news_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
