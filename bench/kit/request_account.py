@@ -4,7 +4,8 @@ Request n goes to link n modulo the number of links. Its Referer, `https://t<n>.
 engine keeps it with the raw click, so that the audit can compare counts and answers request by request. The
 number stands in the host, because an engine may keep only the host of a referrer.
 
-The file: 4,096 bytes of header (three u64: sent, answered, refused), then a u32 for each request:
+The file: 4,096 bytes of header (six u64: requests sent, answered and refused; connections that could not be
+made; requests lost with their connection, its first one and later ones), then a u32 for each request:
 
     0            not sent
     1            sent; the connection ended, or the time limit passed, before the complete response
@@ -27,6 +28,10 @@ REFUSED: Final = 0xFFFF_FFFF
 # The file is sparse, so unused entries take no space.
 CAPACITY: Final = 32 * 1024 * 1024
 _HEADER_BYTES: Final = 4096
+# Places in the header, of what a client sees when a server goes.
+FAILED_CONNECTIONS: Final = 3
+LOST_FIRST: Final = 4
+LOST_LATER: Final = 5
 _TAG: Final = re.compile(r"https?://t([0-9]{1,9})\.load\.example(?:/|$)")
 
 REFERER: Final = b"Referer: https://t%d.load.example/\r\n"
@@ -51,7 +56,7 @@ class RequestAccount:
         finally:
             os.close(descriptor)
         view = memoryview(self._map)
-        self.counts = view[:24].cast("Q")
+        self.counts = view[:48].cast("Q")
         self.entries = view[_HEADER_BYTES:].cast("I")
 
     @property
@@ -65,6 +70,22 @@ class RequestAccount:
     @property
     def refused(self) -> int:
         return self.counts[2]
+
+    @property
+    def failed_connections(self) -> int:
+        """Connections that could not be made: refused, reset, or not open in time."""
+        return self.counts[FAILED_CONNECTIONS]
+
+    @property
+    def lost_first(self) -> int:
+        """Requests whose new connection ended without a response."""
+        return self.counts[LOST_FIRST]
+
+    @property
+    def lost_later(self) -> int:
+        """Requests on a connection that had brought a response before, and ended without another one. A
+        browser repeats such a GET by itself (RFC 9112, 9.3.1)."""
+        return self.counts[LOST_LATER]
 
     def sent_entries(self) -> list[int]:
         """Return the entries of all requests that were sent. Raises BenchError beyond CAPACITY requests."""

@@ -4,6 +4,9 @@ Every connection is kept alive and has at most one request in flight. A request 
 complete response was received. If the connection ends first, it counts as unanswered: the engine may have
 counted it or not. bench/kit/request_account.py keeps the account of all requests.
 
+With `fresh` each request has a connection of its own, made when the request is due: its latency is what a
+new visitor waits, from the first packet.
+
 Pace, if `rate` is not 0:
 
 - `patient`: a request without a free connection waits, and its latency counts from when it was due. So a stall
@@ -29,7 +32,16 @@ from typing import Final
 
 from bench.kit import request_account
 from bench.kit.errors import BenchError
-from bench.kit.request_account import CAPACITY, LEAST_US, REFUSED, UNANSWERED, RequestAccount
+from bench.kit.request_account import (
+    CAPACITY,
+    FAILED_CONNECTIONS,
+    LEAST_US,
+    LOST_FIRST,
+    LOST_LATER,
+    REFUSED,
+    UNANSWERED,
+    RequestAccount,
+)
 from bench.load import browsers
 from bench.load.processes import BackgroundProcess
 
@@ -47,8 +59,9 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 class LoadPlan:
     """Requests to send. `rate` is requests per second; 0: each connection sends after each response.
 
-    `tagged` requests have their number in the Referer; others are varied requests of browsers. Connections are
-    spread over `port` and `more_ports`, which are other machines' edges.
+    `tagged` requests have their number in the Referer; others are varied requests of browsers. With `once` the
+    load ends when each path was asked for. Connections are spread over `port` and `more_ports`, which are
+    other machines' edges.
     """
 
     host: str
@@ -59,18 +72,21 @@ class LoadPlan:
     rate: float = 0.0
     patient: bool = False
     tagged: bool = True
+    fresh: bool = False
+    once: bool = False
 
 
 class LoadConnection:
-    """A connection. `number` is its request in flight, or -1; latency counts from `since`."""
+    """A connection. `number` is its request in flight, or -1; latency counts from `since`. `answered`: a
+    response has come over it."""
 
-    __slots__ = ("buffer", "fd", "number", "open", "port", "sent_at", "since", "sock")
+    __slots__ = ("answered", "buffer", "fd", "number", "open", "port", "sent_at", "since", "sock")
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.sock: socket.socket | None = None
         self.fd = -1
-        self.open = False
+        self.open = self.answered = False
         self.number = -1
         self.since = self.sent_at = 0.0
         self.buffer = b""
@@ -84,6 +100,7 @@ class LoadSender:
         self.stopping = False
         self._entries, self._counts = account.entries, account.counts
         self._request = _requests(plan)
+        self._last = len(plan.paths) if plan.once else CAPACITY
         self._epoll = select.epoll()
         self._connections: dict[int, LoadConnection] = {}
         self._idle: list[LoadConnection] = []
@@ -97,7 +114,7 @@ class LoadSender:
     def run(self) -> None:
         ports = (self.plan.port, *self.plan.more_ports)
         for number in range(self.plan.connections):
-            self._connect(LoadConnection(ports[number % len(ports)]))
+            self._make_ready(LoadConnection(ports[number % len(ports)]))
         now = self._due = time.monotonic()
         sweep_at = until = now
         while not self.stopping or (self._busy() and now < until):
@@ -113,7 +130,10 @@ class LoadSender:
                 sweep_at = now + SWEEP_S
                 self._sweep(now)
             while self._retries and self._retries[0][0] <= now:
-                self._connect(self._retries.pop(0)[1])
+                self._make_ready(self._retries.pop(0)[1])
+        for connection in list(self._connections.values()):
+            self._close(connection)
+        self._epoll.close()
 
     def _busy(self) -> bool:
         return any(connection.number >= 0 for connection in self._connections.values())
@@ -138,7 +158,7 @@ class LoadSender:
 
     def _send(self, connection: LoadConnection, now: float, since: float) -> None:
         number = self._next
-        if number >= CAPACITY or connection.sock is None:
+        if number >= self._last:
             self.stopping = True
             return
         self._next = number + 1
@@ -146,12 +166,27 @@ class LoadSender:
         self._entries[number] = UNANSWERED
         self._counts[0] = number + 1
         connection.number, connection.since, connection.sent_at = number, since, now
+        if self.plan.fresh:
+            self._connect(connection)
+        else:
+            self._write(connection)
+
+    def _write(self, connection: LoadConnection) -> None:
+        if connection.sock is None:
+            return
         try:
-            connection.sock.send(self._request(number))
+            connection.sock.send(self._request(connection.number))
         except OSError:
             self._drop(connection)
 
     # ---- connections ----------------------------------------------------------------------------
+
+    def _make_ready(self, connection: LoadConnection) -> None:
+        """Have the connection take a request: once it is open, or, with `fresh`, at once."""
+        if self.plan.fresh:
+            self._idle.append(connection)
+        else:
+            self._connect(connection)
 
     def _connect(self, connection: LoadConnection) -> None:
         sock = connection.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -159,7 +194,7 @@ class LoadSender:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         code = sock.connect_ex((self.plan.host, connection.port))
         connection.fd = sock.fileno()
-        connection.buffer, connection.number, connection.open = b"", -1, False
+        connection.buffer, connection.open, connection.answered = b"", False, False
         self._connections[connection.fd] = connection
         if code not in (0, errno.EINPROGRESS):
             self._drop(connection)
@@ -168,6 +203,10 @@ class LoadSender:
 
     def _drop(self, connection: LoadConnection) -> None:
         """Close a broken connection and retry it later; its request in flight stays unanswered."""
+        if not connection.open:
+            self._counts[FAILED_CONNECTIONS] += 1
+        elif connection.number >= 0:
+            self._counts[LOST_LATER if connection.answered else LOST_FIRST] += 1
         self._close(connection)
         self._retries.append((time.monotonic() + RETRY_S, connection))
 
@@ -199,7 +238,10 @@ class LoadSender:
                 return
             connection.open = True
             self._epoll.modify(fd, select.EPOLLIN)
-            self._idle.append(connection)
+            if connection.number >= 0:
+                self._write(connection)
+            else:
+                self._idle.append(connection)
             return
         try:
             data = connection.sock.recv(_READ_BYTES)
@@ -228,10 +270,10 @@ class LoadSender:
         else:
             self._entries[number] = REFUSED
             self._counts[2] += 1
-        connection.number, connection.buffer = -1, b""
-        if b"\r\nConnection: close\r\n" in data:
+        connection.number, connection.buffer, connection.answered = -1, b"", True
+        if self.plan.fresh or b"\r\nConnection: close\r\n" in data:
             self._close(connection)
-            self._connect(connection)
+            self._make_ready(connection)
         else:
             self._idle.append(connection)
 
@@ -254,7 +296,9 @@ def _requests(plan: LoadPlan) -> Callable[[int], bytes]:
     links = len(plan.paths)
     if not plan.tagged:
         count = links * max(1, 4_000 // links)
-        heads = list(browsers.request_heads(plan.paths, host, count=count, close=False, seed=1))
+        heads = list(
+            browsers.request_heads(plan.paths, host, count=count, close=plan.fresh, seed=1)
+        )
         return lambda number: heads[number % count]
     starts = [
         f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {browsers.USER_AGENT}\r\n".encode()
@@ -299,12 +343,24 @@ class Load:
                 raise BenchError(f"{answered} of {requests} requests answered in {limit_s:g} s")
             time.sleep(RETRY_S)
 
+    def wait_ended(self, limit_s: float) -> None:
+        """Wait until a load of `once` has ended by itself. Raises BenchError after `limit_s`, or when it has
+        crashed."""
+        child, until = self._child, time.monotonic() + limit_s
+        while child is not None and child.running():
+            if time.monotonic() > until:
+                raise BenchError(f"the load did not end within {limit_s:g} s")
+            time.sleep(RETRY_S)
+        if child is not None and child.process.returncode:
+            raise BenchError(f"the load crashed: {child.last_lines()}")
+
     def stop(self) -> None:
         """Stop sending and wait for responses in flight. Raises BenchError when the load has crashed."""
         child = self._child
         if child is None:
             return
-        if not child.running() or not child.stop(STOP_LIMIT_S) or child.process.returncode:
+        ended = self._plan.once or child.running()
+        if not ended or not child.stop(STOP_LIMIT_S) or child.process.returncode:
             raise BenchError(f"the load crashed: {child.last_lines()}")
 
 
