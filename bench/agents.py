@@ -23,8 +23,10 @@ import click
 from rich.table import Table
 
 from bench.kit.errors import BenchError
-from bench.kit.report import show, write_json
+from bench.kit.report import show
 from bench.load.browsers import headers
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Figure, Key, stated
 from engine.clicks.agents import device
 from engine.clicks.click import MAX_USER_AGENT_BYTES
 from engine.visits.classifier import KINDS, MAX_KNOWN, ClassificationCache, judge
@@ -92,7 +94,31 @@ def measure(lists: dict[str, list[str]]) -> dict[str, Any]:
         }
         for answer, texts in lists.items()
     }
-    return {"lists": right, "us_judge": us_judge, "us_device": us_device}
+    return {"benchmark": "agents", "lists": right, "us_judge": us_judge, "us_device": us_device}
+
+
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    chart = "CPU time for a new user agent"
+    return [
+        *stated(
+            result,
+            (
+                Key("us_judge", "kind of a new user agent", "µs", "lower", chart),
+                Key("us_device", "class of device of a new user agent", "µs", "lower", chart),
+            ),
+        ),
+        *(
+            Figure(
+                name=f"right/{answer}",
+                title=answer,
+                unit="%",
+                value=100 * row["right"],
+                better="higher",
+                chart="User agents of the lists that are read right",
+            )
+            for answer, row in result["lists"].items()
+        ),
+    ]
 
 
 @click.command(
@@ -111,6 +137,12 @@ def measure(lists: dict[str, list[str]]) -> dict[str, Any]:
     help="Part that must be right.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+@suite_options(
+    "The lists are yours, so a share that is right is that of their lines, not of your "
+    "visitors. The cost is that of a user agent met for the first time; an edge remembers those "
+    "that it has met.",
+    {},
+)
 def command(lists: Path | None, least: float, as_json: bool) -> int:
     result = measure(read_lists(lists) if lists else {})
     table = Table("list", "user agents", "right")
@@ -119,6 +151,9 @@ def command(lists: Path | None, least: float, as_json: bool) -> int:
     table.add_row("kind", "", f"{result['us_judge']:.1f} µs each")
     table.add_row("device", "", f"{result['us_device']:.1f} µs each")
     show(table)
-    if as_json:
-        write_json(result)
-    return 1 if any(row["right"] < least for row in result["lists"].values()) else 0
+    failures = [
+        f"{answer}: {row['right']:.2%} are right"
+        for answer, row in result["lists"].items()
+        if row["right"] < least
+    ]
+    return finish(result, failures, measurements, as_json=as_json)

@@ -31,7 +31,7 @@ import os
 import signal
 import time
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import click
@@ -39,11 +39,13 @@ from rich.table import Table
 
 from bench.kit.errors import BenchError
 from bench.kit.link_set import SampleLink, sample_links
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
 from bench.load import fold_backlog
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.load import Load, LoadPlan
 from bench.load.processes import Placement, cpu_s_of, on_cores, pin
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Figure, Key, stated
 
 WARM_LINKS = 1_000
 WARM_CONNECTIONS = 64
@@ -312,6 +314,14 @@ def run(plan: ColdOptions) -> dict[str, Any]:
     }
 
 
+_LOADS: Final = (
+    ("warm_alone", "kept connections, all in memory"),
+    ("new_alone", "new visitors, all in memory"),
+    ("warm", "kept connections beside cold profiles"),
+    ("cold", "first visits of cold profiles"),
+)
+
+
 def table(result: dict[str, Any]) -> Table:
     plan = result["plan"]
     grid = Table(
@@ -320,10 +330,7 @@ def table(result: dict[str, Any]) -> Table:
     grid.add_column("")
     for name in ("p50", "p99", "p99.9", "longest"):
         grid.add_column(f"{name}, ms", justify="right")
-    for key, label in (
-        ("warm_alone", "kept connections, all in memory"), ("new_alone", "new visitors, all in memory"),
-        ("warm", "kept connections beside cold profiles"), ("cold", "first visits of cold profiles"),
-    ):  # fmt: skip
+    for key, label in _LOADS:
         grid.add_row(label, *(f"{value:,.1f}" for value in result[key].values()))
     grid.add_section()
     for key in ("edge_cpu_us_per_cold", "postgres_cpu_us_per_cold", "lookups_per_query"):
@@ -338,6 +345,48 @@ def table(result: dict[str, Any]) -> Table:
     return grid
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    latencies = [
+        figure
+        for load, title in _LOADS
+        for figure in stated(
+            result[load],
+            (
+                Key("p50_ms", f"p50, {title}", "ms", "lower"),
+                Key("p99_ms", title, "ms", "lower", "Latency from when a request was due, p99"),
+                Key("p999_ms", f"p99.9, {title}", "ms", "lower"),
+                Key("max_ms", f"longest, {title}", "ms", "lower"),
+            ),
+            prefix=f"{load}/",
+        )
+    ]
+    restarts = [
+        figure
+        for signal_name in ("drained", "killed")
+        for figure in stated(
+            result[signal_name],
+            (
+                Key("failed_connections", f"{signal_name}: failed connections", "", "lower"),
+                Key("longest_wait_ms", f"{signal_name}: longest wait", "ms", "lower"),
+            ),
+            prefix=f"{signal_name}/",
+        )
+    ]
+    cpu = "CPU time that a first visit takes more"
+    return [
+        *latencies,
+        *restarts,
+        *stated(
+            result,
+            (
+                Key("edge_cpu_us_per_cold", "edge", "µs", "lower", cpu),
+                Key("postgres_cpu_us_per_cold", "Postgres", "µs", "lower", cpu),
+                Key("lookups_per_query", "paths that one query looks up", "", "neither"),
+            ),
+        ),
+    ]
+
+
 @click.command(help="First visits of cold profiles beside warm redirects, and restarts of edges.")
 @click.option("--seconds", type=click.IntRange(1, 60), default=10, show_default=True,
               help="length of each phase at constant rates")  # fmt: skip
@@ -350,11 +399,14 @@ def table(result: dict[str, Any]) -> Table:
 @click.option("--restarts", type=click.IntRange(0, 20), default=2, show_default=True,
               help="of each edge, by SIGTERM, and as many by SIGKILL")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "Postgres is on this machine and has the profiles in its memory: a network or a cold disk comes "
+    "on top. One run has one stall or none, so p99.9 and the longest wait differ between runs.",
+    {"seconds": 2, "cold_rate": 200, "warm_rate": 1_000, "restarts": 1},
+)
 def command(as_json: bool, **options: Any) -> int:
     result = run(ColdOptions(**options))
     show(table(result))
     for failure in result["failures"]:
         print(f"FAILED: {failure}")
-    if as_json:
-        write_json(result)
-    return 0 if result["exact"] else 1
+    return finish(result, result["failures"], measurements, as_json=as_json)

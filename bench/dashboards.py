@@ -28,10 +28,12 @@ import trio
 from rich.table import Table
 
 from bench.kit.overviews import OPENING_S, STATS_S, Overviews, Reader
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.machine import machine
 from bench.load.processes import Placement, cpu_s, cpu_s_of
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Figure, Key, stated
 
 CORES_LIMIT: Final = 0.5
 NEW_LIMIT: Final = 0.1  # of the polls may have something new
@@ -166,16 +168,31 @@ def table(result: dict[str, Any]) -> Table:
     return grid
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    cores = "Cores for the open overviews"
+    return stated(
+        result,
+        (
+            Key("console_cores", "console", "cores", "lower", cores),
+            Key("postgres_cores", "Postgres", "cores", "lower", cores),
+            Key("poll_cpu_ms", "console's CPU time for an answer", "ms", "lower"),
+        ),
+    )
+
+
 @click.command(help="Overviews of the dashboard that are open on a quiet engine.")
 @click.option("--overviews", type=click.IntRange(1, 500), default=500, show_default=True)
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=60.0, show_default=True,
               help="time that is measured, once all are open")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "Nobody clicks meanwhile, so no poll has anything new and no stream has anything to tell. "
+    "The time that browsers take to draw is not in it.",
+    {"overviews": 20, "seconds": 5.0},
+)
 def command(*, overviews: int, seconds: float, as_json: bool) -> int:
     result = run(DashboardsOptions(overviews, seconds))
     show(table(result))
     for failure in result["failures"]:
         print(f"FAILED: {failure}")
-    if as_json:
-        write_json(result)
-    return 1 if result["failures"] else 0
+    return finish(result, result["failures"], measurements, as_json=as_json)

@@ -27,10 +27,12 @@ import trio
 from rich.table import Table
 
 from bench.kit import link_set
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
 from bench.load import fold_backlog
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.load import Load, LoadPlan
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Figure, Key, stated
 from storage.operations import status
 from storage.postgres.database import IDLE_S
 
@@ -167,17 +169,40 @@ def table(result: dict[str, Any]) -> Table:
     return grid
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    transactions, connections = "Transactions a second of an edge", "Connections of an edge"
+    return stated(
+        result,
+        (
+            Key("idle_transactions_per_edge_s", "idle", "/s", "lower", transactions),
+            Key("busy_transactions_per_edge_s", "busy", "/s", "lower", transactions),
+            Key("idle_connections", "idle, mean", "", "lower", connections),
+            Key("idle_max_connections", "idle, most", "", "lower", connections),
+            Key("busy_connections", "busy, mean", "", "lower", connections),
+            Key("busy_max_connections", "busy, most", "", "lower", connections),
+            Key("engine_idle_transactions_per_s", "whole engine, idle", "/s", "lower"),
+            Key("engine_busy_transactions_per_s", "whole engine, busy", "/s", "lower"),
+        ),
+    )
+
+
 @click.command(help="Connections and transactions of a further edge, idle and busy.")
 @click.option("--edges", type=click.IntRange(2, 64), default=4, show_default=True)
 @click.option("--seconds", type=click.FloatRange(1, 600), default=20, show_default=True)
 @click.option("--rate", type=click.FloatRange(1, 10_000), default=50, show_default=True,
               help="clicks a second of each edge")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "Edges of one machine. The cost of a busy edge grows with its folds, not with its clicks, "
+    "so it says nothing of other rates.",
+    {"edges": 2, "seconds": 2.0},
+)
 def command(as_json: bool, **options: Any) -> int:
     result = run(EdgesOptions(**options))
     show(table(result))
     if result["uncounted"]:
         print(f"FAILED: {result['uncounted']} clicks were answered and are not counted")
-    if as_json:
-        write_json(result)
-    return 1 if result["uncounted"] else 0
+    failures = [f"{result['uncounted']} answered clicks are not counted"] * bool(
+        result["uncounted"]
+    )
+    return finish(result, failures, measurements, as_json=as_json)

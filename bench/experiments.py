@@ -51,11 +51,13 @@ from actors.visits.link_gate import GateParts
 from actors.visits.page_renders import PageRenders
 from actors.visits.profile import ProfileActor, profile_actor
 from api.visits.pages.visit_responses import visit_responses
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
 from bench.load import browsers, wrk
 from bench.load.engine_process import EngineProcess
 from bench.load.machine import machine
 from bench.load.processes import Placement, cpu_s, on_cores, pin
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Figure, Key, stated
 from engine.clicks.click import VisitorClass
 from engine.experiments.experiment import EdgeExperiment, Experiment, Variant
 from engine.experiments.verdict.srm import ALPHA
@@ -292,7 +294,7 @@ class Exactness:
 
 def measure_cost(
     engine: EngineProcess, plan: ExperimentsOptions, placement: Placement
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Return the edge's CPU per request by key, on a link without and one with an experiment, in µs."""
     lab = ExperimentLab(engine)
     lab.link("plain")
@@ -324,14 +326,14 @@ def measure_cost(
                     f"{slug} {medians[-1]:.1f} µs" for (slug, _), medians in costs.items()
                 )
                 progress(f"round {number} of {plan.rounds}: {costs_text}")
-    medians: dict[str, float] = {}
+    runs: dict[str, list[float]] = {}
     for visitor_count, suffix in ((RETURNING, ""), (UNCACHED, "_uncached")):
         plain, tested = costs["plain", visitor_count], costs["tested", visitor_count]
-        differences = [b - a for a, b in zip(plain, tested, strict=True)]
-        medians[f"plain_cpu_us{suffix}"] = round(statistics.median(plain), 2)
-        medians[f"experiment_cpu_us{suffix}"] = round(statistics.median(tested), 2)
-        medians[f"added_cpu_us{suffix}"] = round(statistics.median(differences), 2)
-    return medians
+        runs[f"plain_cpu_us{suffix}"] = plain
+        runs[f"experiment_cpu_us{suffix}"] = tested
+        runs[f"added_cpu_us{suffix}"] = [b - a for a, b in zip(plain, tested, strict=True)]
+    medians = {key: round(statistics.median(costs_us), 2) for key, costs_us in runs.items()}
+    return {**medians, "runs": runs}
 
 
 @contextmanager
@@ -453,6 +455,23 @@ def table(result: dict[str, Any]) -> Table:
     return grid
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    chart, added = "CPU time of a redirect at the edge", "CPU time that an experiment adds"
+    return stated(
+        result,
+        (
+            Key("plain_cpu_us", "plain link", "µs", "neither", chart),
+            Key("experiment_cpu_us", "with an experiment", "µs", "lower", chart),
+            Key("plain_cpu_us_uncached", "plain link, 40,000 visitors", "µs", "neither", chart),
+            Key("experiment_cpu_us_uncached", "experiment, 40,000 visitors", "µs", "lower", chart),
+            Key("added_cpu_us", "visitors who return", "µs", "lower", added),
+            Key("added_cpu_us_uncached", "visitors beyond the cache", "µs", "lower", added),
+            Key("added_in_process_us", "in the actor", "µs", "lower", added),
+            Key("added_returning_us", "in the actor, visitors who return", "µs", "lower", added),
+        ),
+    )
+
+
 @click.command
 @click.option("--visits", default=200_000, show_default=True, type=click.IntRange(100, 10**7))
 @click.option("--visitors", default=60_000, show_default=True, type=click.IntRange(50, 10**6))
@@ -462,12 +481,15 @@ def table(result: dict[str, Any]) -> Table:
     help="length of one run of wrk; 0: do not measure the cost",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "Two variants of one link, of equal weight. What a team sees of its own visitors, and "
+    "whether a lift is found, is measured by `bench peeking`.",
+    {"visits": 4_000, "visitors": 2_000, "rounds": 1, "seconds": 1},
+)
 def command(visits: int, visitors: int, rounds: int, seconds: int, as_json: bool) -> int:
     """Check exposures, sample-ratio mismatch and reassigned visitors; measure the cost of an experiment."""
     result = run(ExperimentsOptions(max(visits, visitors), visitors, rounds, seconds))
     show(table(result))
     for failure in result["failures"]:
         progress(failure)
-    if as_json:
-        write_json(result)
-    return 0 if result["exact"] else 1
+    return finish(result, result["failures"], measurements, as_json=as_json)

@@ -31,7 +31,9 @@ from rich.table import Table
 
 from actors.operations import runtime
 from bench.kit.errors import BenchError
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Figure, Key, stated
 from engine.jobs.job import JobDraft
 from storage.bridge import in_asyncio
 from storage.embedded import EmbeddedServers
@@ -164,10 +166,28 @@ def table(result: dict[str, Any]) -> Table:
     return grid
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    rates = "Jobs a second of one worker process"
+    return stated(
+        result,
+        (
+            Key("enqueued_per_s", "enqueued, 1,000 per transaction", "/s", "higher", rates),
+            Key("jobs_per_s", "done", "/s", "higher", rates),
+            Key("effects_per_s", "done, with one committed row each", "/s", "higher", rates),
+            Key("rescued_after_s", "a dead worker's job is started again", "s", "lower"),
+        ),
+    )
+
+
 @click.command(help="Jobs per second by one worker process, and rescue of a dead worker's job.")
 @click.option("--jobs", type=click.IntRange(1, 10_000_000), default=100_000, show_default=True)
 @click.option("--effects", type=click.IntRange(1, 10_000_000), default=5_000, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "The jobs do nothing or write one row: what real jobs take comes on top. The rescue is one "
+    "of one job, and depends on when the worker last renewed its lease.",
+    {"jobs": 2000, "effects": 200},
+)
 def command(jobs: int, effects: int, as_json: bool) -> int:
     folder = Path(tempfile.mkdtemp(prefix="waypost-jobs-"))
     try:
@@ -181,6 +201,4 @@ def command(jobs: int, effects: int, as_json: bool) -> int:
     passed = "Every job was done exactly once."
     failure = f"FAILED: {result['wrong']} wrong jobs, rescue after {result['rescued_after_s']} s"
     print(failure if failed else passed)
-    if as_json:
-        write_json(result)
-    return 1 if failed else 0
+    return finish(result, [failure] if failed else [], measurements, as_json=as_json)

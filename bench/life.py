@@ -33,10 +33,12 @@ from actors.stats.delta_settler import DeltaSettler
 from bench.kit import traffic
 from bench.kit.errors import BenchError
 from bench.kit.moved_clock import MovedClock
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
 from bench.load import fold_backlog
 from bench.load.crashable_engine import CrashableEngine, send
 from bench.load.processes import cpu_s_of
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Figure, Key, stated
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click, ClickKind, VisitorClass
 from engine.clicks.journal_format import encode_frame, encode_record
@@ -253,6 +255,23 @@ def table(result: dict[str, Any]) -> Table:
     return grid
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    disk, phases = "Disk of a click", "Postgres' CPU time for a click"
+    whole = stated(
+        result,
+        (
+            Key("cpu_us_per_click", "whole life", "µs", "lower", phases),
+            Key("wal_bytes_per_click", "write-ahead log of a click", "bytes", "lower"),
+            Key("raw_disk_bytes_per_click", "with raw rows", "bytes", "lower", disk),
+            Key("disk_bytes_per_click", "after the retention", "bytes", "lower", disk),
+        ),
+    )
+    for name in PHASES:
+        key = Key("cpu_us", name, "µs", "lower", phases)
+        whole += stated(result[name], (key,), prefix=f"{name}/")
+    return whole
+
+
 @click.command(help="Postgres' CPU, write-ahead log and disk of a click over its whole life.")
 @click.option("--traffic", type=click.Choice(sorted(traffic.TRAFFIC)), default="flat",
               show_default=True, help="how clicks are spread over links")  # fmt: skip
@@ -261,11 +280,16 @@ def table(result: dict[str, Any]) -> Table:
 @click.option("--rate", type=click.IntRange(100, 100_000), default=5000, show_default=True,
               help="clicks a second")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "The clock is moved, so the days between are not lived: autovacuum, checkpoints and bloat "
+    "of real months are not in it. Few clicks make tables look larger for each click than they "
+    "are.",
+    {"traffic": "hot", "seconds": 2, "rate": 1000},
+)
 def command(as_json: bool, **options: Any) -> int:
     result = run(LifeOptions(**options))
     show(table(result))
     if not result["exact"]:
         print("FAILED: deltas and segments do not hold each click once")
-    if as_json:
-        write_json(result)
-    return 0 if result["exact"] else 1
+    failures = [] if result["exact"] else ["deltas and segments do not hold each click once"]
+    return finish(result, failures, measurements, as_json=as_json)

@@ -30,13 +30,15 @@ from rich.table import Table
 
 from bench.kit import link_set
 from bench.kit.errors import BenchError
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
 from bench.kit.request_account import REFUSED, UNANSWERED
 from bench.load.click_audit import audit
 from bench.load.crashable_engine import CrashableEngine, send
 from bench.load.load import Load
 from bench.load.load import LoadPlan as LoadPlan
 from bench.load.memory import growth_mb, resident_mb
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Figure, Key, stated
 
 CONNECTIONS = 64
 WARM_UP_S = 5.0
@@ -175,11 +177,42 @@ def table(result: dict[str, Any]) -> Table:
     return grid
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    latency, growth = "Latency of redirects during the outage", "Growth of memory"
+    memory = [
+        Figure(
+            name=f"rss_growth_mb/{name}",
+            title=name,
+            unit="MB",
+            value=grown,
+            better="lower",
+            chart=growth,
+        )
+        for name, grown in result["rss_growth_mb"].items()
+    ]
+    return memory + stated(
+        result,
+        (
+            Key("p50_ms", "p50", "ms", "lower", latency),
+            Key("p99_ms", "p99", "ms", "lower", latency),
+            Key("max_ms", "largest", "ms", "lower", latency),
+            Key("journal_mb", "journal at the end of the outage", "MB", "neither"),
+            Key("pending_clicks", "clicks that waited at the end of the outage", "", "neither"),
+            Key("drain_s", "backlog folded after the outage", "s", "lower"),
+        ),
+    )
+
+
 @click.command(help="Outage of Postgres under load: memory, latency of redirects, exact recovery.")
 @click.option("--minutes", type=click.FloatRange(0.05, 600), default=10, show_default=True)
 @click.option("--rate", type=click.FloatRange(1, 100_000), default=5000, show_default=True)
 @click.option("--links", type=click.IntRange(1, 10_000), default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "Every profile is in memory before Postgres stops: visitors of others are refused during an "
+    "outage, and are not among the load. Postgres returns with all that it had.",
+    {"minutes": 0.05, "rate": 500},
+)
 def command(minutes: float, rate: float, links: int, as_json: bool) -> int:
     with CrashableEngine() as engine:
         result = Outage(OutageOptions(minutes, rate, links), engine).run()
@@ -187,6 +220,4 @@ def command(minutes: float, rate: float, links: int, as_json: bool) -> int:
     failed_checks = failures(result)
     passed = "Every answered click was counted exactly once."
     print("FAILED: " + ", ".join(failed_checks) if failed_checks else passed)
-    if as_json:
-        write_json(result)
-    return 1 if failed_checks else 0
+    return finish(result, failed_checks, measurements, as_json=as_json)

@@ -30,7 +30,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 import numpy as np
@@ -40,7 +40,9 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bench.kit import naive_verdicts, synthetic_visits
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Better, Figure, Key, stated
 from engine.experiments.assignment import AssignmentContext, assign, hash_key
 from engine.experiments.bucketing import shares
 from engine.experiments.experiment import Experiment, Variant
@@ -60,6 +62,16 @@ STEP_VISITORS = 20
 DROPPED = 0.1
 CHUNK = 20
 ASSIGNED = 100_000
+# Keys of shares: key, series of the chart, direction. Those of z tests are what others do.
+_ALARMS: Final[tuple[tuple[str, str, Better], ...]] = (
+    ("false_alarms", "confidence sequence", "lower"),
+    ("naive_visitors", "z test at every look", "neither"),
+)
+_DETECTIONS: Final[tuple[tuple[str, str, Better], ...]] = (
+    ("power_at_fixed", "sequence, planned size", "higher"),
+    ("power_at_end", f"sequence, {HORIZON} times the size", "higher"),
+    ("fixed_power", "z test, planned size", "neither"),
+)
 
 
 class PeekingOptions(NamedTuple):
@@ -317,6 +329,41 @@ def tables(result: dict[str, Any]) -> list[Table]:
     return [alarms, lifts, ratio]
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    alarms, detected = "False alarms of A/A tests", f"Lifts of {LIFT:.0%} that are detected"
+    shares = [
+        (f"{row['rate']:.1%}, share {row['share']:.0%}", alarms, series, row[key], better)
+        for row in result["verdicts"]
+        for key, series, better in _ALARMS
+    ]
+    shares += [
+        (f"{row['rate']:.1%}", detected, series, row[key], better)
+        for row in result["power"]
+        for key, series, better in _DETECTIONS
+    ]
+    hash_us, assign_us = result["assignment_us"]
+    times = {"hash_us": hash_us, "assign_us": assign_us, "look_ms": result["look_ms"]}
+    return [
+        Figure(
+            name=f"{chart}/{title}/{series}",
+            title=title,
+            unit="%",
+            value=100 * share,
+            better=better,
+            chart=chart,
+            series=series,
+        )
+        for title, chart, series, share, better in shares
+    ] + stated(
+        times,
+        (
+            Key("hash_us", "hash key of a visitor", "µs", "lower"),
+            Key("assign_us", "assignment of a visitor", "µs", "lower"),
+            Key("look_ms", "analysis of ten variants", "ms", "lower"),
+        ),
+    )
+
+
 @click.command(help="False alarms of experiments at many looks; exit code 1 if above the level.")
 @click.option("--tests", type=click.IntRange(20, 100_000), default=2000, show_default=True)
 @click.option(
@@ -327,6 +374,11 @@ def tables(result: dict[str, Any]) -> list[Table]:
 @click.option("--looks", type=click.IntRange(10, 10_000), default=1000, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "Visitors are simulated: each converts by chance and by nothing else, and comes alone. Real "
+    "visitors change by weekday and season, and bots are among them.",
+    {"tests": 200, "allocations": 2_000, "visitors": 2_000, "looks": 100},
+)
 def command(
     tests: int, allocations: int, visitors: int, looks: int, seed: int, as_json: bool
 ) -> int:
@@ -338,6 +390,4 @@ def command(
     print(f"One look at ten variants: {result['look_ms']} ms.")
     wrong = failures(result)
     print("FAILED: " + ", ".join(wrong) if wrong else "False alarms are at or below their level.")
-    if as_json:
-        write_json(result)
-    return 1 if wrong else 0
+    return finish(result, wrong, measurements, as_json=as_json)

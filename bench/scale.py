@@ -30,7 +30,7 @@ import click
 from rich.table import Table
 
 from bench.kit.errors import BenchError
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
 from bench.kit.traffic import TRAFFIC
 from bench.load import wrk
 from bench.load.machine import machine
@@ -48,6 +48,8 @@ from bench.scaling.fold_rounds import FoldRounds
 from bench.scaling.scalability_law import ScalabilityLaw, fit_law
 from bench.scaling.simulation import simulate
 from bench.scaling.traffic_contents import traffic_contents
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Figure, Key, stated
 
 WORKERS: Final = (1, 2, 4, 8, 16, 32, 64)
 ENGINE_TRAFFIC: Final = ("flat", "hot", "zipf", "single")
@@ -268,6 +270,38 @@ def tables(result: dict[str, Any]) -> list[Table]:
     return [folds, held_out]
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    folds = [
+        figure
+        for row in result["rounds"]
+        for figure in stated(
+            row,
+            (
+                Key("worker_us", f"worker, {row['traffic']}, {row['workers']} workers", "µs", "lower"),
+                Key("backend_us", f"Postgres, {row['traffic']}, {row['workers']} workers", "µs", "lower"),
+                Key("wal_bytes", f"log, {row['traffic']}, {row['workers']} workers", "bytes", "lower"),
+            ),
+            prefix=f"{row['traffic']}/{row['workers']}/{row['clicks_per_fold']}/",
+        )
+    ]  # fmt: skip
+    curve = [
+        Figure(
+            name=f"simulated/{workers}",
+            title=f"{workers} workers",
+            unit="/s",
+            value=rate,
+            better="higher",
+            chart=f"Clicks a second by number of workers ({result['plan']['traffic']} traffic)",
+            series="simulated",
+            x=float(workers),
+        )
+        for workers, rate in result["simulated_clicks_per_s"].items()
+    ]
+    return (
+        folds + curve + stated(result, (Key("log_mb_per_s", "log of this disk", "MB/s", "higher"),))
+    )
+
+
 @click.command(
     help="What counting takes, how it grows with workers, and where it ends: measured, simulated."
 )
@@ -283,6 +317,11 @@ def tables(result: dict[str, Any]) -> list[Table]:
 @click.option("--picture", "file", type=click.Path(dir_okay=False, writable=True, path_type=Path),
               help="write a picture of the run, as SVG")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "Rates of more workers than the machine has cores for are simulated from the costs that "
+    "were measured. Networks, other disks and other versions of Postgres are not in the model.",
+    None,
+)
 def command(
     edges: int, rate: int, kind: str, postgres_cores: int, quick: bool, file: Path | None, as_json: bool
 ) -> int:  # fmt: skip
@@ -301,6 +340,4 @@ def command(
         print(f"\n{sentence}")
     for failure in result["failures"]:
         print(f"FAILED: {failure}")
-    if as_json:
-        write_json(result)
-    return 1 if result["failures"] else 0
+    return finish(result, result["failures"], measurements, as_json=as_json)

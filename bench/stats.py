@@ -28,7 +28,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -42,12 +42,15 @@ from bench.kit import click_history, packed_history
 from bench.kit.errors import BenchError
 from bench.kit.link_set import SampleLink
 from bench.kit.neighbour import BusyNeighbour
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
+from bench.kit.stats_questions import Question, crossings, page, questions
 from bench.load import wrk
 from bench.load.client import Client
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.machine import machine
 from bench.load.processes import Placement, cpu_s, cpu_s_of
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Figure, Key, stated
 
 HANDLE: Final = "history"
 NEIGHBOUR: Final = SampleLink("neighbour", "busy", "https://www.example.org/busy", "")
@@ -63,75 +66,6 @@ POLLERS_KEYS: Final = 100  # as many as a user may have
 POLL_PAUSE_MS: Final = 1000
 POLL_SECONDS: Final = 15
 SETTINGS: Final = {"WAYPOST_TRUSTED_HOPS": "1"}  # pollers have addresses of their own
-
-
-class Question(NamedTuple):
-    name: str
-    parameters: dict[str, str]
-
-
-def questions(today: date) -> list[Question]:
-    year = {"from": str(today - timedelta(days=364)), "to": str(today + timedelta(days=1))}
-    month = {"from": str(today - timedelta(days=29)), "to": str(today + timedelta(days=1))}
-    week = {"from": str(today - timedelta(days=6)), "to": str(today + timedelta(days=1))}
-    rome = {"tz": "Europe/Rome"}
-    return [
-        Question("totals of a year", year | {"group": "trigger"}),
-        Question("a year by day", year),
-        Question("a year by day in Rome", year | rome),
-        Question("a month by day in Rome", month | rome),
-        Question("a week by hour in Rome", week | rome | {"interval": "hour"}),
-        Question("a year by month in Kathmandu", year | {"tz": "Asia/Kathmandu", "interval": "month"}),
-        Question("top links of a year", year | {"group": "link", "limit": "10"}),
-        Question("top countries of a year in Rome", year | rome | {"group": "country", "limit": "10"}),
-        Question("top cities of a month in Rome", month | rome | {"group": "city", "limit": "10"}),
-        Question("top referrers of a year in Rome", year | rome | {"group": "referrer", "limit": "10"}),
-        Question("devices of a month in Rome", month | rome | {"group": "device"}),
-        Question("sources of a year in Rome", year | rome | {"group": "source"}),
-        Question("a month by day in Rome, of a country", month | rome | {"filter[country]": "AD"}),
-        Question("a month by day in Rome and source", month | rome | {"group": "time,source"}),
-        Question("a year by week in Rome and source",
-                 year | rome | {"group": "time,source", "interval": "week"}),
-        Question("a month by day in Rome, and the one before", month | rome | {"compare": "previous"}),
-        Question("referrers that contain a text, of a month",
-                 month | {"group": "referrer", "filter[referrer]~": "er 1", "limit": "10"}),
-        Question("countries of one link, of a month in Rome",
-                 month | rome | {"group": "country", "link": "LINK", "limit": "10"}),
-    ]  # fmt: skip
-
-
-def page() -> dict[str, Any]:
-    """Return the body of a batch: the questions of a dashboard's page about the last 28 days."""
-    period = {"period": "28d", "tz": "Europe/Rome"}
-    groups = ["link", "country", "source", "referrer", "device", "browser", "utm_campaign"]
-    return {
-        "questions": [
-            period | {"compare": "previous"},
-            period | {"group": "time,source", "limit": 5},
-            period | {"group": "hour_of_week"},
-            *(period | {"group": group, "limit": 10} for group in groups),
-        ],
-        "visitors_now": True,
-        "latest_clicks": 10,
-    }
-
-
-def crossings(now: datetime, clicks_per_day: float, raw_clicks: int) -> list[Question]:
-    """Return questions that cross two dimensions, in periods of about so many raw clicks.
-
-    The last days of the history have more clicks than its mean, and the API bounds raw clicks of a question by
-    500,000, on whole days.
-    """
-    queries = []
-    for clicks in (10_000, 100_000, 200_000, 400_000):
-        if clicks < raw_clicks:
-            start = now - timedelta(days=clicks / clicks_per_day)
-            period = {"from": start.strftime("%Y-%m-%dT%H:%M:%SZ"), "metrics": "clicks,visitors"}
-            by_country = period | {"group": "country,device"}
-            by_browser = period | {"group": "browser", "filter[country]": "AD"}
-            queries.append(Question(f"countries and devices of {clicks} clicks", by_country))
-            queries.append(Question(f"browsers in a country, of {clicks} clicks", by_browser))
-    return queries
 
 
 Writer = Callable[["asyncpg.Connection[Any]", int, int, datetime], Coroutine[Any, Any, None]]
@@ -443,6 +377,35 @@ def table(result: dict[str, Any]) -> Table:
     return grid
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    large = result["sizes"][str(result["clicks"])]
+    groups = (
+        ("Latency of questions, p95", large["questions"]),
+        (
+            "Latency of pages, p95",
+            [large[name] for name in ("page", "dashboards") if name in large],
+        ),
+        ("Latency of crossed questions, p95", result["crossings"]),
+    )
+    answers = [
+        figure
+        for chart, rows in groups
+        for row in rows
+        for figure in stated(
+            row,
+            (
+                Key("p95_ms", row["name"], "ms", "lower", chart),
+                Key("p50_ms", f"{row['name']}, p50", "ms", "lower"),
+                Key("postgres_cpu_ms", f"{row['name']}, Postgres' CPU time", "ms", "lower"),
+                Key("console_cpu_ms", f"{row['name']}, console's CPU time", "ms", "lower"),
+            ),
+            prefix=f"{row['name']}/",
+        )
+    ]
+    poll = Key("poll_cpu_ms", "console's CPU time for a poll answered 304", "ms", "lower")
+    return answers + stated(result, (poll,))
+
+
 @click.command(help="A dashboard's questions on a year of history, and polls answered 304.")
 @click.option("--clicks", type=click.IntRange(10_000, 1_000_000_000), default=100_000_000,
               show_default=True, help="clicks of the year, written as counts")  # fmt: skip
@@ -457,6 +420,12 @@ def table(result: dict[str, Any]) -> Table:
 @click.option("--history", type=click.Choice(list(HISTORIES)), default="old", show_default=True,
               help="whose clicks they are")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "One caller asks at a time, of a database that fits into memory and whose history was "
+    "written as counts, in order. What many profiles ask at once, or a cold cache, is not in "
+    "it.",
+    {"clicks": 1_000_000, "raw": 20_000, "tries": 5, "dashboards": 2, "pollers": 50},
+)
 def command(
     *, clicks: int, raw: int, tries: int, dashboards: int, pollers: int, history: str, as_json: bool
 ) -> int:
@@ -465,6 +434,4 @@ def command(
     show(table(result))
     for failure in result["failures"]:
         print(f"FAILED: {failure}")
-    if as_json:
-        write_json(result)
-    return 1 if result["failures"] else 0
+    return finish(result, result["failures"], measurements, as_json=as_json)

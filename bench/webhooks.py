@@ -32,17 +32,19 @@ or more), or `healthy_p99_ms` is 1,000 or more.
 import random
 import time
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import click
 from rich.table import Table
 
 from bench.kit.errors import BenchError
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.faults import Injector
 from bench.load.receivers import FailureShares, Receiver, ReceiverThread
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Better, Figure, Key, stated
 
 SETTINGS = {
     "WAYPOST_WEBHOOK_LOOPBACK": "1",
@@ -57,6 +59,12 @@ CALM_SHARE = 0.3
 FAULT_INTERVAL_S = (2.0, 4.0)
 KINDS = {"kill_workers": 5, "kill_postgres": 1, "kill_valkey": 2, "pause_workers": 1}
 DOWN_S = 3600.0
+# Shares of the pairs: key, title, direction. The receivers decide what the first request brings.
+_SHARES: Final[tuple[tuple[str, str, Better], ...]] = (
+    ("success_first", "at the first request", "neither"),
+    ("success_60s", "within 60 s", "higher"),
+    ("success_final", "in the end", "higher"),
+)
 DRAIN_S = 100_000.0  # longer than the whole retry schedule
 CALL_LIMIT_S = 60.0
 SOON_S = 60.0
@@ -314,6 +322,33 @@ def table(result: dict[str, Any]) -> Table:
     return grid
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    shares, latency = "Accepted deliveries", "From an event to a receiver that always answers"
+    return [
+        *(
+            Figure(
+                name=key,
+                title=title,
+                unit="%",
+                value=100 * result[key],
+                better=better,
+                chart=shares,
+            )
+            for key, title, better in _SHARES
+        ),
+        *stated(
+            result,
+            (
+                Key("healthy_p50_ms", "p50", "ms", "lower", latency),
+                Key("healthy_p99_ms", "p99", "ms", "lower", latency),
+                Key("healthy_max_ms", "longest", "ms", "lower", latency),
+                Key("repeated", "deliveries accepted more than once", "", "lower"),
+                Key("drain_s", "all accepted after the last event", "s", "lower"),
+            ),
+        ),
+    ]
+
+
 @click.command(
     help="Delivery of each event to each receiver under faults; exit code 1 if one is lost."
 )
@@ -324,11 +359,15 @@ def table(result: dict[str, Any]) -> Table:
               help="factor by which waits between attempts are shortened")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "Receivers are on this machine, and waits between attempts pass faster than in life. How "
+    "many deliveries the first request brings follows from the faults that are made up here, "
+    "not from the engine.",
+    {"events": 200, "pace": 600},
+)
 def command(events: int, rate: float, pace: float, seed: int, as_json: bool) -> int:
     result = run(WebhooksOptions(events, rate, pace, seed))
     show(table(result))
     wrong = failures(result)
     print("FAILED: " + ", ".join(wrong) if wrong else "Every event was delivered.")
-    if as_json:
-        write_json(result)
-    return 1 if wrong else 0
+    return finish(result, wrong, measurements, as_json=as_json)

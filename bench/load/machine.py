@@ -15,7 +15,7 @@ from bench.load.processes import Placement
 def machine(placement: Placement) -> dict[str, Any]:
     """Return the machine for a result. `cores` counts the cores of this process; `pinned` has their roles."""
     return {
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "pinned": {
             "server": placement.server,
@@ -25,20 +25,20 @@ def machine(placement: Placement) -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "versions": {
-            "waypost": _package("waypost"),
-            **{name: _package(name) for name in ("uvloop", "httptools", "trio")},
+            "waypost": package_version("waypost"),
+            **{name: package_version(name) for name in ("uvloop", "httptools", "trio")},
             "wrk": _version_of([wrk.find(), "-v"], r"wrk \S*?([0-9][0-9.]+)"),
             "nginx": _version_of([nginx.find(), "-v"], r"nginx/([0-9.]+)"),
         },
     }
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
     match = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return match[1] if match else platform.machine()
 
 
-def _package(name: str) -> str:
+def package_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 from bench.kit import traffic
 from bench.kit.errors import BenchError
 from bench.kit.report import progress
+from bench.kit.stats_questions import questions
 from bench.load import browsers, fold_backlog, wrk
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.processes import Placement, cpu_s, cpu_s_of, on_cores, pin
-from bench.stats import questions
 
 CONNECTIONS: Final = 64
 IDLE_S: Final = 3.0
