@@ -1,6 +1,6 @@
 """`/v1/session`, `/v1/sessions` and `/v1/user`: logging in and out, and the caller's own account."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
@@ -76,10 +76,12 @@ class LoginResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WhoAmIResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The caller and their scopes. `session_id`, `csrf_token` and `expires_at` are null for an API key."""
+    """The caller and their scopes. `session_id`, `csrf_token` and `expires_at` are null for an API key;
+    `is_operator` says whether the caller is a user of the first tenant."""
 
     user: UserResponse
     scopes: tuple[Scope, ...]
+    is_operator: bool
     session_id: Id | None
     csrf_token: str | None
     expires_at: datetime | None
@@ -125,12 +127,19 @@ class LoginFlow:
 
 
 class SessionRoutes:
+    """Routes of sessions and the caller's account. `is_operator` returns whether a caller is an operator."""
+
     def __init__(
-        self, accounts: AccountStore, sessions: SessionStore, login_flow: LoginFlow
+        self,
+        accounts: AccountStore,
+        sessions: SessionStore,
+        login_flow: LoginFlow,
+        is_operator: Callable[[Caller], Awaitable[bool]],
     ) -> None:
         self._accounts = accounts
         self._sessions = sessions
         self._login_flow = login_flow
+        self._is_operator = is_operator
 
     def routes(self) -> list[Route]:
         return [
@@ -178,6 +187,7 @@ class SessionRoutes:
             WhoAmIResponse(
                 user=user_response(await self._accounts.user(current_caller())),
                 scopes=current_caller().scopes,
+                is_operator=await self._is_operator(current_caller()),
                 session_id=None if session is None else str(session.id),
                 csrf_token=None if session is None else session.csrf_token,
                 expires_at=None if session is None else utc(session.expires_at),
@@ -334,7 +344,12 @@ _READ_SESSION: Final = Doc(
         200: ResponseDoc(
             "The caller.",
             WhoAmIResponse,
-            _LOGGED_IN | {"scopes": ["read", "write", "admin"], "session_id": "365072220160000041"},
+            _LOGGED_IN
+            | {
+                "scopes": ["read", "write", "admin"],
+                "is_operator": False,
+                "session_id": "365072220160000041",
+            },
         )
     },
 )

@@ -25,10 +25,10 @@ from engine.accounts.access import Caller, require_scope
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError, ForbiddenError
 from engine.common.text_rules import text_errors
-from engine.links import name
 from engine.links.abuse.quarantine import EngineQuarantine
 from engine.links.abuse.report import KEPT_DAYS, Category, LinkReport, ReportedLink, ReportStore
 from engine.links.options import MAX_REASON_CHARS
+from engine.links.slugs.link_path import link_path
 
 
 class ReportResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +122,7 @@ class ReportRoutes:
             raise ForbiddenError("only the operator (a user of the first tenant) may do this")
 
     def _link_response(self, link: ReportedLink) -> ReportedLinkResponse:
-        path = name.encode_path(link.handle, link.slug).decode("ascii")
+        path = link_path(link.handle, link.slug).decode("ascii")
         return ReportedLinkResponse(
             link_id=str(link.id),
             profile_id=str(link.profile_id),

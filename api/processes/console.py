@@ -237,6 +237,7 @@ class ConsoleParts:
             recovery=PostgresRecoveryStore(self.database, self.passwords, session_s),
             login_throttle=RateLimitedLogins(self.limiter),
             forget_key=self.key_cache.forget,
+            is_operator=self.is_operator,
         )
 
     def experiment_deps(self) -> experiments.ExperimentDeps:

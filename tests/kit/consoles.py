@@ -309,6 +309,7 @@ class Console:
                     accounts=self.accounts, sessions=self.accounts, keys=self.keys,
                     members=self.members, invitations=self.members, recovery=self.recovery,
                     login_throttle=RateLimitedLogins(self.limiter), forget_key=key_cache.forget,
+                    is_operator=self.is_operator,
                 ), shared
             ),
             *privacy.routes(

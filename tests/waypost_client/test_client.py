@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from tests.kit.engines import Engine
@@ -28,8 +29,13 @@ def test_a_link_from_creation_to_deletion(engine: Engine, waypost: WaypostClient
     profiles = [profile for profile in waypost.profiles() if profile.id == link.profile_id]
     assert len(profiles) == 1
     assert link.address == f"{engine.visitors}/{link.slug}"
-    assert waypost.look_up_link(link.address) == waypost.link(link.id) == link
-    assert waypost.create_link(TARGET, if_exists="return") == link
+    for same in (
+        waypost.look_up_link(link.address),
+        waypost.link(link.id),
+        waypost.create_link(TARGET, if_exists="return"),
+    ):
+        # A worker may have looked at the target meanwhile.
+        assert msgspec.structs.replace(same, health=link.health) == link
 
     changed = waypost.update_link(link.id, target=TARGET + "/2", if_version=link.version, notes="n")
     assert (changed.target, changed.notes, changed.title) == (TARGET + "/2", "n", "First")

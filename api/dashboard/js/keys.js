@@ -1,7 +1,7 @@
 // Keys: single ones are off while something is typed, and can be switched off (WCAG 2.1.4).
 
 import {withDialogs} from './dom.js';
-import {SCREENS} from './screens.js';
+import {SCREENS, isFor} from './screens.js';
 import {go} from './url.js';
 
 const WAIT_MS = 1000; // for the key behind g
@@ -38,7 +38,7 @@ export function listen(stateNow) {
       clearTimeout(waiting);
       waiting = 0;
       const screen = SCREENS.find(each => each.key === event.key);
-      if (screen && (state.profile || screen.group === 'server')) {
+      if (screen && isFor(screen, state)) {
         event.preventDefault();
         go(screen.paths[0].replace(':handle', () => encodeURIComponent(state.profile?.handle ?? '')));
       }

@@ -2,9 +2,9 @@
 
 import {h, icon, fill, typed, newId} from './dom.js';
 import {kbd} from './controls.js';
-import {get} from './api.js';
+import {get, session} from './api.js';
 import {profiles} from './account.js';
-import {SCREENS} from './screens.js';
+import {SCREENS, isFor} from './screens.js';
 import {go, match} from './url.js';
 import {nameOf} from './shell.js';
 import {say} from './toast.js';
@@ -47,6 +47,8 @@ export async function openPalette() {
   let shown = [];
   /** @type {any[]} */
   let known = [];
+  /** @type {any} */
+  let me = null;
   let at = 0, timer = 0, round = 0;
   const input = h('input', {role: 'combobox', 'aria-expanded': 'true', 'aria-controls': id, 'aria-autocomplete': 'list', 'aria-label': 'Search and commands', placeholder: 'Go to, find, do…', autofocus: true, autocomplete: 'off', spellcheck: 'false', oninput: typedIn, onkeydown: pressed});
   const dialog = h('dialog', {class: 'palette', 'aria-label': 'Search and commands'},
@@ -56,7 +58,7 @@ export async function openPalette() {
 
   function draw() {
     const query = input.value.trim();
-    const groups = /** @type {[string, Entry[]][]} */ ([['Links', links], ['Go to', fitting(query, places(handle))], ['Profiles', fitting(query, known.map(profile => ({text: nameOf(profile), sub: `@${profile.handle}`, icon: 'circle-user-round', href: `/p/${encodeURIComponent(profile.handle)}`})))], ['Do', fitting(query, actions())]]);
+    const groups = /** @type {[string, Entry[]][]} */ ([['Links', links], ['Go to', fitting(query, places(handle, {me, profile: handle, role: known.find(each => each.handle === handle)?.role}))], ['Profiles', fitting(query, known.map(profile => ({text: nameOf(profile), sub: `@${profile.handle}`, icon: 'circle-user-round', href: `/p/${encodeURIComponent(profile.handle)}`})))], ['Do', fitting(query, actions())]]);
     shown = groups.flatMap(([, entries]) => entries);
     at = Math.min(at, Math.max(0, shown.length - 1));
     let n = 0;
@@ -122,13 +124,13 @@ export async function openPalette() {
   document.body.append(dialog);
   dialog.showModal();
   draw();
-  known = await profiles().catch(() => []);
+  [known, me] = await Promise.all([profiles().catch(() => []), session().catch(() => null)]);
   draw();
 }
 
-/** @param {string | undefined} handle @returns {Entry[]} */
-function places(handle) {
-  const here = SCREENS.filter(screen => screen.icon && (handle || screen.group === 'server')).map(screen => ({text: screen.title, icon: /** @type {string} */ (screen.icon), keys: screen.key ? ['G', screen.key.toUpperCase()] : undefined, href: screen.paths[0].replace(':handle', () => encodeURIComponent(handle ?? ''))}));
+/** @param {string | undefined} handle @param {{me: any, profile: any, role?: string}} reader @returns {Entry[]} */
+function places(handle, reader) {
+  const here = SCREENS.filter(screen => screen.icon && isFor(screen, reader)).map(screen => ({text: screen.title, icon: /** @type {string} */ (screen.icon), keys: screen.key ? ['G', screen.key.toUpperCase()] : undefined, href: screen.paths[0].replace(':handle', () => encodeURIComponent(handle ?? ''))}));
   const more = SCREENS.filter(screen => !screen.icon && !screen.open && !screen.paths[0].includes(':')).map(screen => ({...{icon: 'arrow-right'}, text: screen.title, href: screen.paths.at(-1)}));
   return [...here, ...more];
 }

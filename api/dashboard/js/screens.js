@@ -10,6 +10,7 @@
  * @property {string} [key] the second key of `g …`
  * @property {boolean} [short] whether it stands in a phone's tab bar
  * @property {string[]} [roles] who sees it in the navigation; everybody if left out
+ * @property {boolean} [operator] whether only the operator sees it there
  * @property {boolean} [open] whether it needs no session
  * @property {string} [style] its stylesheet, if not of its name
  */
@@ -38,5 +39,12 @@ export const SCREENS = [
   {name: 'settings', paths: ['/p/:handle/settings'], title: 'Settings', icon: 'settings', group: 'manage', key: 's'},
   {name: 'domains', paths: ['/p/:handle/domains', '/p/:handle/domains/:id'], title: 'Domains', icon: 'globe', group: 'manage', key: 'd'},
   {name: 'jobs', paths: ['/jobs'], title: 'Jobs', icon: 'list-checks', group: 'server'},
-  {name: 'system', paths: ['/system'], title: 'System', icon: 'server', group: 'server', key: 'z'},
+  {name: 'system', paths: ['/system'], title: 'System', icon: 'server', group: 'server', key: 'z', operator: true},
+  {name: 'reports', paths: ['/system/reports'], title: 'Reports', icon: 'flag', group: 'server', key: 'r', operator: true},
 ];
+
+/**
+ * Whether a reader may go to a screen of the navigation: that of a profile only with one.
+ * @param {Screen} screen @param {{me?: any, profile?: any, role?: string}} reader `role` unknown: every role may
+ */
+export const isFor = (screen, {me, profile, role}) => (screen.group === 'server' || Boolean(profile)) && (!screen.roles || !role || screen.roles.includes(role)) && (!screen.operator || Boolean(me?.is_operator));

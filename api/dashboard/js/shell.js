@@ -2,7 +2,7 @@
 
 import {h, svg, icon, fill, typed, withDialogs} from './dom.js';
 import {button} from './controls.js';
-import {SCREENS} from './screens.js';
+import {SCREENS, isFor} from './screens.js';
 import {signOut} from './api.js';
 
 /** @typedef {import('./url.js').State} State */
@@ -22,7 +22,7 @@ export const nameOf = profile => profile.title || profile.handle;
 const located = (/** @type {any} */ screen, /** @type {any} */ profile) => screen.paths[0].replace(':handle', () => encodeURIComponent(profile?.handle ?? ''));
 
 /** Return the screens that the reader sees in the navigation. @param {State} state */
-const seen = state => SCREENS.filter(screen => screen.icon && (screen.group === 'server' || state.profile) && (!screen.roles || screen.roles.includes(state.role)));
+const seen = state => SCREENS.filter(screen => screen.icon && isFor(screen, state));
 
 /** @param {any} screen @param {State} state */
 const item = (screen, state) => h('a', {href: located(screen, state.profile), 'aria-label': screen.title, title: screen.title, 'aria-current': screen.name === state.screen.name ? 'page' : null, 'data-name': screen.name}, icon(screen.icon), h('span', {}, screen.title));

@@ -80,6 +80,9 @@ async def test_a_key_reads_its_user_and_scopes() -> None:
     console.keys.add("reader", Caller(1, 1, scopes=("read",)))
     session = (await console.call("GET", "/v1/session", key="reader")).json
     assert (session["user"]["id"], session["scopes"]) == ("1", ["read"])
+    assert session["is_operator"]
+    stranger = (await console.call("GET", "/v1/session", key="two")).json
+    assert not stranger["is_operator"]
     assert (session["session_id"], session["csrf_token"], session["expires_at"]) == (
         None,
         None,

@@ -118,3 +118,12 @@ async def test_lists_bulk_changes_and_existing_links_take_such_slugs() -> None:
     found = (await console.call("GET", f"{links}?q=Docs/v1")).json["items"]
     assert sorted(link["slug"] for link in found) == ["Docs/v1.2", "docs/v1.2"]
     (await console.call("POST", links, body)).problem(409)
+
+
+async def test_the_operator_s_list_of_reports_has_the_address_that_leads_there() -> None:
+    console = Console()
+    profile, _ = await with_domain(console, *FEATURES)
+    link = await console.link(profile, "Docs/v1.2")
+    await console.reports.report(1, int(link["id"]), b"1" * 8, "spam", "")
+    (listed,) = (await console.call("GET", "/v1/operator/reports")).json["items"]
+    assert listed["url"] == link["url"]
