@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: `python -m bench` lists them, `python -m bench NAME` runs one.
+"""Command line of the benchmarks: `python -m bench` lists them, `python -m bench NAME` runs one, `all` each.
 
 Exit codes: 0 measured, 1 measured but a check failed, 2 could not run, 130 interrupted.
 """
@@ -46,6 +46,14 @@ BENCHMARKS = (
     Benchmark("peeking", "bench.peeking", "false alarms of experiments looked at 1,000 times"),
 )
 
+# What is done with all of them, and with their results.
+SUITE = (
+    Benchmark(
+        "all", "bench.suite.run_all", "all of them into one file of results, in about an hour"
+    ),
+    Benchmark("schema", "bench.suite.schema", "JSON Schema of a line of a file of results"),
+)
+
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark that `arguments` name, or list all. Returns the exit code."""
@@ -67,14 +75,14 @@ def main(arguments: list[str]) -> int:
 
 def run(name: str, options: list[str]) -> int:
     """Run one benchmark. Returns its exit code. Raises ClickException for a wrong command line."""
-    for benchmark in BENCHMARKS:
+    for benchmark in (*BENCHMARKS, *SUITE):
         if benchmark.name == name:
             command: click.Command = importlib.import_module(benchmark.module).command
             code: int | None = command.main(
                 options, prog_name=f"python -m bench {name}", standalone_mode=False
             )
             return code or 0
-    names = ", ".join(benchmark.name for benchmark in BENCHMARKS)
+    names = ", ".join(benchmark.name for benchmark in (*BENCHMARKS, *SUITE))
     raise click.UsageError(f"there is no benchmark '{name}'; the benchmarks are: {names}")
 
 
@@ -82,6 +90,9 @@ def listing() -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     for benchmark in BENCHMARKS:
         table.add_row(benchmark.name, benchmark.line)
+    table.add_section()
+    for command in SUITE:
+        table.add_row(command.name, command.line)
     return table
 
 
