@@ -145,8 +145,10 @@ class Journey:
 
         # The engine would ask GitHub by itself, within minutes.
         link = next(link for link in self.links() if link["title"] == "Trio")
-        with self.engine.api() as client:
-            client.post(f"/v1/links/{link['id']}/github-sync").raise_for_status()
+        self.screen.open(f"/p/ada/links/{link['id']}")
+        page.click("dialog button:has-text('Ask GitHub now')")
+        page.wait_for_selector("dialog .part:has-text('GitHub'):has-text('★')")
+        self.screen.assert_sound()
 
         def missing() -> list[str]:
             text = httpx.get(f"{self.engine.visitors}/@ada", timeout=10).text

@@ -40,6 +40,30 @@ def test_a_link_is_made_led_by_a_rule_and_tried(dashboard: Dashboard) -> None:
     dashboard.run(work)
 
 
+def test_visitors_are_warned_by_a_member_or_by_the_server(dashboard: Dashboard) -> None:
+    with dashboard.engine.api() as client:
+        body = {"slug": "warned", "target": "https://example.com/warned"}
+        link = client.post("/v1/links", json=body).raise_for_status().json()
+
+    def work(screen: Screen) -> None:
+        page = screen.page
+        screen.open(f"/p/demo/links/{link['id']}")
+        page.check("dialog input[name=quarantined]")
+        page.fill("dialog input[name=quarantine_reason]", "it was sold")
+        page.click("dialog button:has-text('Save')")
+        page.wait_for_selector("dialog footer:has-text('version 2')")
+        with dashboard.engine.api() as client:
+            kept = client.get(f"/v1/links/{link['id']}").json()
+            assert (kept["quarantined"], kept["quarantine_reason"]) == (True, "it was sold")
+            path = f"/v1/operator/links/{link['id']}/quarantine"
+            client.put(path, json={"reason": "a copy of a shop"}).raise_for_status()
+        page.reload()
+        page.wait_for_selector("dialog .alert:has-text('A copy of a shop')")
+        screen.assert_sound()
+
+    dashboard.run(work)
+
+
 def test_what_somebody_else_changed_is_not_written_over(dashboard: Dashboard) -> None:
     def work(screen: Screen) -> None:
         page = screen.page

@@ -9,6 +9,7 @@ import {alert, field, form, mark} from '../form.js';
 import {number, plural} from '../format.js';
 import {copy, toast, undoable} from '../toast.js';
 import {go, pathOf} from '../url.js';
+import {githubPart} from './links_github.js';
 import {rulesEditor, tryIt} from './links_rules.js';
 
 // Targets that are no address of the web, and pages of repositories, whose facts a page can show.
@@ -96,6 +97,7 @@ function drawLink({role}, link, place, foot, {reload, changed, close}) {
   const touched = () => save.classList.add('unsaved');
   const rules = rulesEditor(link.rules, writes, touched), off = {disabled: !writes};
   const element = h('form', {id: 'link-form', class: 'form', novalidate: true, oninput: touched, onsubmit: submit},
+    link.engine_quarantine && alert({title: 'Visitors are warned of this link', detail: `${link.engine_quarantine.reason}. Only what set it, a rule of this server or its operator, takes it back.`}),
     part('Where it leads', null,
       field('Target', input('target', {type: 'url', inputmode: 'url', required: true, maxlength: 32768, value: link.target, dir: 'ltr', ...off})),
       rules.element),
@@ -108,8 +110,10 @@ function drawLink({role}, link, place, foot, {reload, changed, close}) {
       h('div', {class: 'pair'}, field('From', input('active_from', {type: 'datetime-local', value: localOf(link.active_from), ...off})), field('Until', input('active_until', {type: 'datetime-local', value: localOf(link.active_until), ...off}))),
       h('div', {class: 'pair'}, field('Clicks at most', input('click_limit', {type: 'number', min: 1, value: link.click_limit ?? '', ...off})), field('Password', input('password', {type: 'password', autocomplete: 'new-password', placeholder: link.has_password ? 'one is set' : '', ...off}), {help: link.has_password ? 'Left empty, it stays.' : null})),
       field('Meanwhile it leads to', input('fallback_target', {type: 'url', value: link.fallback_target ?? '', dir: 'ltr', ...off}), {help: 'While it is paused, not yet active, over or used up. Empty: a page says so.'})),
+    part('Warning', null, h('label', {class: 'check'}, input('quarantined', {type: 'checkbox', checked: link.quarantined, ...off}), 'Warn visitors before it leads on'),
+      field('Why, for the team', input('quarantine_reason', {value: link.quarantine_reason, maxlength: 200, dir: 'auto', ...off}))),
     part('Campaign (UTM)', 'added to the target', h('div', {class: 'pair'}, UTM.map(([name, words]) => field(words, input(`utm.${name}`, {value: link.utm?.[name] ?? '', maxlength: 255, dir: 'auto', ...off}))))),
-    qrPart(link), said);
+    link.github && githubPart(link, writes), qrPart(link), said);
   fill(place, element, writes && h('section', {class: 'part'}, h('h3', {}, 'Delete'), h('p', {class: 'note'}, 'The address answers 404 from then on. What it counted stays.'), h('div', {class: 'rowb'}, button('Delete the link', {class: 'danger', onclick: remove}))));
   fill(foot, writes && save, linkButton('Open', {icon: 'external-link', href: link.url, target: '_blank', rel: 'noopener'}), button('Copy', {icon: 'copy', onclick: () => copy(link.short_url ?? link.url, 'Address copied')}), h('span', {class: 'r note'}, `version ${number(link.version)}`));
 
@@ -119,7 +123,7 @@ function drawLink({role}, link, place, foot, {reload, changed, close}) {
     const values = Object.fromEntries([...new FormData(element)].map(([name, one]) => [name, String(one).trim()]));
     const utm = Object.fromEntries(UTM.map(([name]) => [name, values[`utm.${name}`] ?? '']).filter(([, one]) => one));
     const body = {
-      target: values.target, title: values.title, slug: values.slug, notes: values.notes, tags: tagsOf(values.tags), hidden: values.hidden === 'on', paused: values.paused === 'on',
+      target: values.target, title: values.title, slug: values.slug, notes: values.notes, tags: tagsOf(values.tags), hidden: values.hidden === 'on', paused: values.paused === 'on', quarantined: values.quarantined === 'on', quarantine_reason: values.quarantine_reason,
       active_from: same(values.active_from, link.active_from), active_until: same(values.active_until, link.active_until), click_limit: values.click_limit ? Number(values.click_limit) : null,
       fallback_target: values.fallback_target, utm: Object.keys(utm).length ? utm : null, rules: rules.rules(), ...(values.password ? {password: values.password} : {}),
     };
