@@ -67,7 +67,7 @@ class ColdOptions(NamedTuple):
     restarts: int
 
 
-class Phase(NamedTuple):
+class ColdPhase(NamedTuple):
     """Both loads of a phase, the CPU seconds of edges and Postgres meanwhile, and the engine's metrics."""
 
     warm: Load
@@ -156,7 +156,7 @@ class Cold:
             ),
         }
 
-    def _phase(self, new_paths: list[str]) -> Phase:
+    def _phase(self, new_paths: list[str]) -> ColdPhase:
         """Send the new visitors once to each path at `cold_rate`, beside the warm load."""
         self._phases += 1
         new_paths = new_paths[: self.plan.cold_rate * self.plan.seconds]
@@ -172,7 +172,7 @@ class Cold:
             edges_after, postgres_after = self._cpu()
             warm.stop()
         metrics = self.engine.metrics()
-        return Phase(
+        return ColdPhase(
             warm, new, edges_after - edges, postgres_after - postgres,
             {name: metrics[f"waypost_path_{name}_total"] for name in ("queries", "lookups")},
         )  # fmt: skip
