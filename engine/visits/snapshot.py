@@ -7,8 +7,9 @@ from engine.links.options import LinkOptions
 from engine.pages.page_link import PageLink, SnapshotPage
 
 
-class EdgeLink(msgspec.Struct, frozen=True, gc=False):
-    """A link as an edge needs it. `options` is None for a plain redirect."""
+class EdgeLink(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A link as an edge needs it, which storage reads as a list of these fields. `options` is None for a plain
+    redirect."""
 
     id: int
     slug: str

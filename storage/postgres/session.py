@@ -21,6 +21,9 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | Pooled"
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "REPEATABLE READ READ ONLY"]
 
 APPLICATION: Final = {"application_name": "waypost"}
+# An edge reads by keys, few of them, in a few statements, many times a second: planning takes as long as
+# reading. A plan is made once, then, and kept while tables grow: it must not read one whole as that was small.
+EDGE_PLANS: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 _savepoints = count(1)
 
 
@@ -38,6 +41,8 @@ class Begin:
             "lock_timeout": str(query_timeout_ms),
             "idle_in_transaction_session_timeout": str(2 * query_timeout_ms + 10_000),
         }
+        if role == "waypost_edge":
+            settings |= EDGE_PLANS
         if new_accounts:  # storage/migrations/0016_new_accounts.sql
             settings["waypost.new_accounts"] = new_accounts
         self._settings = "".join(

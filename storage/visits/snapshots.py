@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import asyncpg
-import msgspec
 
 from engine.experiments.experiment import EdgeExperiment
 from engine.links import visitor_path
@@ -33,15 +32,15 @@ from engine.links.target import MAX_URL_CHARS
 from engine.pages.page_link import PageLink, SnapshotPage
 from engine.pages.pictures import encode_pictures, pictures_of
 from engine.visits.snapshot import EdgeLink, LinkBatch, Snapshot
-from storage.experiments.rows import experiment_of_row
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
+from storage.visits.snapshot_rows import experiments_of, links_of, page_of, published_of
 
 SQL: Final = queries.load("visits/snapshots")
 MAX_CHANGES: Final = 10_000
 MAX_LARGE_PAGES: Final = 100
 _WHOLE: Final = (MAX_WHOLE_LINKS, MAX_WHOLE_BYTES)
-_ROWS_PER_SLICE: Final = 2_000  # after these, the event loop may serve visitors
+_LINKS_PER_SLICE: Final = 200  # after these, about 1 ms of work, the event loop may serve visitors
 
 
 class PostgresSnapshotSource:
@@ -53,47 +52,94 @@ class PostgresSnapshotSource:
 
     async def find(self, paths: Sequence[bytes]) -> list[Snapshot | None]:
         async def work(connection: Connection) -> list[Snapshot | None]:
-            matches = await _resolve(connection, paths)
-            snapshots = await _load(connection, list(matches.values()), self._pages)
-            return [
-                snapshots[matches[number]["id"]] if number in matches else None
-                for number in range(len(paths))
-            ]
+            rows = await connection.fetch(SQL["profiles"], *_parsed(paths), [], *_WHOLE)
+            snapshots = await self._snapshots(connection, rows)
+            by_number = {
+                number: snapshot
+                for row, snapshot in zip(rows, snapshots, strict=True)
+                for number in row["numbers"]
+            }
+            return [by_number.get(number) for number in range(len(paths))]
 
         return await self._database.transaction(work, read_only=True)
+
+    async def _snapshots(
+        self, connection: Connection, rows: Sequence[asyncpg.Record]
+    ) -> list[Snapshot]:
+        """Return the snapshot of each row of `profiles`. Large profiles have only the requested links."""
+        large = [row for row in rows if not row["whole"]]
+        pages: dict[int, LargePage] = {}
+        links: dict[int, list[asyncpg.Record]] = {}
+        if large:
+            keys = {
+                (row["tenant_id"], link_id)
+                for row in large
+                for link_id in row["link_ids"]
+                if link_id is not None
+            }
+            links = await _by_profile(connection, SQL["some_links"], sorted(keys))
+            pages = await self._pages.read(connection, large)
+        experiments = {row["id"]: experiments_of(row) for row in rows if row["experiments"]}
+        pictures = await _variant_pictures(connection, rows, experiments)
+        snapshots: list[Snapshot] = []
+        built = 0
+        for row in rows:
+            id_, whole_links = row["id"], links_of(row)
+            page, published = pages.get(id_) or (page_of(whole_links), published_of(row))
+            edge_links = [whole.link for whole in whole_links] or _edge_links(links.get(id_, ()))
+            snapshots.append(
+                _snapshot(
+                    row,
+                    edge_links,
+                    page,
+                    published,
+                    complete=row["whole"],
+                    experiments=experiments.get(id_, ()),
+                    pictures=pictures.get(id_, b"{}"),
+                )
+            )
+            built += 1 + len(edge_links)
+            if built > _LINKS_PER_SLICE:
+                built = 0
+                await asyncio.sleep(0)
+        return snapshots
 
     async def refresh(self, profile_id: int, since: int, limit: int) -> Snapshot | None:
         async def work(connection: Connection) -> Snapshot | None:
-            tenant_id = await connection.fetchval(SQL["tenant"], profile_id)
-            if tenant_id is None:
-                return None
-            key = (tenant_id, profile_id)
-            (row,) = await connection.fetch(SQL["profile"], *key, *_WHOLE)
-            page = (await _pages(connection, [key])).get(profile_id, ())
-            published = (await _published(connection, [key])).get(profile_id)
-            by_profile = await _experiments(connection, [key])
-            experiments = by_profile.get(profile_id, ())
-            pictures = (await _variant_pictures(connection, by_profile)).get(profile_id, b"{}")
-            changed = await connection.fetch(SQL["changed_links"], *key, since, limit + 1)
-            removed = await connection.fetch(SQL["removed_links"], *key, since, limit + 1)
-            too_far = not 0 <= row["version"] - since <= MAX_HISTORY
-            if too_far or len(changed) + len(removed) > limit:
-                return _snapshot(
-                    row, (), page, experiments, published, complete=False, pictures=pictures
-                )
-            return _snapshot(
-                row,
-                changed,
-                page,
-                experiments,
-                published,
-                complete=row["whole"],
-                pictures=pictures,
-                since=since,
-                removed=tuple(sorted(gone["link_id"] for gone in removed)),
-            )
+            rows = await connection.fetch(SQL["profiles"], *_parsed(()), [profile_id], *_WHOLE)
+            return await self._difference(connection, rows[0], since, limit) if rows else None
 
         return await self._database.transaction(work, read_only=True)
+
+    async def _difference(
+        self, connection: Connection, row: asyncpg.Record, since: int, limit: int
+    ) -> Snapshot:
+        """Return what changed of the profile of a row of `profiles`, as refresh() does."""
+        key = (row["tenant_id"], row["id"])
+        whole_links = links_of(row)
+        if row["whole"]:
+            page, published = page_of(whole_links), published_of(row)
+            changed = [whole.link for whole in whole_links if whole.revision > since]
+        else:
+            ((page, published),) = await _large_pages(connection, [key])
+            records = await connection.fetch(SQL["changed_links"], *key, since, limit + 1)
+            changed = _edge_links(records)
+        removed = await connection.fetch(SQL["removed_links"], *key, since, limit + 1)
+        experiments = {row["id"]: experiments_of(row)}
+        pictures = await _variant_pictures(connection, [row], experiments)
+        too_far = not 0 <= row["version"] - since <= MAX_HISTORY
+        too_many = too_far or len(changed) + len(removed) > limit
+        return _snapshot(
+            row,
+            () if too_many else changed,
+            page,
+            published,
+            complete=row["whole"] and not too_many,
+            experiments=experiments[row["id"]],
+            pictures=pictures.get(row["id"], b"{}"),
+            since=None if too_many else since,
+            removed=() if too_many else tuple(sorted(gone["link_id"] for gone in removed)),
+        )
 
     async def following_links(
         self, tenant_id: int, profile_id: int, after: int, limit: int
@@ -123,9 +169,8 @@ class PostgresSnapshotSource:
         return await self._database.transaction(work, read_only=True)
 
 
-async def _resolve(connection: Connection, paths: Sequence[bytes]) -> dict[int, asyncpg.Record]:
-    """Return each path's profile, and the id of the requested link, by its index; paths without a match are
-    missing."""
+def _parsed(paths: Sequence[bytes]) -> list[list[object]]:
+    """Return the first parameters of `profiles`: the paths' numbers and names, by their kind."""
     shorts: list[tuple[int, str]] = []
     pages: list[tuple[int, str]] = []
     links: list[tuple[int, str, str]] = []
@@ -137,107 +182,22 @@ async def _resolve(connection: Connection, paths: Sequence[bytes]) -> dict[int, 
             pages.append((number, handle))
         elif handle is not None and slug is not None:
             links.append((number, handle, slug))
-    rows = await connection.fetch(
-        SQL["resolve"], *_columns(shorts, 2), *_columns(pages, 2), *_columns(links, 3)
-    )
-    return {row["n"]: row for row in rows}
-
-
-async def _load(
-    connection: Connection, matches: Sequence[asyncpg.Record], large_pages: "LargePages"
-) -> dict[int, Snapshot]:
-    """Return a snapshot of each matched profile by id. Large profiles have only the matched links."""
-    profiles = {match["id"]: match for match in matches}
-    if not profiles:
-        return {}
-    keys = sorted((match["tenant_id"], id_) for id_, match in profiles.items())
-    links, large = await _whole_profiles(connection, keys)
-    pages = {
-        profile_id: _page([link for link in records if not link["hidden"]])
-        for profile_id, records in links.items()
-    }
-    published = await _published(connection, [key for key in keys if key[1] not in large])
-    if large:
-        link_keys = {
-            (match["tenant_id"], match["link_id"])
-            for match in matches
-            if match["link_id"] is not None and match["id"] in large
-        }
-        links |= await _by_profile(connection, SQL["some_links"], sorted(link_keys))
-        large_ones = await large_pages.read(connection, [profiles[id_] for id_ in sorted(large)])
-        pages |= {profile_id: page.links for profile_id, page in large_ones.items()}
-        published |= {
-            profile_id: page.published
-            for profile_id, page in large_ones.items()
-            if page.published is not None
-        }
-    experiments = await _experiments(connection, keys)
-    pictures = await _variant_pictures(connection, experiments)
-    snapshots = {}
-    built = 0
-    for profile_id, row in profiles.items():
-        profile_links = links.get(profile_id, ())
-        snapshots[profile_id] = _snapshot(
-            row,
-            profile_links,
-            pages.get(profile_id, ()),
-            experiments.get(profile_id, ()),
-            published.get(profile_id),
-            complete=profile_id not in large,
-            pictures=pictures.get(profile_id, b"{}"),
-        )
-        built += len(profile_links)
-        if built > _ROWS_PER_SLICE:
-            built = 0
-            await asyncio.sleep(0)
-    return snapshots
-
-
-async def _whole_profiles(
-    connection: Connection, keys: Sequence[tuple[int, int]]
-) -> tuple[dict[int, list[asyncpg.Record]], set[int]]:
-    """Return (all links of each profile that has some and not too many, profiles with too many)."""
-    rows = await _by_profile(connection, SQL["whole_profiles"], keys, *_WHOLE)
-    with_links = {id_: records for id_, records in rows.items() if records[0]["id"] is not None}
-    return with_links, {id_ for id_, records in rows.items() if not records[0]["whole"]}
+    return [*_columns(shorts, 2), *_columns(pages, 2), *_columns(links, 3)]
 
 
 async def _by_profile(
-    connection: Connection, query: str, keys: Sequence[tuple[object, ...]], *args: object
+    connection: Connection,
+    query: str,
+    keys: Sequence[tuple[object, ...]],
+    *args: object,
+    width: int = 2,
 ) -> dict[int, list[asyncpg.Record]]:
-    """Return the query's links by profile id."""
+    """Return the query's rows by profile id."""
     profiles: dict[int, list[asyncpg.Record]] = {}
     if keys:
-        records = await connection.fetch(query, *_columns(keys), *args)
-        for number, record in enumerate(records, 1):
+        for record in await connection.fetch(query, *_columns(keys, width), *args):
             profiles.setdefault(record["profile_id"], []).append(record)
-            if number % _ROWS_PER_SLICE == 0:
-                await asyncio.sleep(0)
     return profiles
-
-
-async def _pages(
-    connection: Connection, keys: Sequence[tuple[int, int]]
-) -> dict[int, tuple[PageLink, ...]]:
-    await connection.execute(SQL["read_in_index_order"])
-    records = await _by_profile(connection, SQL["pages"], keys, MAX_PAGE_LINKS)
-    return {profile_id: _page(links) for profile_id, links in records.items()}
-
-
-async def _published(
-    connection: Connection, keys: Sequence[tuple[int, int]]
-) -> dict[int, SnapshotPage]:
-    """Return the published page of each profile that has one."""
-    rows = await connection.fetch(SQL["published_pages"], *_columns(keys)) if keys else []
-    return {
-        row["profile_id"]: SnapshotPage(
-            row["number"],
-            row["page"].encode(),
-            row["pictures"].encode(),
-            msgspec.json.decode(row["links"], type=tuple[PageLink, ...]),
-        )
-        for row in rows
-    }
 
 
 class LargePage(NamedTuple):
@@ -270,9 +230,7 @@ class LargePages:
         if not missing:
             return pages
         keys = [(row["tenant_id"], row["id"]) for row in missing]
-        links, published = await _pages(connection, keys), await _published(connection, keys)
-        for row in missing:
-            page = LargePage(links.get(row["id"], ()), published.get(row["id"]))
+        for row, page in zip(missing, await _large_pages(connection, keys), strict=True):
             pages[row["id"]] = page
             while len(self._pages) >= MAX_LARGE_PAGES:
                 del self._pages[next(iter(self._pages))]
@@ -280,36 +238,35 @@ class LargePages:
         return pages
 
 
+async def _large_pages(connection: Connection, keys: Sequence[tuple[int, int]]) -> list[LargePage]:
+    """Return the pages of profiles by (tenant id, id), in their order."""
+    await connection.execute(SQL["read_in_index_order"])
+    links = await _by_profile(connection, SQL["pages"], keys, MAX_PAGE_LINKS)
+    published = await _by_profile(connection, SQL["published_pages"], keys)
+    return [
+        LargePage(
+            _page(links.get(id_, ())),
+            published_of(published[id_][0]) if id_ in published else None,
+        )
+        for _, id_ in keys
+    ]
+
+
 async def _variant_pictures(
-    connection: Connection, experiments: Mapping[int, Sequence[EdgeExperiment]]
+    connection: Connection,
+    rows: Sequence[asyncpg.Record],
+    experiments: Mapping[int, Sequence[EdgeExperiment]],
 ) -> dict[int, bytes]:
-    """Return the pictures that variants show, as JSON by profile id."""
+    """Return the pictures that variants of the rows' profiles show, as JSON by profile id."""
     keys = {
-        (profile_id, int(variant.picture))
-        for profile_id, edges in experiments.items()
-        for edge in edges
+        (row["tenant_id"], row["id"], int(variant.picture))
+        for row in rows
+        for edge in experiments.get(row["id"], ())
         for variant in edge.experiment.variants
         if variant.picture is not None and variant.picture.isdecimal()
     }
-    if not keys:
-        return {}
-    by_profile: dict[int, list[asyncpg.Record]] = {}
-    for row in await connection.fetch(SQL["pictures"], *_columns(sorted(keys))):
-        by_profile.setdefault(row["profile_id"], []).append(row)
-    return {id_: encode_pictures(pictures_of(rows)) for id_, rows in by_profile.items()}
-
-
-async def _experiments(
-    connection: Connection, keys: Sequence[tuple[int, int]]
-) -> dict[int, tuple[EdgeExperiment, ...]]:
-    """Return the running experiments by profile id."""
-    by_profile: dict[int, tuple[EdgeExperiment, ...]] = {}
-    for row in await connection.fetch(SQL["experiments"], *_columns(keys)):
-        edge_experiment = EdgeExperiment(
-            experiment_of_row(row), row["secret"], row["namespace_secret"] or b""
-        )
-        by_profile[row["profile_id"]] = (*by_profile.get(row["profile_id"], ()), edge_experiment)
-    return by_profile
+    pictures = await _by_profile(connection, SQL["pictures"], sorted(keys), width=3)
+    return {id_: encode_pictures(pictures_of(records)) for id_, records in pictures.items()}
 
 
 def _page(records: Sequence[asyncpg.Record]) -> tuple[PageLink, ...]:
@@ -322,12 +279,12 @@ def _page(records: Sequence[asyncpg.Record]) -> tuple[PageLink, ...]:
 
 def _snapshot(
     row: asyncpg.Record,
-    links: Sequence[asyncpg.Record],
+    links: Sequence[EdgeLink],
     page: tuple[PageLink, ...],
-    experiments: tuple[EdgeExperiment, ...],
     published: SnapshotPage | None,
     *,
     complete: bool,
+    experiments: tuple[EdgeExperiment, ...],
     pictures: bytes,
     since: int | None = None,
     removed: tuple[int, ...] = (),
@@ -339,7 +296,7 @@ def _snapshot(
         title=row["title"],
         version=row["version"],
         complete=complete,
-        links=tuple(_edge_link(link) for link in sorted(links, key=lambda link: link["id"])),
+        links=tuple(links),
         page=page,
         since=since,
         removed=removed,
@@ -347,6 +304,11 @@ def _snapshot(
         published=published,
         pictures=pictures,
     )
+
+
+def _edge_links(rows: Sequence[asyncpg.Record]) -> list[EdgeLink]:
+    """Return the links of rows, in the order of their ids."""
+    return sorted(map(_edge_link, rows), key=lambda link: link.id)
 
 
 def _edge_link(row: asyncpg.Record) -> EdgeLink:
