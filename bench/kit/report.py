@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 def progress(text: str) -> None:
@@ -17,6 +18,16 @@ def progress(text: str) -> None:
 
 def show(table: Table) -> None:
     Console(highlight=False).print(table)
+
+
+def printable(text: str) -> str:
+    """Return a text from a file as a terminal may show it: without anything that is no character."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def cells(*texts: str) -> list[Text]:
+    """Return cells of a table for texts from a file, in which nothing is markup."""
+    return [Text(printable(text)) for text in texts]
 
 
 def write_json(result: Mapping[str, Any]) -> None:

@@ -50,6 +50,7 @@ class SuiteProgress:
 
     def line(self, text: str) -> None:
         """Say something that stays."""
+        text = report.printable(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
@@ -84,5 +85,5 @@ class SuiteProgress:
 
     def _describe(self, text: str) -> None:
         if self._bar is not None and self._task is not None:
-            shown = escape(f"{self._title}  {text[:_WIDTH]}")
+            shown = escape(report.printable(f"{self._title}  {text[:_WIDTH]}"))
             self._bar.update(self._task, description=shown)

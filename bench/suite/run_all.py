@@ -24,7 +24,7 @@ import msgspec
 from rich.table import Table
 
 from bench.kit.errors import BenchError
-from bench.kit.report import show
+from bench.kit.report import cells, show
 from bench.load.machine import package_version
 from bench.load.processes import BackgroundProcess
 from bench.suite import plan
@@ -175,8 +175,8 @@ def table(results: Sequence[BenchResult]) -> Table:
     for name in ("benchmark", "seconds", "outcome"):
         grid.add_column(name, justify="right" if name == "seconds" else "left")
     for result in results:
-        words = outcome(result)
-        grid.add_row(" ".join(result.command[3:]), f"{result.seconds:,.0f}", words[:200])
+        title = " ".join(result.command[3:])
+        grid.add_row(*cells(title, f"{result.seconds:,.0f}", outcome(result)[:200]))
     return grid
 
 
