@@ -43,15 +43,16 @@ import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import click
+import msgspec
 from rich.table import Table
 
 from bench.kit import link_set
 from bench.kit.link_set import SampleLink
-from bench.kit.report import progress, show, write_json
+from bench.kit.report import progress, show
 from bench.load import browsers, wrk
 from bench.load import nginx as peers
 from bench.load.client import Client
@@ -60,12 +61,21 @@ from bench.load.exactness_check import ExactnessCheck, read_counts
 from bench.load.machine import machine
 from bench.load.nginx import Nginx
 from bench.load.processes import Placement, cpu_s, on_cores, pin
+from bench.suite.options import finish, suite_options
+from bench.suite.result import Better, Figure, Key, stated
 
 WARM_UP_S = 1
 MIN_HEADS = 10_000
 SPOT_CHECKS = 20
 FULLY_BUSY = 0.9
 SEED = 20_260_101
+# Keys of the figures: key, chart, unit, direction.
+_CHARTS: Final[tuple[tuple[str, str, str, Better], ...]] = (
+    ("cpu_us_per_request", "CPU time for a request", "µs", "lower"),
+    ("rps", "Requests a second", "/s", "higher"),
+    ("p50_ms", "Latency in a closed loop, p50", "ms", "lower"),
+    ("p99_ms", "Latency in a closed loop, p99", "ms", "lower"),
+)
 
 
 class RedirectsOptions(NamedTuple):
@@ -212,25 +222,29 @@ class Redirects:
             client.close()
 
 
-def medians(rounds: Sequence[tuple[WrkRun, WrkRun]]) -> dict[str, float]:
-    """Return the keys of the module's table, over rounds of (run of Waypost, run of nginx)."""
-    result: dict[str, float] = {}
-    for prefix, runs in (
-        ("", [waypost_run for waypost_run, _ in rounds]),
-        ("nginx_", [nginx_run for _, nginx_run in rounds]),
-    ):
-        result |= {
-            f"{prefix}rps": _median([run.result.rps for run in runs], 1),
-            f"{prefix}cpu_us_per_request": _median([run.cpu_us_per_request for run in runs], 2),
-            f"{prefix}p50_ms": _median([run.result.p50_ms for run in runs], 3),
-            f"{prefix}p99_ms": _median([run.result.p99_ms for run in runs], 3),
-            f"{prefix}busy": _median([run.busy for run in runs], 3),
+def medians(rounds: Sequence[tuple[WrkRun, WrkRun]]) -> dict[str, Any]:
+    """Return the keys of the module's table, over rounds of (run of Waypost, run of nginx).
+
+    `runs` has the values of the rounds by key.
+    """
+    runs: dict[str, list[float]] = {}
+    for prefix, side in (("", 0), ("nginx_", 1)):
+        sides = [pair[side] for pair in rounds]
+        runs |= {
+            f"{prefix}rps": [round(run.result.rps, 1) for run in sides],
+            f"{prefix}cpu_us_per_request": [round(run.cpu_us_per_request, 3) for run in sides],
+            f"{prefix}p50_ms": [run.result.p50_ms for run in sides],
+            f"{prefix}p99_ms": [run.result.p99_ms for run in sides],
+            f"{prefix}busy": [round(run.busy, 3) for run in sides],
         }
-    result["ratio_rps"] = _median([a.result.rps / b.result.rps for a, b in rounds], 3)
-    result["ratio_cpu"] = _median(
-        [b.cpu_us_per_request / a.cpu_us_per_request for a, b in rounds], 3
-    )
-    return result
+    runs["ratio_rps"] = [round(a.result.rps / b.result.rps, 4) for a, b in rounds]
+    runs["ratio_cpu"] = [round(b.cpu_us_per_request / a.cpu_us_per_request, 4) for a, b in rounds]
+    digits = {"rps": 1, "cpu_us_per_request": 2}
+    result: dict[str, Any] = {
+        key: _median(values, digits.get(key.removeprefix("nginx_"), 3))
+        for key, values in runs.items()
+    }
+    return {**result, "runs": runs}
 
 
 def _median(values: Sequence[float], digits: int) -> float:
@@ -337,6 +351,32 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def measurements(result: dict[str, Any]) -> list[Figure]:
+    return [
+        *side_by_side(result, "kept alive", "keep_alive/"),
+        *side_by_side(result["one_request_per_connection"], "one request", "one_request/"),
+        *stated(result, (Key("seconds_to_commit", "all clicks committed", "s", "lower"),)),
+    ]
+
+
+def side_by_side(values: dict[str, Any], title: str, prefix: str) -> list[Figure]:
+    """Return the figures of Waypost and of nginx beside it, in rounds of one kind of connections."""
+    rows = []
+    for peer, series in (("", "waypost"), ("nginx_", "nginx")):
+        for key, chart, unit, better in _CHARTS:
+            name = f"{title}, {series}"
+            row = Key(peer + key, name, unit, "neither" if peer else better, chart)
+            rows += [
+                msgspec.structs.replace(f, title=title, series=series)
+                for f in stated(values, (row,))
+            ]
+    ratio = Key("ratio_cpu", f"{title}: CPU of nginx over CPU of Waypost", "", "higher")
+    return [
+        msgspec.structs.replace(figure, name=prefix + figure.name)
+        for figure in (*rows, *stated(values, (ratio,)))
+    ]
+
+
 @click.command(help="Redirects per second and CPU per redirect, beside nginx on the same core.")
 @click.option(
     "--seconds", type=click.IntRange(1, 600), default=8, show_default=True, help="length of one run"
@@ -351,12 +391,15 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
     help="runs of each server",
 )
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+@suite_options(
+    "Latencies are of a closed loop under full load: they compare the servers of one run, and do not "
+    "say how long a visitor waits. CPU time is the edge's alone; folding and Postgres come on top.",
+    {"seconds": 1, "links": 20, "rounds": 2, "connections": 16},
+)
 def command(seconds: int, links: int, connections: int, rounds: int, as_json: bool) -> int:
     """Run the benchmark and print its result. Returns the exit code: 1 when a check failed."""
     result = run(RedirectsOptions(seconds, links, connections, rounds))
     show(table(result))
     for line in summary_lines(result):
         print(line)
-    if as_json:
-        write_json(result)
-    return 0 if result["exact"] else 1
+    return finish(result, result["failures"], measurements, as_json=as_json)

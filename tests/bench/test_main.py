@@ -26,11 +26,12 @@ def test_the_list_has_a_line_for_every_benchmark(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.slow
-def test_each_benchmark_has_a_command_that_takes_json() -> None:
+def test_each_benchmark_has_the_options_of_all() -> None:
     for benchmark in BENCHMARKS:
         command = importlib.import_module(benchmark.module).command
         assert isinstance(command, click.Command)
-        assert "--json" in [name for option in command.params for name in option.opts]
+        names = {name for option in command.params for name in option.opts}
+        assert {"--json", "--quick", "--results"} <= names, benchmark.name
 
 
 @pytest.mark.parametrize(
