@@ -36,7 +36,7 @@ from actors.visits.responses import PageTails, VisitResponses, page_response
 from actors.visits.route import VisitRoute, extra_weight
 from engine.clicks.click import CLASS_MASK, MAX_ITEMS_BYTES, VISITOR_BYTES, ClickKind
 from engine.clicks.own_event import event_items
-from engine.clicks.record_items import HIT, TRIGGER, UTM, HostItems, Trigger, item
+from engine.clicks.record_items import HIT, TRIGGER_ITEMS, UTM, HostItems, Trigger, item
 from engine.clicks.record_layout import NO_VISITOR, pack_record
 from engine.links import name, target
 from engine.links.slugs.link_path import link_path
@@ -57,7 +57,6 @@ logger = logging.getLogger("waypost.profile")
 
 # Looked up once, as each visit compares with them.
 _LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, ClickKind.VIEW
-_TRIGGER_ITEMS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
 _NO_PAGE_CHOSEN: Final = b"", b"", b""
 _NO_LINK_EXPERIMENTS: Final[dict[int, list[VariantAssigner]]] = {}  # shared by all profiles without
 # Visitor classes whose entrances are remembered: a prefetched page may be shown without another request.
@@ -151,7 +150,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
             if own is not None and own.is_page and not trigger:
                 trigger = _PAGE
         if trigger:
-            items += _TRIGGER_ITEMS[trigger]
+            items += TRIGGER_ITEMS[trigger]
         visitor_id, fields = NO_VISITOR, b""
         if visit.pseudonymiser is not None:
             visitor_id = visit.pseudonymiser.pseudonym(self._ids + client.network + agent)
@@ -208,7 +207,7 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
             items += _host_items[request.host]
         is_view = route.kind == _VIEW
         if not is_view:
-            items += _TRIGGER_ITEMS[_PAGE]
+            items += TRIGGER_ITEMS[_PAGE]
         visitor_id = self._visitor_id(visit)
         query = request.query if names_campaign(request.query) else b""
         trigger = _PAGE if hit.is_inside or hit.event or not is_view else _LINK
@@ -288,6 +287,13 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
         packed, by_cookie = experiments.exposures(assignments, tails.subjects)
         pseudonym = self._cookie_pseudonym(cookie) if by_cookie else b""
         return page_response(visit, tails), exposure_items(packed, pseudonym, by_cookie), fields
+
+    def plain_page(self, accept_language: bytes, at_us: int) -> PageTails | None:
+        """Return the page of visitors in no experiment; None while one is live, or if it has to be rendered."""
+        if self._page_experiments.live:
+            return None
+        look = (self.page.language_of(accept_language),)
+        return self._page_renders.page(self.profile_id, self.version, look, at_us)
 
     def _page(self, visit: Visit, look: Look, shown: Sequence[ShownVariant]) -> PageTails | None:
         """Return the page with this look; None if it has to be rendered."""
@@ -431,10 +437,6 @@ class ProfileActor(msgspec.Struct, gc=False, eq=False):
     def resident_links(self) -> int:
         """Return how many links of usual size are in memory, as routes or for the page; at least 1."""
         return max(1, len(self.routes), self.page.size) + self._extra_weight
-
-    def link_title(self, link_id: int) -> str:
-        """Return the title of a link on the page; empty for one that is not there."""
-        return next((link.title for link in self.page.links if link.id == link_id), "")
 
     def page_file(self, name: str, at_us: int) -> PageFile | None:
         return self.page.file(name, at_us, self._responses.visitors_url)

@@ -120,6 +120,10 @@ class PageSource(msgspec.Struct, frozen=True, gc=False):
         links = {str(link.id) for link in self.shown_links()}
         return links if self.published is None else links | shown_block_ids(self.published.page)
 
+    def link_title(self, link_id: int) -> str:
+        """Return the title of a link on the page; empty for one that is not there."""
+        return next((link.title for link in self.links if link.id == link_id), "")
+
     def language_of(self, accept_language: bytes) -> str:
         """Return the language of the translation that a visitor gets; empty for the page as it is written."""
         if self.languages is None:

@@ -28,9 +28,6 @@ class VisitHandler(Protocol):
     def visit(self, route: "VisitRoute", visit: Visit) -> tuple[bytes, bytes]:
         """Return (the response after its status line and date, the record to journal)."""
 
-    def link_title(self, link_id: int) -> str:
-        """Return the title of a link on the page; empty for one that is not there."""
-
     def page_file(self, name: str, at_us: int) -> PageFile | None:
         """Return a file of the page, as it is at a Unix time in microseconds; None if there is none."""
 

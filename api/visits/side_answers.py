@@ -107,7 +107,7 @@ class SideAnswers(GatedAnswers):
         token = ""
         if pseudonymiser is not None:
             token = form_token(pseudonymiser, route.link_id, client.network)
-        title = route.actor.link_title(route.link_id)
+        title = route.actor.page.link_title(route.link_id)
         tail = destination_tail(title, location, varies=varies, token=token)
         self.destinations += 1
         self._respond(connection, 200, tail, request.head_only, close=close)

@@ -69,6 +69,9 @@ def item(tag: int, data: bytes) -> bytes:
     return bytes((tag, len(data))) + data if data else b""
 
 
+TRIGGER_ITEMS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
+
+
 class HostItems(dict[bytes, bytes]):
     """The item of each host, made when it is first seen; empty for a host that is too long for a record.
     Bounded, and emptied when full."""

@@ -3,8 +3,11 @@
 from random import Random
 from typing import Final
 
+from actors.visits.profile_page import moment_of
 from engine.experiments.experiment import ExperimentDraft, Variant, validate_draft
 from engine.links.link import LinkDraft
+from engine.pages.blocks import TextBlock
+from engine.pages.page import BlockChange, ProfilePage, Translation
 from storage.experiments.memory_experiments import MemoryExperimentStore
 from tests.kit.delayed_profiles import TENANT
 from tests.kit.visitor_servers import ServedEdge
@@ -44,14 +47,24 @@ _FIELDS: Final = (
     b"Content-Length: 0", b"Content-Length: 3", b"Expect: 100-continue",
     b"X: \xff", b"X:\tb", b"Accept-Encoding: gzip, br", b"If-None-Match: \"x\"", b"bad", b"Host: twice",
 )  # fmt: skip
+# Of pages and files, beside those above: what is negotiated.
+_NEGOTIATED: Final = (
+    b"Accept-Encoding: gzip, deflate, br, zstd", b"accept-encoding: gzip", b"Accept-Encoding: br;q=0, gzip",
+    b"Accept-Encoding:", b"Accept-Encoding: br\r\nAccept-Encoding: gzip", b"If-None-Match: *",
+    b'If-None-Match: "x", W/"y"', b'If-None-Match: "x"\r\nif-none-match: *', b"Range: bytes=0-9",
+    b'Range: bytes=0-9\r\nIf-Range: "x"', b"Accept-Language: fr", b"Accept-Language: de-DE,de;q=0.9",
+    b"Cookie: wp_v=abcdefghijklmnopqrstuv", b"Accept: */*",
+)  # fmt: skip
+_VIEWED: Final = (b"/@shop",) * 6 + (b"/@lab", b"/@SHOP", b"/@nobody")
 _METHODS: Final = (b"GET",) * 20 + (b"HEAD", b"HEAD", b"POST", b"get")
 _VERSIONS: Final = (b"HTTP/1.1",) * 20 + (b"HTTP/1.0", b"HTTP/2.0")
 
 
-def requests(random: Random) -> bytes:
-    """Return what one connection's client sends: mostly one request, mostly a plain one."""
+def requests(random: Random, tags: tuple[bytes, ...] = ()) -> bytes:
+    """Return what one connection's client sends: mostly one request, mostly a plain one. `tags` are entity tags
+    that clients may know."""
     count = random.choice((1, 1, 1, 1, 2, 3))
-    data = b"".join([_request(random) for _ in range(count)])
+    data = b"".join([_request(random, tags) for _ in range(count)])
     if random.random() < 0.05:
         place = random.randrange(len(data))
         data = (
@@ -60,10 +73,19 @@ def requests(random: Random) -> bytes:
     return data
 
 
-def _request(random: Random) -> bytes:
+def _request(random: Random, tags: tuple[bytes, ...]) -> bytes:
+    if random.random() < 0.3:
+        known = [b"If-None-Match: " + tag for tag in tags]
+        fields = random.sample((*_NEGOTIATED, *known), k=random.randrange(4))
+        return _with_head(random, random.choice(_VIEWED), random.choice(_QUERIES), fields)
     plain = random.random() < 0.5
     path = random.choice((*_PATHS[:3], b"/shop/tested")) if plain else random.choice(_PATHS)
     query = random.choice(_QUERIES[:7]) if plain else random.choice(_QUERIES)
+    fields = random.sample(_FIELDS[:6] if plain else _FIELDS, k=random.randrange(4))
+    return _with_head(random, path, query, fields)
+
+
+def _with_head(random: Random, path: bytes, query: bytes, fields: list[bytes]) -> bytes:
     lines = [
         b"%b %b%b %b" % (random.choice(_METHODS), path, query, random.choice(_VERSIONS)),
         b"Host: " + random.choice(_HOSTS),
@@ -73,13 +95,13 @@ def _request(random: Random) -> bytes:
         lines.append(b"%b: %b" % (name, random.choice(_AGENTS)))
     if random.random() < 0.5:
         lines.append(b"Referer: " + random.choice(_REFERRERS))
-    lines += random.sample(_FIELDS[:6] if plain else _FIELDS, k=random.randrange(4))
-    random.shuffle(lines[1:])
+    lines += fields
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 async def furnish(edge: ServedEdge) -> None:
-    """Add the profile of these requests: links of every kind."""
+    """Add the profiles of these requests: one with links of every kind and a page in two languages, whose text
+    goes away 50 ms later, and one with an experiment on its page."""
     profiles = edge.profiles
     shop = await profiles.add_profile("shop", "plain", "other", "paused", "secret", title="Shop")
     await profiles.add_link(shop, "pass", "https://pass.example/?own=1", passthrough=True)
@@ -93,17 +115,29 @@ async def furnish(edge: ServedEdge) -> None:
         by_slug["paused"].id,
         LinkDraft(slug="paused", target="https://p.example/", paused=True),
     )
-    await _experiment(edge, shop, tested.id)
-
-
-async def _experiment(edge: ServedEdge, profile_id: int, link_id: int) -> None:
-    variants = tuple(
+    experiments = MemoryExperimentStore(profiles)
+    targets = tuple(
         Variant(name=name, weight=0.5, target=f"https://{name}.example/") for name in "ab"
     )
-    draft, errors = validate_draft(
-        ExperimentDraft(name="x", kind="destination", variants=variants, link_id=link_id)
-    )
+    await _experiment(experiments, shop, ExperimentDraft(
+        name="x", kind="destination", variants=targets, link_id=tested.id
+    ))  # fmt: skip
+    until = moment_of(edge.wall_us + 50_000)
+    blocks = (TextBlock(id="t", text="Hello " * 400, shown_until=until),)
+    german = Translation(language="de", blocks=(BlockChange(block="t", text="Hallo"),))
+    await edge.publish(shop, ProfilePage(blocks=blocks, translations=(german,)))
+    lab = await profiles.add_profile("lab", "varied")
+    varied = (await profiles.list_links(TENANT, lab, 0, 1)).items[0].id
+    titles = tuple(Variant(name=name, weight=0.5, title=name) for name in "ab")
+    await _experiment(experiments, lab, ExperimentDraft(
+        name="y", kind="page", variants=titles, link_id=varied
+    ))  # fmt: skip
+
+
+async def _experiment(
+    store: MemoryExperimentStore, profile_id: int, experiment: ExperimentDraft
+) -> None:
+    draft, errors = validate_draft(experiment)
     assert draft is not None, errors
-    store = MemoryExperimentStore(edge.profiles)
-    experiment, _ = await store.create_experiment(TENANT, profile_id, draft)
-    await store.move_experiment(TENANT, experiment.id, "running")
+    created, _ = await store.create_experiment(TENANT, profile_id, draft)
+    await store.move_experiment(TENANT, created.id, "running")

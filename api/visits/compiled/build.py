@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).resolve().parent
-SOURCES: Final = ("core.pyx", "head.h", "query.h", "blake2b.h", "record.h")
+SOURCES: Final = ("core.pyx", "pages.pxi", "head.h", "query.h", "blake2b.h", "record.h")
 GENERATED: Final = "core.c"
 LIMIT_S: Final = 600
 _FLAGS: Final = (

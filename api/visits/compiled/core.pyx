@@ -15,7 +15,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 
 cdef extern from *:
     """
@@ -31,6 +31,9 @@ cdef extern from "head.h" nogil:
         size_t size
     ctypedef struct plain_head:
         span path, query, user_agent, referrer, language, host, forwarded_for, brands, mobile, platform
+        span codings, known_tags
+        int is_repeated
+        int is_ranged
         int keep_alive
         int has_cookie
     void head_setup()
@@ -41,6 +44,7 @@ cdef extern from "query.h" nogil:
     int campaign_add_name(const char *, size_t)
     int query_names_campaign(span)
     int query_has_ours(span)
+    int span_may_have_host(span, span)
     size_t campaign_write(span, size_t, uint8_t *)
 
 cdef extern from "blake2b.h" nogil:
@@ -72,6 +76,12 @@ cdef extern from "sys/socket.h" nogil:
     ssize_t send(int, const void *, size_t, int)
     int AF_INET, AF_INET6, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK
 
+cdef extern from "sys/uio.h" nogil:
+    cdef struct iovec:
+        void *iov_base
+        size_t iov_len
+    ssize_t writev(int, const iovec *, int)
+
 cdef extern from "netinet/in.h" nogil:
     cdef struct sockaddr_in:
         int sin_addr
@@ -93,14 +103,16 @@ cdef extern from "sys/epoll.h" nogil:
     int epoll_wait(int, epoll_event *, int, int)
     unsigned int EPOLLIN
 
+from actors.visits.click_ids import GIVEN_CLICK_ID
 from actors.visits.experiments.variants import ASSIGNED, EXPOSED
 from api.visits.pages.negotiation import MARKS
 from api.visits.strict_head import KNOWN_HOSTS
 from engine.clicks.agents.client_hints import HintedAgents
 from engine.clicks.click import CLASS_MASK, MAX_ITEMS_BYTES, ClickKind
 from engine.clicks.journal_format import FRAME_BYTES, MAX_FRAME_BYTES, MAX_FRAME_CLICKS
-from engine.clicks.record_items import MAX_ITEM_BYTES, TRIGGER, UTM, HostItems, Trigger, item
+from engine.clicks.record_items import MAX_ITEM_BYTES, TRIGGER_ITEMS, UTM, HostItems, Trigger
 from engine.clicks.utm import NAMES
+from engine.visits.content_coding import coding_of, names_tag
 from engine.visits.edge_assignment import PREVIEW_PARAMETER
 from engine.visits.entrance import own_referrer
 from engine.visits.query_parameters import take_trigger
@@ -122,12 +134,12 @@ cdef enum:
     MAX_STATUS = 400
 
 cdef int CLICK = ClickKind.CLICK
+cdef int VIEW = ClickKind.VIEW
 cdef int MAX_ITEMS = MAX_ITEMS_BYTES
 cdef int MAX_ITEM = MAX_ITEM_BYTES
 cdef int UTM_TAG = UTM
 cdef int CLASSES = CLASS_MASK
 cdef int PAGE = Trigger.PAGE
-cdef dict TRIGGER_ITEMS = {int(trigger): item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
 head_setup()
 for _name in NAMES:
     if not campaign_add_name(_name.encode(), len(_name)):
@@ -141,6 +153,7 @@ cdef struct response_t:
     PyObject *connection
     size_t at
     size_t size
+    PyObject *body  # bytes that are sent from where they are, behind those of the buffer; or NULL
 
 
 cdef class VisitCore:
@@ -150,7 +163,7 @@ cdef class VisitCore:
     and `finish` frame a wake-up, as the server's do.
     """
 
-    cdef object server, connections, recorder, clients, visits, heads, unused_parser, shares
+    cdef object server, connections, recorder, clients, entrances, visits, heads, unused_parser, shares
     cdef object lines_keep, lines_close, idle_deadline, hosts, domains
     cdef object classifications, host_items, hinted_agents, pseudonymiser
     cdef dict paths, by_descriptor, known_clients, peers
@@ -167,7 +180,7 @@ cdef class VisitCore:
     cdef size_t response_bytes, record_bytes
     cdef int response_count, record_count
     cdef response_t pending[MAX_ANSWERS]
-    cdef long redirects[MAX_STATUS]
+    cdef long visits_by_status[MAX_STATUS]
     cdef readonly long long answered
 
     def __cinit__(self):
@@ -181,6 +194,7 @@ cdef class VisitCore:
         cdef int i
         for i in range(self.response_count):
             Py_DECREF(<object>self.pending[i].connection)
+            Py_XDECREF(self.pending[i].body)
         free(self.input)
         free(self.responses)
         free(self.records)
@@ -201,6 +215,7 @@ cdef class VisitCore:
         self.known_clients = self.clients.known
         self.visits = server.visits
         self.paths = server._registry.paths
+        self.entrances = server._registry.entrances
         self.classifications = server._classifications
         self.proxied = server._proxied
         self.max_head_bytes = server.heads.max_head_bytes
@@ -314,7 +329,7 @@ cdef class VisitCore:
             self.record_count = 0
             self.record_bytes = 0
             self.server._records = []
-            self._count_redirects()
+            self._count_visits()
             if not self.keyed:
                 self.server.unidentified += recorded + len(records)
         if self.response_count:
@@ -350,38 +365,54 @@ cdef class VisitCore:
             at += size
         return records
 
-    cdef _count_redirects(self):
+    cdef _count_visits(self):
         cdef int status
         by_status = self.server.visits_by_status
-        for status in (301, 302, 303, 307, 308):
-            if self.redirects[status]:
-                by_status[status] += self.redirects[status]
-                self.answered += self.redirects[status]
-                self.redirects[status] = 0
+        for status in (200, 301, 302, 303, 304, 307, 308):
+            if self.visits_by_status[status]:
+                by_status[status] += self.visits_by_status[status]
+                self.answered += self.visits_by_status[status]
+                self.visits_by_status[status] = 0
 
     cdef _send(self):
         cdef int i, count = self.response_count
         cdef response_t *response
         cdef ssize_t sent
+        cdef size_t size
+        cdef bytes body
         self.response_count = 0
         self.response_bytes = 0
         for i in range(count):
             response = &self.pending[i]
             connection = <object>response.connection
             Py_DECREF(connection)
+            body, size = None, response.size
+            if response.body is not NULL:
+                body = <bytes>response.body
+                Py_DECREF(body)
+                size += PyBytes_GET_SIZE(body)
             if connection.fd < 0:
                 continue
             if connection.unsent:
-                self.connections.send(connection, self._response(response, 0))
+                self.connections.send(connection, self._response(response, body, 0))
                 continue
-            sent = send(connection.fd, self.responses + response.at, response.size, MSG_NOSIGNAL)
-            if sent == <ssize_t>response.size:
+            if body is None:
+                sent = send(connection.fd, self.responses + response.at, size, MSG_NOSIGNAL)
+            else:
+                sent = self._send_both(connection.fd, response, body)
+            if sent == <ssize_t>size:
                 if connection.closing or connection.ended:
                     self._end(connection)
             elif sent < 0 and errno != EAGAIN and errno != EINTR:
                 self.connections.close(connection)
             else:
-                self.connections.keep_rest(connection, self._response(response, max(0, sent)))
+                self.connections.keep_rest(connection, self._response(response, body, max(0, sent)))
+
+    cdef ssize_t _send_both(self, int fd, response_t *response, bytes body) except? -1:
+        cdef iovec parts[2]
+        parts[0].iov_base, parts[0].iov_len = self.responses + response.at, response.size
+        parts[1].iov_base, parts[1].iov_len = PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body)
+        return writev(fd, parts, 2)
 
     cdef _end(self, connection):
         """Do what ConnectionSet.after_response() does; most connections here are closed with nothing kept."""
@@ -397,10 +428,14 @@ cdef class VisitCore:
         connection.fd = -1
         close(fd)
 
-    cdef bytes _response(self, response_t *response, size_t start):
-        return PyBytes_FromStringAndSize(
+    cdef bytes _response(self, response_t *response, bytes body, size_t start):
+        """Return the response from a byte on."""
+        if start >= response.size:
+            return body[start - response.size :]
+        head = PyBytes_FromStringAndSize(
             <char *>self.responses + response.at + start, response.size - start
         )
+        return head if body is None else head + body
 
     # ---- one visit ------------------------------------------------------------------------------
 
@@ -422,7 +457,12 @@ cdef class VisitCore:
         found = PyDict_GetItem(self.paths, path)
         if found is not NULL:
             route = <object>found
-            if _is_plain(route, &head) and (not self.hosts_decide or self._serves(host)):
+            if route.kind == VIEW:
+                if (not self.hosts_decide or self._serves(host)) and (
+                    _view(self, connection, route, host, agent, &head)
+                ):
+                    return True
+            elif _is_plain(route, &head) and (not self.hosts_decide or self._serves(host)):
                 if self._redirect(connection, route, host, agent, &head):
                     return True
         if head.has_cookie or self.input[5] in MARKS:
@@ -510,7 +550,7 @@ cdef class VisitCore:
             connection.closing = True
         self._keep_record(&click)
         self._keep_response(connection, line, tail)
-        self.redirects[status] += 1
+        self.visits_by_status[status] += 1
         return True
 
     cdef bytes _variant_tail(
@@ -532,21 +572,11 @@ cdef class VisitCore:
         """Set the referrer and the campaign, and add the trigger, as ProfileActor.visit() does. Returns False if
         the visit is not plain after all."""
         cdef span campaign
-        cdef int trigger = 0
+        cdef int trigger
         actor = route.actor
-        campaign.size = 0
         click.referrer = head.referrer
-        if head.query.size:
-            if query_names_campaign(head.query):
-                campaign = head.query
-            if query_has_ours(head.query):
-                query = _bytes(head.query)
-                if PREVIEW_PARAMETER in query:
-                    return False
-                trigger, self.query_text = take_trigger(query)
-                campaign = _span(self.query_text)
-                if not query_names_campaign(campaign):
-                    campaign.size = 0
+        if not self._read_query(head, &campaign, &trigger):
+            return False
         own = None
         if head.referrer.size and (trigger or span_has(head.referrer, b"/@", 2)):
             own = own_referrer(_bytes(head.referrer), host, actor.page_path)
@@ -564,6 +594,24 @@ cdef class VisitCore:
                 click.referrer = _span(self.referrer_text)
                 campaign = _span(self.query_text)
         campaign_of_click[0] = campaign
+        return True
+
+    cdef bint _read_query(self, plain_head *head, span *campaign, int *trigger) except -1:
+        """Set the campaign and the trigger that a query names. Returns False for a preview, which is Python's."""
+        campaign.size = 0
+        trigger[0] = 0
+        if not head.query.size:
+            return True
+        if query_names_campaign(head.query):
+            campaign[0] = head.query
+        if query_has_ours(head.query):
+            query = _bytes(head.query)
+            if PREVIEW_PARAMETER in query:
+                return False
+            trigger[0], self.query_text = take_trigger(query)
+            campaign[0] = _span(self.query_text)
+            if not query_names_campaign(campaign[0]):
+                campaign.size = 0
         return True
 
     cdef bint _has_room(self, connection, bytes line, bytes tail) except -1:
@@ -621,12 +669,22 @@ cdef class VisitCore:
         cdef size_t line_size = PyBytes_GET_SIZE(line), tail_size = PyBytes_GET_SIZE(tail)
         Py_INCREF(connection)
         response.connection = <PyObject *>connection
+        response.body = NULL
         response.at = self.response_bytes
         response.size = line_size + tail_size
         memcpy(self.responses + response.at, PyBytes_AS_STRING(line), line_size)
         memcpy(self.responses + response.at + line_size, PyBytes_AS_STRING(tail), tail_size)
         self.response_bytes += response.size
         self.response_count += 1
+
+    cdef void _keep_response_by_reference(self, connection, bytes head, bytes body):
+        """Like _keep_response(), of a body that is too large to be copied."""
+        self._keep_response(connection, head, b"")
+        Py_INCREF(body)
+        self.pending[self.response_count - 1].body = <PyObject *>body
+
+
+include "pages.pxi"
 
 
 cdef str _address(sockaddr_storage *address):
@@ -706,6 +764,8 @@ def head_fields(bytes data, bint behind_proxies=False):
         "forwarded_for": _bytes(head.forwarded_for), "brands": _bytes(head.brands),
         "mobile": _bytes(head.mobile), "platform": _bytes(head.platform),
         "keep_alive": bool(head.keep_alive), "has_cookie": bool(head.has_cookie),
+        "codings": _bytes(head.codings), "known_tags": _bytes(head.known_tags),
+        "is_repeated": bool(head.is_repeated), "is_ranged": bool(head.is_ranged),
     }  # fmt: skip
 
 

@@ -20,6 +20,9 @@ typedef struct {
 typedef struct {
     span path, query, user_agent, referrer, language, host, forwarded_for;
     span brands, mobile, platform; /* client hints */
+    span codings, known_tags;      /* of Accept-Encoding and If-None-Match */
+    int is_repeated;               /* one of these two came twice */
+    int is_ranged;
     int keep_alive;
     int has_cookie; /* of experiments */
 } plain_head;
@@ -59,6 +62,12 @@ static inline span span_cut(span text, size_t size) {
     return text;
 }
 
+/* Take over the value of a field that is negotiated by. */
+static inline void head_negotiate(plain_head *head, span *field, span value) {
+    head->is_repeated |= field->at != NULL;
+    *field = value;
+}
+
 /* Take one field over. Returns 0 for a field of which a head is not plain. */
 static int head_take_field(plain_head *head, span name, span value, int behind_proxies, int *hosts, int *connections) {
 #define IS(text) head_is(name.at, text, sizeof text - 1)
@@ -70,6 +79,7 @@ static int head_take_field(plain_head *head, span name, span value, int behind_p
         }
         break;
     case 5:
+        head->is_ranged |= IS("range");
         return !IS("x-moz");
     case 6:
         if (IS("cookie")) head->has_cookie |= span_has(value, "wp_v=", 5);
@@ -77,6 +87,9 @@ static int head_take_field(plain_head *head, span name, span value, int behind_p
     case 7:
         if (IS("referer")) head->referrer = span_cut(value, MAX_REFERRER);
         return !IS("upgrade") && !IS("purpose");
+    case 8:
+        head->is_ranged |= IS("if-range");
+        break;
     case 9:
         if (IS("sec-ch-ua")) head->brands = value;
         return !IS("x-purpose");
@@ -91,11 +104,16 @@ static int head_take_field(plain_head *head, span name, span value, int behind_p
         break;
     case 11:
         return !IS("sec-purpose");
+    case 13:
+        if (IS("if-none-match")) head_negotiate(head, &head->known_tags, value);
+        break;
     case 14:
         return !IS("content-length");
     case 15:
         if (IS("accept-language")) {
             head->language = span_cut(value, MAX_LANGUAGE);
+        } else if (IS("accept-encoding")) {
+            head_negotiate(head, &head->codings, value);
         } else if (behind_proxies && IS("x-forwarded-for")) {
             if (head->forwarded_for.at) return 0;
             head->forwarded_for = value;

@@ -31,6 +31,16 @@ static inline int query_has_ours(span query) {
     return span_has(query, "wp_", 3);
 }
 
+/* Whether the text may be a URL at the host, which is in lower case: it is not where this is 0. */
+static inline int span_may_have_host(span text, span host) {
+    for (size_t start = 0; start + host.size <= text.size; start++) {
+        size_t i = 0;
+        while (i < host.size && (text.at[start + i] | 0x20) == (host.at[i] | 0x20)) i++;
+        if (i == host.size) return 1;
+    }
+    return 0;
+}
+
 static int campaign_is_parameter(const uint8_t *at, size_t size) {
     if (size < 4 || !head_is(at, "utm", 3) || at[3] != '_') return 0;
     for (int i = 0; i < campaign_count; i++) {

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from api.visits.pages.negotiation import MAX_TAGS_BYTES, is_negotiated
 from api.visits.strict_head import RefusedHead, parse_host
+from engine.assets.address import PREFIX
 from engine.clicks.agents.client_hints import with_hints
+from engine.visits.content_coding import coding_of
 from engine.visits.pseudonym import KEY_BYTES, Pseudonymiser
 from engine.visits.query_parameters import campaign, names_campaign
 from tests.kit import head_streams, visit_streams
@@ -72,6 +75,12 @@ def compare_heads(data: bytes, *, behind_proxies: bool) -> bool:
     assert head.user_agent == (with_hints(agent, brands, mobile, platform) if brands else agent), (
         data
     )
+    if is_negotiated(head.path) and not fields["is_repeated"]:
+        assert head.known_tags == fields["known_tags"][:MAX_TAGS_BYTES], data
+        if head.path.startswith(PREFIX):
+            assert fields["is_ranged"] or not head.byte_range, data
+        else:
+            assert head.coding == coding_of(fields["codings"]), data
     assert bool(head.cookie) <= fields["has_cookie"], data
     return True
 

@@ -47,10 +47,14 @@ async def compare(seed: int, count: int, settings: Settings, *, keyed: bool = Tr
             edge.hosts.replace({b"ada.example": DomainHost(b"shop", b"https://root.example/", b"")})
             edge.places.set_place("127.0.0.1", "DE", "Köln")
             edge.places.set_place("203.0.113.9", "FR")
-            await edge.warm(b"/shop/plain", b"/plain", b"/@shop")
+            await edge.warm(b"/shop/plain", b"/plain", b"/@shop", b"/@lab")
+            visitor = await edge.visitor()
+            views = [await visitor.request(get(b"/@shop", b"Accept-Language: " + language))
+                     for language in (b"de", b"en")]  # fmt: skip
             edge.journal.records.clear()
+        tags = tuple(view.headers["etag"].encode() for view in views)
         for _ in range(count):
-            data = visit_streams.requests(random)
+            data = visit_streams.requests(random, tags)
             responses = [await answered(edge, data) for edge in (one, two)]
             assert responses[0] == responses[1], data
             assert one.journal.records == two.journal.records, data
