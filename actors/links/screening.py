@@ -76,9 +76,8 @@ class Screening:
             links = await self._store.links(after, BATCH, quarantined_only=quarantined_only)
             judged = (verdict_of(link, policy, releases=releases) for link in links)
             verdicts = [verdict for verdict in judged if verdict is not None]
-            await self._store.quarantine(verdicts)
             self.screened += len(links)
-            for verdict in verdicts:
+            for verdict in await self._store.quarantine(verdicts):
                 self.changes[verdict.rule or "released"] += 1
             if len(links) < BATCH:
                 return

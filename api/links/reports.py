@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
@@ -12,18 +13,20 @@ from api.http.bodies import (
     Id,
     ListResponse,
     Url,
+    Version,
     draft_of,
     empty_response,
     json_object,
     json_response,
     utc,
 )
+from api.http.etag import guarded_write
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route
 from api.links.link_responses import quarantine_in_utc
 from engine.accounts.access import Caller, require_scope
 from engine.common.drafts import StandIn
-from engine.common.errors import FieldError, ForbiddenError
+from engine.common.errors import FieldError, ForbiddenError, NotFoundError
 from engine.common.text_rules import text_errors
 from engine.links.abuse.quarantine import EngineQuarantine
 from engine.links.abuse.report import KEPT_DAYS, Category, LinkReport, ReportedLink, ReportStore
@@ -42,9 +45,10 @@ class ReportResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 class ReportedLinkResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A link with reports that are not reviewed: `reports` of them, `categories` says how many for what, and
-    `details` what the last visitors wrote."""
+    `details` what the last visitors wrote. `version` is the link's."""
 
     link_id: Id
+    version: Version
     profile_id: Id
     url: Url
     target: str
@@ -106,15 +110,29 @@ class ReportRoutes:
         id_ = path_id(link_id)
         await self._require_operator()
         draft = draft_of(QuarantineDraft, await json_object(), _validated, {})
-        await self._store.review(current_caller(), id_, draft.reason)
+        await self._review(id_, draft.reason)
         return empty_response(204)
 
     async def release(self, link_id: str) -> Response:
         refuse_parameters()
         id_ = path_id(link_id)
         await self._require_operator()
-        await self._store.review(current_caller(), id_, None)
+        await self._review(id_, None)
         return empty_response(204)
+
+    async def _review(self, link_id: int, reason: str | None) -> None:
+        """Answer a link's reports; with `If-Match` only those of the version that the operator has seen."""
+        await guarded_write(
+            partial(self._reported, link_id),
+            lambda version: self._store.review(current_caller(), link_id, reason, version),
+        )
+
+    async def _reported(self, link_id: int) -> ReportedLink:
+        page = await self._store.reported_links(current_caller(), link_id - 1, 1)
+        if not page.items or page.items[0].id != link_id:
+            raise NotFoundError("no report of this link waits to be reviewed")
+        link: ReportedLink = page.items[0]
+        return link
 
     async def _require_operator(self) -> None:
         require_scope(current_caller(), "admin")
@@ -125,6 +143,7 @@ class ReportRoutes:
         path = link_path(link.handle, link.slug).decode("ascii")
         return ReportedLinkResponse(
             link_id=str(link.id),
+            version=link.version,
             profile_id=str(link.profile_id),
             url=self._visitors_url + path,
             target=link.target,
@@ -194,6 +213,7 @@ _LIST_LINKS: Final = Doc(
                 "items": [
                     {
                         "link_id": "365072220160000002",
+                        "version": 3,
                         "profile_id": "365072220160000001",
                         "url": "https://go.example/ada/spring",
                         "target": "https://example.com/spring",
@@ -221,6 +241,7 @@ _QUARANTINE: Final = Doc(
     "reviewed by it. For the operator: requires the scope admin, and a user of the first tenant.",
     body=QuarantineDraft,
     body_example={"reason": "a copy of a bank's page"},
+    guarded=True,
     responses={204: ResponseDoc("The link is quarantined.")},
 )
 _RELEASE: Final = Doc(
@@ -230,5 +251,6 @@ _RELEASE: Final = Doc(
     description="Ends its quarantine by a rule or the operator, if it has one, and notes that it was reviewed: "
     "rules leave it alone for as long as it leads to the same targets. A member's own quarantine stays. For "
     "the operator: requires the scope admin, and a user of the first tenant.",
+    guarded=True,
     responses={204: ResponseDoc("The link is released.")},
 )

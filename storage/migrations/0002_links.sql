@@ -104,7 +104,7 @@ GRANT SELECT, DELETE,
     ON links TO waypost_app;
 GRANT SELECT ON links TO waypost_edge;
 -- Workers check, screen and synchronise targets.
-GRANT SELECT (tenant_id, id, profile_id, target, kind, options, engine_quarantine) ON links TO waypost_aggregator;
+GRANT SELECT (tenant_id, id, version, profile_id, target, kind, options, engine_quarantine) ON links TO waypost_aggregator;
 
 -- Options as edges obey them: a link that the engine has quarantined is quarantined.
 CREATE FUNCTION edge_options(options jsonb, engine_quarantine jsonb) RETURNS text

@@ -72,6 +72,27 @@ ALTER TABLE link_reviews ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY definer ON link_reviews TO waypost_owner USING (true) WITH CHECK (true);
 GRANT SELECT ON link_reviews TO waypost_aggregator;
 
+-- Change a link's quarantine as a rule of the screening wants it, which read the link at `of_version`. Returns whether
+-- that changed anything: not if the link has changed since, or was reviewed. The profile's row is locked first, as by
+-- every change of its links and every review.
+CREATE FUNCTION screen_link(of_tenant bigint, of_link bigint, of_version bigint, new_rule text, new_reason text)
+RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, waypost, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM profiles AS p WHERE p.tenant_id = of_tenant
+        AND p.id = (SELECT l.profile_id FROM links AS l WHERE l.tenant_id = of_tenant AND l.id = of_link)
+    FOR NO KEY UPDATE;
+    IF NOT EXISTS (SELECT FROM links AS l WHERE l.tenant_id = of_tenant AND l.id = of_link AND l.version = of_version
+            AND NOT EXISTS (SELECT FROM link_reviews AS v WHERE v.tenant_id = l.tenant_id AND v.link_id = l.id
+                AND v.targets = targets_hash(l.target, l.options))) THEN
+        RETURN false;
+    END IF;
+    RETURN set_quarantine(of_tenant, of_link, new_rule, new_reason);
+END
+$$;
+
 -- ---- reports -------------------------------------------------------------------------------------------
 
 -- Reports of links by visitors. `reporter` is a pseudonym of the visitor's network on a day, under a key that is on no
@@ -166,12 +187,12 @@ CREATE INDEX links_quarantined ON links (tenant_id, id) WHERE engine_quarantine 
 
 -- The links with reports that nobody has reviewed, in the order of their ids.
 CREATE FUNCTION reported_links(after_link bigint, most integer)
-RETURNS TABLE (link_id bigint, profile_id bigint, handle text, slug text, target text, engine_quarantine jsonb,
-    reports bigint, categories jsonb, details text[], last_reported_at timestamptz)
+RETURNS TABLE (link_id bigint, version bigint, profile_id bigint, handle text, slug text, target text,
+    engine_quarantine jsonb, reports bigint, categories jsonb, details text[], last_reported_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, waypost, pg_temp
 AS $$
-    SELECT l.id, l.profile_id, p.handle, l.slug, l.target, l.engine_quarantine, r.reports, r.categories, r.details,
+    SELECT l.id, l.version, l.profile_id, p.handle, l.slug, l.target, l.engine_quarantine, r.reports, r.categories, r.details,
         r.last_reported_at
     FROM (
         SELECT r.link_id, r.tenant_id FROM link_reports AS r
@@ -192,8 +213,9 @@ AS $$
 $$;
 
 -- Quarantine a link for a reason, or without one release it and note that its targets were reviewed; its reports are
--- reviewed by either. Returns the link's profile; no row for a link that does not exist.
-CREATE FUNCTION review_link(of_link bigint, new_reason text) RETURNS TABLE (profile_id bigint)
+-- reviewed by either. Returns the version that the link had, null for one that does not exist; nothing is changed of a
+-- link of another version than `of_version`. The profile's row is locked first, as by every change of its links.
+CREATE FUNCTION review_link(of_link bigint, new_reason text, of_version bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, waypost, pg_temp
 AS $$
@@ -204,8 +226,10 @@ BEGIN
     SELECT one.* INTO link FROM tenants AS t
     CROSS JOIN LATERAL (SELECT * FROM links AS l WHERE l.tenant_id = t.id AND l.id = of_link OFFSET 0) AS one
     WHERE (SELECT is_operator());
-    IF NOT FOUND THEN
-        RETURN;
+    PERFORM FROM profiles AS p WHERE p.tenant_id = link.tenant_id AND p.id = link.profile_id FOR NO KEY UPDATE;
+    SELECT * INTO link FROM links AS l WHERE l.tenant_id = link.tenant_id AND l.id = of_link;
+    IF NOT FOUND OR link.version <> of_version THEN
+        RETURN link.version;
     END IF;
     PERFORM set_quarantine(link.tenant_id, of_link, CASE WHEN new_reason IS NOT NULL THEN 'operator' END, new_reason);
     UPDATE link_reports AS r SET reviewed_at = now()
@@ -217,14 +241,13 @@ BEGIN
     ELSE
         DELETE FROM link_reviews AS v WHERE v.tenant_id = link.tenant_id AND v.link_id = of_link;
     END IF;
-    profile_id := link.profile_id;
-    RETURN NEXT;
+    RETURN link.version;
 END
 $$;
 
 REVOKE ALL ON FUNCTION is_operator(), set_quarantine(bigint, bigint, text, text),
-    report_link(bigint, bigint, bytea, text, text, integer), reported_links(bigint, integer),
-    review_link(bigint, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION set_quarantine(bigint, bigint, text, text) TO waypost_aggregator;
+    screen_link(bigint, bigint, bigint, text, text), report_link(bigint, bigint, bytea, text, text, integer),
+    reported_links(bigint, integer), review_link(bigint, text, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION screen_link(bigint, bigint, bigint, text, text) TO waypost_aggregator;
 GRANT EXECUTE ON FUNCTION report_link(bigint, bigint, bytea, text, text, integer) TO waypost_edge;
-GRANT EXECUTE ON FUNCTION is_operator(), reported_links(bigint, integer), review_link(bigint, text) TO waypost_app;
+GRANT EXECUTE ON FUNCTION is_operator(), reported_links(bigint, integer), review_link(bigint, text, bigint) TO waypost_app;

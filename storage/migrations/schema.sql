@@ -911,11 +911,11 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION waypost.reported_links(after_link bigint, most integer) RETURNS TABLE(link_id bigint, profile_id bigint, handle text, slug text, target text, engine_quarantine jsonb, reports bigint, categories jsonb, details text[], last_reported_at timestamp with time zone)
+CREATE FUNCTION waypost.reported_links(after_link bigint, most integer) RETURNS TABLE(link_id bigint, version bigint, profile_id bigint, handle text, slug text, target text, engine_quarantine jsonb, reports bigint, categories jsonb, details text[], last_reported_at timestamp with time zone)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
     AS $$
-    SELECT l.id, l.profile_id, p.handle, l.slug, l.target, l.engine_quarantine, r.reports, r.categories, r.details,
+    SELECT l.id, l.version, l.profile_id, p.handle, l.slug, l.target, l.engine_quarantine, r.reports, r.categories, r.details,
         r.last_reported_at
     FROM (
         SELECT r.link_id, r.tenant_id FROM link_reports AS r
@@ -1004,7 +1004,7 @@ CREATE FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, kept i
     WHERE i.token_sha256 = sha256
 $$;
 
-CREATE FUNCTION waypost.review_link(of_link bigint, new_reason text) RETURNS TABLE(profile_id bigint)
+CREATE FUNCTION waypost.review_link(of_link bigint, new_reason text, of_version bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
     AS $$
@@ -1015,8 +1015,10 @@ BEGIN
     SELECT one.* INTO link FROM tenants AS t
     CROSS JOIN LATERAL (SELECT * FROM links AS l WHERE l.tenant_id = t.id AND l.id = of_link OFFSET 0) AS one
     WHERE (SELECT is_operator());
-    IF NOT FOUND THEN
-        RETURN;
+    PERFORM FROM profiles AS p WHERE p.tenant_id = link.tenant_id AND p.id = link.profile_id FOR NO KEY UPDATE;
+    SELECT * INTO link FROM links AS l WHERE l.tenant_id = link.tenant_id AND l.id = of_link;
+    IF NOT FOUND OR link.version <> of_version THEN
+        RETURN link.version;
     END IF;
     PERFORM set_quarantine(link.tenant_id, of_link, CASE WHEN new_reason IS NOT NULL THEN 'operator' END, new_reason);
     UPDATE link_reports AS r SET reviewed_at = now()
@@ -1028,8 +1030,24 @@ BEGIN
     ELSE
         DELETE FROM link_reviews AS v WHERE v.tenant_id = link.tenant_id AND v.link_id = of_link;
     END IF;
-    profile_id := link.profile_id;
-    RETURN NEXT;
+    RETURN link.version;
+END
+$$;
+
+CREATE FUNCTION waypost.screen_link(of_tenant bigint, of_link bigint, of_version bigint, new_rule text, new_reason text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM FROM profiles AS p WHERE p.tenant_id = of_tenant
+        AND p.id = (SELECT l.profile_id FROM links AS l WHERE l.tenant_id = of_tenant AND l.id = of_link)
+    FOR NO KEY UPDATE;
+    IF NOT EXISTS (SELECT FROM links AS l WHERE l.tenant_id = of_tenant AND l.id = of_link AND l.version = of_version
+            AND NOT EXISTS (SELECT FROM link_reviews AS v WHERE v.tenant_id = l.tenant_id AND v.link_id = l.id
+                AND v.targets = targets_hash(l.target, l.options))) THEN
+        RETURN false;
+    END IF;
+    RETURN set_quarantine(of_tenant, of_link, new_rule, new_reason);
 END
 $$;
 
@@ -3927,14 +3945,16 @@ REVOKE ALL ON FUNCTION waypost.require_an_owner() FROM PUBLIC;
 REVOKE ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, kept interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, kept interval) TO waypost_app;
 
-REVOKE ALL ON FUNCTION waypost.review_link(of_link bigint, new_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION waypost.review_link(of_link bigint, new_reason text) TO waypost_app;
+REVOKE ALL ON FUNCTION waypost.review_link(of_link bigint, new_reason text, of_version bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.review_link(of_link bigint, new_reason text, of_version bigint) TO waypost_app;
+
+REVOKE ALL ON FUNCTION waypost.screen_link(of_tenant bigint, of_link bigint, of_version bigint, new_rule text, new_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.screen_link(of_tenant bigint, of_link bigint, of_version bigint, new_rule text, new_reason text) TO waypost_aggregator;
 
 REVOKE ALL ON FUNCTION waypost.session_user_of(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.session_user_of(sha256 bytea) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.set_quarantine(of_tenant bigint, of_link bigint, new_rule text, new_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION waypost.set_quarantine(of_tenant bigint, of_link bigint, new_rule text, new_reason text) TO waypost_aggregator;
 
 REVOKE ALL ON FUNCTION waypost.share_allows_origin(origin text) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.share_allows_origin(origin text) TO waypost_app;
@@ -4540,6 +4560,7 @@ GRANT SELECT(id) ON TABLE waypost.links TO waypost_aggregator;
 GRANT INSERT(revision),UPDATE(revision) ON TABLE waypost.links TO waypost_app;
 
 GRANT INSERT(version),UPDATE(version) ON TABLE waypost.links TO waypost_app;
+GRANT SELECT(version) ON TABLE waypost.links TO waypost_aggregator;
 
 GRANT INSERT(created_at),UPDATE(created_at) ON TABLE waypost.links TO waypost_app;
 

@@ -101,7 +101,8 @@ FUNCTIONS = {
     "targets_hash(text,jsonb)": Function("PUBLIC", "nothing but its arguments"),
     "limit_new_accounts()": _TRIGGER,
     "is_operator()": Function("waypost_app", "whether the caller is a user of the first tenant"),
-    "set_quarantine(bigint,bigint,text,text)": Function(
+    "set_quarantine(bigint,bigint,text,text)": _OWNERS,
+    "screen_link(bigint,bigint,bigint,text,text)": Function(
         "waypost_aggregator", "nothing: workers quarantine links of any tenant"
     ),
     "report_link(bigint,bigint,bytea,text,text,integer)": Function(
@@ -110,8 +111,8 @@ FUNCTIONS = {
     "reported_links(bigint,integer)": Function(
         "waypost_app", "reported links of all tenants, to users of the first one"
     ),
-    "review_link(bigint,text)": Function(
-        "waypost_app", "the profile of a link of any tenant, to users of the first one"
+    "review_link(bigint,text,bigint)": Function(
+        "waypost_app", "the version of a link of any tenant, to users of the first one"
     ),
     "subscribe(bigint,bigint,text,text)": Function(
         "waypost_edge", "nothing: edges note visitors' addresses of any tenant"

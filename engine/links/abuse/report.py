@@ -40,6 +40,7 @@ class ReportedLink(msgspec.Struct, frozen=True, kw_only=True):
     last of what visitors wrote."""
 
     id: int
+    version: int
     profile_id: int
     handle: str
     slug: str
@@ -73,11 +74,14 @@ class ReportStore(Protocol):
     async def reported_links(self, caller: Caller, after: int, limit: int) -> ListPage:
         """List ReportedLinks of all tenants by id; empty for whoever is not the operator."""
 
-    async def review(self, caller: Caller, link_id: int, reason: str | None) -> None:
+    async def review(
+        self, caller: Caller, link_id: int, reason: str | None, if_version: int | None = None
+    ) -> None:
         """Quarantine a link of any tenant, or without a reason release it; its reports are reviewed.
 
         A link that was released is left alone by rules for as long as it leads to the same targets. Raises
-        NotFoundError, also for whoever is not the operator.
+        NotFoundError, also for whoever is not the operator, and LostUpdateError if the link has another version
+        than `if_version`.
         """
 
 

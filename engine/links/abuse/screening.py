@@ -26,6 +26,7 @@ class ScreenedLink(NamedTuple):
     engine. `reviewed`: the operator has released it as it is."""
 
     key: LinkKey
+    version: int
     targets: tuple[str, ...]
     rule: QuarantineRule | None
     reason: str
@@ -42,9 +43,10 @@ class ScreenedDomain(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A change of a link's quarantine: a rule with its reason, or a release without a rule."""
+    """A change of a link's quarantine at a version: a rule with its reason, or a release without a rule."""
 
     key: LinkKey
+    version: int
     rule: QuarantineRule | None
     reason: str | None
 
@@ -57,8 +59,9 @@ class ScreeningStore(Protocol):
     ) -> list[ScreenedLink]:
         """Read links behind a key, in the order of their keys."""
 
-    async def quarantine(self, verdicts: Sequence[Verdict]) -> None:
-        """Change quarantines, each in a transaction of its own. A link that is gone is left out."""
+    async def quarantine(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """Change quarantines, each in a transaction of its own. Returns the verdicts that changed one: not
+        those of links that are gone, have another version by now, or were reviewed meanwhile."""
 
     async def domains(self, after: LinkKey, limit: int) -> list[ScreenedDomain]:
         """Read domains with targets behind a key of tenant and domain, in the order of their keys."""
@@ -74,10 +77,14 @@ def verdict_of(link: ScreenedLink, policy: TargetPolicy, *, releases: bool) -> V
         return None
     rule, reason = _cause(link, policy)
     if rule is None:
-        return Verdict(link.key, None, None) if releases and link.rule is not None else None
+        return (
+            Verdict(link.key, link.version, None, None)
+            if releases and link.rule is not None
+            else None
+        )
     if (rule, reason) == (link.rule, link.reason):
         return None
-    return Verdict(link.key, rule, reason)
+    return Verdict(link.key, link.version, rule, reason)
 
 
 def _cause(link: ScreenedLink, policy: TargetPolicy) -> tuple[QuarantineRule | None, str]:

@@ -9,7 +9,7 @@ import msgspec
 import trio
 
 from engine.accounts.access import Caller
-from engine.common.errors import NotFoundError
+from engine.common.errors import LostUpdateError, NotFoundError
 from engine.common.list_page import ListPage
 from engine.links.abuse.quarantine import EngineQuarantine
 from engine.links.abuse.report import MAX_REPORTS, MAX_SHOWN_DETAILS, LinkReport, ReportedLink
@@ -83,11 +83,15 @@ class MemoryReports:
         links = [self._reported(id_) for id_ in ids if caller.tenant_id == 1]
         return ListPage.of([link for link in links if link is not None], limit)
 
-    async def review(self, caller: Caller, link_id: int, reason: str | None) -> None:
+    async def review(
+        self, caller: Caller, link_id: int, reason: str | None, if_version: int | None = None
+    ) -> None:
         await trio.lowlevel.checkpoint()
         link = self._link(link_id)
         if link is None or caller.tenant_id != 1:
             raise NotFoundError.of("link")
+        if if_version not in (None, link[1].version):
+            raise LostUpdateError(link[1].version)
         now = self._now()
         quarantine = EngineQuarantine(rule="operator", reason=reason, since=now) if reason else None
         self._set(link_id, quarantine)
@@ -117,6 +121,7 @@ class MemoryReports:
         details = [each.details for each in reversed(reports) if each.details]
         return ReportedLink(
             id=link.id,
+            version=link.version,
             profile_id=link.profile_id,
             handle=team[0].handle,
             slug=link.slug,

@@ -6,7 +6,7 @@ import asyncpg
 import msgspec
 
 from engine.accounts.access import Action, Caller
-from engine.common.errors import NotFoundError
+from engine.common.errors import LostUpdateError, NotFoundError
 from engine.common.list_page import ListPage
 from engine.jobs.handler import repeatable
 from engine.jobs.periodic import PeriodicJob
@@ -64,12 +64,19 @@ class PostgresReportStore:
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
-    async def review(self, caller: Caller, link_id: int, reason: str | None) -> None:
-        async def work(connection: Connection) -> None:
-            if await connection.fetchrow(_SQL["review"], min(link_id, MAX_ID), reason) is None:
-                raise NotFoundError.of("link")
+    async def review(
+        self, caller: Caller, link_id: int, reason: str | None, if_version: int | None = None
+    ) -> None:
+        async def work(connection: Connection) -> int | None:
+            values = min(link_id, MAX_ID), reason, if_version
+            version: int | None = await connection.fetchval(_SQL["review"], *values)
+            return version
 
-        await self._database.transaction(work, caller=caller)
+        version = await self._database.transaction(work, caller=caller)
+        if version is None:
+            raise NotFoundError.of("link")
+        if if_version not in (None, version):
+            raise LostUpdateError(version)
 
 
 class ReportPurge:

@@ -7,13 +7,14 @@ WHERE tenant_id = $1 AND link_id = $2 AND id > $3 ORDER BY id LIMIT $4;
 
 -- name: reported_links
 -- List the links of all tenants with reports that are not reviewed.
-SELECT link_id AS id, profile_id, handle, slug, target, engine_quarantine::text, reports, categories::text, details,
+SELECT link_id AS id, version, profile_id, handle, slug, target, engine_quarantine::text, reports, categories::text, details,
     last_reported_at
 FROM reported_links($1, $2);
 
 -- name: review
--- Quarantine a link for a reason, or without one release it.
-SELECT profile_id FROM review_link($1, $2);
+-- Quarantine a link for a reason, or without one release it, if it has the version $3 or that is null. Returns the
+-- version that it had.
+SELECT review_link($1, $2, $3);
 
 -- name: report
 -- Keep a visitor's report: run as waypost_edge.

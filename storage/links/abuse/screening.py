@@ -30,16 +30,15 @@ class PostgresScreeningStore:
 
         return await self._database.transaction(work, read_only=True)
 
-    async def quarantine(self, verdicts: Sequence[Verdict]) -> None:
-        for verdict in verdicts:
-            await self._quarantine(verdict)
+    async def quarantine(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        return [verdict for verdict in verdicts if await self._quarantine(verdict)]
 
-    async def _quarantine(self, verdict: Verdict) -> None:
-        async def work(connection: Connection) -> None:
-            values = *verdict.key, verdict.rule, verdict.reason
-            await connection.execute(_SQL["quarantine"], *values)
+    async def _quarantine(self, verdict: Verdict) -> bool:
+        async def work(connection: Connection) -> bool:
+            values = *verdict.key, verdict.version, verdict.rule, verdict.reason
+            return bool(await connection.fetchval(_SQL["quarantine"], *values))
 
-        await self._database.transaction(work)
+        return await self._database.transaction(work)
 
     async def domains(self, after: LinkKey, limit: int) -> list[ScreenedDomain]:
         async def work(connection: Connection) -> list[ScreenedDomain]:
@@ -67,4 +66,6 @@ def _screened(row: asyncpg.Record) -> ScreenedLink:
     options = unpack_options(row["options"]) or NO_OPTIONS
     targets = {row["target"], *targets_of(options, row["target"]), *row["variant_targets"]}
     key = LinkKey(row["tenant_id"], row["id"])
-    return ScreenedLink(key, tuple(sorted(targets)), row["rule"], row["reason"], row["reviewed"])
+    return ScreenedLink(
+        key, row["version"], tuple(sorted(targets)), row["rule"], row["reason"], row["reviewed"]
+    )

@@ -2,7 +2,7 @@
 
 -- name: links
 -- Read $3 links behind the key ($1, $2) in the order of their keys, with the targets of their experiments.
-SELECT l.tenant_id, l.id, l.target, l.options::text, l.engine_quarantine ->> 'rule' AS rule,
+SELECT l.tenant_id, l.id, l.version, l.target, l.options::text, l.engine_quarantine ->> 'rule' AS rule,
     coalesce(l.engine_quarantine ->> 'reason', '') AS reason,
     ARRAY(SELECT v ->> 'target' FROM experiments AS e, jsonb_array_elements(e.definition -> 'variants') AS v
         WHERE e.tenant_id = l.tenant_id AND e.link_id = l.id AND e.state <> 'archived' AND v ->> 'target' <> ''
@@ -14,7 +14,7 @@ ORDER BY l.tenant_id, l.id LIMIT $3;
 
 -- name: quarantined_links
 -- Like links, of those alone that are quarantined by the engine.
-SELECT l.tenant_id, l.id, l.target, l.options::text, l.engine_quarantine ->> 'rule' AS rule,
+SELECT l.tenant_id, l.id, l.version, l.target, l.options::text, l.engine_quarantine ->> 'rule' AS rule,
     coalesce(l.engine_quarantine ->> 'reason', '') AS reason,
     ARRAY(SELECT v ->> 'target' FROM experiments AS e, jsonb_array_elements(e.definition -> 'variants') AS v
         WHERE e.tenant_id = l.tenant_id AND e.link_id = l.id AND e.state <> 'archived' AND v ->> 'target' <> ''
@@ -25,8 +25,8 @@ FROM links AS l WHERE (l.tenant_id, l.id) > ($1::bigint, $2::bigint) AND l.engin
 ORDER BY l.tenant_id, l.id LIMIT $3;
 
 -- name: quarantine
--- Set or release the quarantine of a link.
-SELECT set_quarantine($1, $2, $3, $4);
+-- Set or release the quarantine of a link that still has the version $3.
+SELECT screen_link($1, $2, $3, $4, $5);
 
 -- name: domains
 -- Read $3 domains with targets behind the key ($1, $2).

@@ -48,6 +48,22 @@ async def test_the_operator_sees_all_reports_quarantines_and_releases() -> None:
     assert (await console.call("GET", path, key="two")).json["engine_quarantine"] is None
 
 
+async def test_a_link_that_changed_since_the_operator_saw_it_is_not_reviewed() -> None:
+    console = Console()
+    id_, path = await reported(console)
+    (seen,) = (await console.call("GET", "/v1/operator/reports")).json["items"]
+    body = {"target": "https://other.example/"}
+    changed = (await console.call("PATCH", path, body, key="two")).json
+    assert changed["version"] > seen["version"]
+    quarantine = f"/v1/operator/links/{id_}/quarantine"
+    for method, sent in (("PUT", {"reason": "a"}), ("DELETE", None)):
+        lost = await console.call(method, quarantine, sent, If_Match=f'"{seen["version"]}"')
+        assert lost.status == 412
+    tag = f'"{changed["version"]}"'
+    assert (await console.call("DELETE", quarantine, If_Match=tag)).status == 204
+    assert (await console.call("DELETE", quarantine, If_Match=tag)).status == 404  # answered
+
+
 @pytest.mark.parametrize(
     ("body", "fields"),
     [({}, {"reason"}), ({"reason": " "}, {"reason"}), ({"reason": "a" * 201}, {"reason"}),

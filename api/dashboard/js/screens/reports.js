@@ -72,7 +72,7 @@ function warn(link) {
   const box = dialog('Warn visitors of this link?', form([field('Why', reason, {help: 'Members of the profile read it.', max: MOST_REASON})], {
     action: 'Warn visitors',
     async send(values) {
-      await send('PUT', `/v1/operator/links/${link.link_id}/quarantine`, {reason: values.reason});
+      await send('PUT', `/v1/operator/links/${link.link_id}/quarantine`, {reason: values.reason}, {version: link.version});
       box.close();
       toast('Visitors are warned of the link');
       load();
@@ -85,7 +85,7 @@ async function release(link) {
   const warned = Boolean(link.engine_quarantine);
   if (!(await confirm(warned ? 'Release this link?' : 'Is nothing wrong with it?', 'Rules and further reports leave it alone for as long as it leads to the same targets.', warned ? 'Release' : 'Nothing is wrong', {bad: false}))) return;
   try {
-    await send('DELETE', `/v1/operator/links/${link.link_id}/quarantine`);
+    await send('DELETE', `/v1/operator/links/${link.link_id}/quarantine`, undefined, {version: link.version});
     toast(warned ? 'The link is released' : 'Its reports are answered');
   } catch (problem) { tellProblem(problem); }
   load();

@@ -15,12 +15,12 @@ BLOCKED = "must not lead to bad.example, which is on this engine's blocklist"
 def link(
     *targets: str, rule: str | None = None, reason: str = "", reviewed: bool = False
 ) -> ScreenedLink:
-    return ScreenedLink(KEY, targets, rule, reason, reviewed)  # type: ignore[arg-type]
+    return ScreenedLink(KEY, 7, targets, rule, reason, reviewed)  # type: ignore[arg-type]
 
 
 def test_one_bad_target_of_several_quarantines() -> None:
     verdict = verdict_of(link(GOOD, BAD), POLICY, releases=True)
-    assert verdict == Verdict(KEY, "blocklist", BLOCKED)
+    assert verdict == Verdict(KEY, 7, "blocklist", BLOCKED)
     lookalike = verdict_of(link(GOOD, LOOKALIKE), POLICY, releases=True)
     assert lookalike is not None
     assert lookalike.rule == "lookalike"
@@ -32,10 +32,10 @@ def test_one_bad_target_of_several_quarantines() -> None:
 
 @pytest.mark.parametrize("rule", ["blocklist", "lookalike"])
 def test_a_rule_releases_what_it_quarantined(rule: str) -> None:
-    assert verdict_of(link(GOOD, rule=rule), POLICY, releases=True) == Verdict(KEY, None, None)
+    assert verdict_of(link(GOOD, rule=rule), POLICY, releases=True) == Verdict(KEY, 7, None, None)
     assert verdict_of(link(GOOD, rule=rule), POLICY, releases=False) is None
     other = verdict_of(link(BAD, rule=rule, reason="another"), POLICY, releases=False)
-    assert other == Verdict(KEY, "blocklist", BLOCKED)
+    assert other == Verdict(KEY, 7, "blocklist", BLOCKED)
 
 
 def test_what_stands_stays() -> None:

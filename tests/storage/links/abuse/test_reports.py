@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from engine.common.errors import NotFoundError
+from engine.common.errors import LostUpdateError, NotFoundError
 from engine.links.abuse.report import MAX_REPORTS, ReportSink, ReportStore
 from engine.links.link import Link, LinkDraft
 from engine.links.link_query import LinkQuery
@@ -104,6 +104,24 @@ async def test_a_release_is_a_review_that_holds_for_its_targets(world: World) ->
     await world.stores.profiles.update_link(world.stores.other, link.id, lambda _: draft)
     await world.report(link, 20)
     assert await world.rule(link) == "reports"
+
+
+async def test_a_link_that_leads_elsewhere_by_now_is_not_reviewed(world: World) -> None:
+    link, operator = await world.link(), world.stores.caller
+    await world.report(link, 1)
+    (seen,) = (await world.store.reported_links(operator, 0, 10)).items
+    assert seen.version == link.version
+    draft = LinkDraft(slug="spring", target="https://other.example/")
+    changed, _ = await world.stores.profiles.update_link(
+        world.stores.other, link.id, lambda _: draft
+    )
+    for reason in (None, REVIEWED):
+        with pytest.raises(LostUpdateError, match=str(changed.version)):
+            await world.store.review(operator, link.id, reason, seen.version)
+    assert await world.rule(link) is None
+    assert len((await world.store.reported_links(operator, 0, 10)).items) == 1
+    await world.store.review(operator, link.id, REVIEWED, changed.version)
+    assert await world.rule(link) == "operator"
 
 
 async def test_the_operator_quarantines_and_no_member_lifts_it(world: World) -> None:

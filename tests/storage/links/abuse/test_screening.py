@@ -7,6 +7,7 @@ import pytest
 
 from actors.links.screening import Screening
 from engine.experiments.experiment import ExperimentDraft, Variant
+from engine.links.abuse.screening import START, verdict_of
 from engine.links.link import Link, LinkDraft
 from engine.links.profile import ProfileDraft
 from engine.links.rules import LinkRule, RuleConditions
@@ -140,6 +141,29 @@ async def test_the_operators_review_wins_until_the_targets_change(
     assert await world.screen(LISTED) == {"a": "blocklist"}
     await operator.review(world.stores.caller, link.id, "by hand")
     assert await world.screen(CLEAN) == {"a": "operator"}
+
+
+@pytest.mark.parametrize("decision", ["quarantine", "release", "change"])
+async def test_a_verdict_on_a_link_that_was_decided_on_meanwhile_changes_nothing(
+    world: World, open_database: OpenDatabase, decision: str
+) -> None:
+    link = await world.link("a", BAD)
+    store = PostgresScreeningStore(await open_database("waypost_aggregator"))
+    operator = PostgresReportStore(await open_database("waypost_app"))
+    if decision == "quarantine":
+        assert await world.screen(LISTED) == {"a": "blocklist"}
+    (seen,) = await store.links(START, 10, quarantined_only=False)
+    verdict = verdict_of(seen, CLEAN if decision == "quarantine" else LISTED, releases=True)
+    assert verdict is not None
+    if decision == "change":
+        draft = LinkDraft(slug="a", target=GOOD)
+        await world.stores.profiles.update_link(world.stores.other, link.id, lambda _: draft)
+    else:
+        reason = "by hand" if decision == "quarantine" else None
+        await operator.review(world.stores.caller, link.id, reason)
+    assert await store.quarantine([verdict]) == []
+    stored = (await world.stores.profiles.link(world.stores.other, link.id)).engine_quarantine
+    assert (stored and stored.rule) == ("operator" if decision == "quarantine" else None)
 
 
 async def test_a_domain_leads_nobody_to_a_blocked_target(
