@@ -1,4 +1,4 @@
-"""Hatchling's hook: builds the compiled core into wheels, and ships its generated C in source distributions.
+"""Hatchling's hook: builds the compiled modules into wheels, and ships their C in source distributions.
 
 Without a C compiler or Python's headers, the wheel is pure Python, and one line says so.
 WAYPOST_BUILD_CORE=require makes that an error, =skip builds none.
@@ -18,11 +18,11 @@ CYTHON = "cython>=3.1"
 
 
 class CoreBuildHook(BuildHookInterface):
-    """Adds the core to what is built."""
+    """Adds the compiled modules to what is built."""
 
     def dependencies(self) -> list[str]:
-        build = _build_module(Path(self.root))
-        has_c = (build.FOLDER / build.GENERATED).exists()
+        modules = _build_module(Path(self.root)).MODULES
+        has_c = all((module.path / module.generated).exists() for module in modules)
         wanted = os.environ.get("WAYPOST_BUILD_CORE") != "skip"
         return [CYTHON] if wanted and not has_c else []
 
@@ -34,20 +34,27 @@ class CoreBuildHook(BuildHookInterface):
         self._work = tempfile.TemporaryDirectory(prefix="waypost-core-")
         work = Path(self._work.name)
         try:
-            if self.target_name == "sdist":
-                path = build.FOLDER / build.GENERATED
-                path = path if path.exists() else build.generate(work)
-            else:
-                path = build.build(build.FOLDER if version == "editable" else work)
-                build_data["pure_python"] = False
-                build_data["infer_tag"] = True
+            paths = [(module, self._made(module, version, work)) for module in build.MODULES]
         except build.BuildError as error:
             if os.environ.get("WAYPOST_BUILD_CORE") == "require":
                 raise
             self.app.display_warning(f"built without the compiled core: {error}")
             return
+        if self.target_name != "sdist":
+            build_data["pure_python"] = False
+            build_data["infer_tag"] = True
         if version != "editable":
-            build_data["force_include"][str(path)] = f"{FOLDER}/{path.name}"
+            for module, path in paths:
+                build_data["force_include"][str(path)] = f"{module.folder}/{path.name}"
+
+    def _made(self, module: Any, version: str, work: Path) -> Path:
+        """Return the file of a module: its C for a source distribution, else what was compiled of it."""
+        if self.target_name == "sdist":
+            path: Path = module.path / module.generated
+            made: Path = path if path.exists() else module.generate(work)
+        else:
+            made = module.build(module.path if version == "editable" else work)
+        return made
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         if hasattr(self, "_work"):

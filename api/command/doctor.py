@@ -1,4 +1,4 @@
-"""`waypost doctor`: checks of folder, servers, schema, geo file, daily keys, core and mail server."""
+"""`waypost doctor`: checks of folder, servers, schema, geo file, daily keys, compiled code and mail server."""
 
 import os
 import shutil
@@ -14,6 +14,7 @@ import trio
 from rich.console import Console
 from rich.progress import Progress
 
+from api.processes.fold_selection import select_fold
 from api.visits.compiled.selection import select_server
 from engine.common.errors import SettingsError, UnavailableError, WaypostError
 from engine.links.imports.link_import import IMPORT_CONNECTIONS
@@ -147,6 +148,16 @@ class Doctor:
         why = f": {selected.reason}" if selected.reason else ""
         self.add("ok", "core", f"plain visits are answered by {selected.core} code{why}")
 
+    def check_fold(self) -> None:
+        """Say what folds clicks, and why it is not compiled code."""
+        try:
+            selected = select_fold(self.settings.fold_core)
+        except SettingsError as error:
+            self.add("fail", "fold", str(error))
+            return
+        why = f": {selected.reason}" if selected.reason else ""
+        self.add("ok", "fold", f"clicks are folded by {selected.core} code{why}")
+
     async def check_mail(self) -> None:
         """Check that the mail server takes a connection and the login."""
         if not self.settings.smtp_url:
@@ -207,12 +218,13 @@ class Doctor:
 
 
 async def examine(settings: Settings, folder: Path) -> list[Finding]:
-    """Run all checks. Returns their findings: folder, geo file, daily keys, core, mail, then servers."""
+    """Run all checks. Returns their findings: folder, geo file, daily keys, core, fold, mail, then servers."""
     doctor = Doctor(settings, folder)
     running = doctor.check_folder()
     await doctor.check_geo_file()
     doctor.check_daily_keys()
     doctor.check_core()
+    doctor.check_fold()
     await doctor.check_mail()
     if running:
         await doctor.check_servers()

@@ -90,12 +90,16 @@ class Launch:
         self._stack.close()
 
     def _require_core(self) -> None:
-        """Refuse a core that no edge could use. Raises SettingsError."""
+        """Refuse compiled code that no process could use. Raises SettingsError."""
         if self.edges and self.settings.visitor_core == "compiled":
             # Here, as it takes 17 MB of memory, and few installations ask for it.
             from api.visits.compiled.selection import select_server
 
             select_server("compiled")
+        if "workers" in self.roles and self.settings.fold_core == "compiled":
+            from api.processes.fold_selection import select_fold
+
+            select_fold("compiled")
 
     def _bind(self) -> None:
         settings = self.settings

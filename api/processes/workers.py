@@ -34,6 +34,7 @@ from actors.stats.digests import Digests
 from actors.stats.live_feed import LiveFeed
 from actors.webhooks.courier import Courier, CourierLimits
 from api.links.announce import announce
+from api.processes.fold_selection import select_fold
 from api.processes.process import ProcessSpec, group, status_child, supervisor, until_stopped
 from engine.github.sync import SYNC_QUEUE
 from engine.jobs.handler import Handler
@@ -116,12 +117,12 @@ class Workers:
         self._spec = spec
         self._settings = settings
         self._database = database
-        # Named by place and not by pid, so that a restarted process need not wait for its leases to expire.
-        self._owner = f"{socket.gethostname()}:{spec.run_folder}:{spec.name}"
+        self._owner = _owner_name(spec)
         self._feed = LiveFeed(RedisLiveChannel(redis))
         self._deltas = PostgresDeltaStore(database)
         self._settler = DeltaSettler(self._deltas)
-        self._ledger = PostgresClickLedger(database, on_delta=self._settler.note)
+        core = select_fold(settings.fold_core)
+        self._ledger = PostgresClickLedger(database, on_delta=self._settler.note, core=core)
         self._aggregator = Aggregator(
             self._owner,
             RedisClickStream(redis),
@@ -317,6 +318,12 @@ class Workers:
         await self._prober.close()
         await self._github_api.close()
         await self._sender.close()
+
+
+def _owner_name(spec: ProcessSpec) -> str:
+    """Return the name under which it leases work: of its place and not its pid, so that a restarted process
+    need not wait for its leases to expire."""
+    return f"{socket.gethostname()}:{spec.run_folder}:{spec.name}"
 
 
 def maintenance(settings: Settings, database: Database, redis: RedisServer) -> list[PeriodicJob]:

@@ -64,7 +64,7 @@ COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER: Final = b"\xff\xff"
 
 # 2000-01-01, where Postgres counts from; the last moment that Python's datetime has too.
-_EPOCH_US: Final = 946_684_800_000_000
+EPOCH_US: Final = 946_684_800_000_000
 _MAX_TEXTS: Final = 65_536
 _PARTS: Final = 7
 _DAY_US: Final = 86_400_000_000
@@ -75,7 +75,7 @@ _NO_VISITOR_COLUMNS: Final = Struct(">iqiqi")
 _NUMBER: Final = Struct(">iq")
 _SMALL_NUMBER: Final = Struct(">ih")
 _LENGTH: Final = Struct(">i")
-_NULL: Final = _LENGTH.pack(-1)
+NULL_COLUMN: Final = _LENGTH.pack(-1)
 
 
 class _Group:
@@ -109,7 +109,7 @@ def column(text: str) -> bytes:
 
 
 def _bytes_column(data: bytes) -> bytes:
-    return _LENGTH.pack(len(data)) + data if data else _NULL
+    return _LENGTH.pack(len(data)) + data if data else NULL_COLUMN
 
 
 class Columns(NamedTuple):
@@ -142,6 +142,7 @@ class EncodedTexts:
         self.referrers: dict[bytes, Columns] = {}
         self.languages: dict[bytes, bytes] = {}
         self.items: dict[bytes, ItemColumns] = {}
+        self.compiled: object = None  # what the compiled fold keeps of these tables
         self._known: set[int] = set()
         agents.load()  # here, so that the first click does not wait for it
 
@@ -181,7 +182,7 @@ class EncodedTexts:
     def agent(self, data: bytes) -> Columns:
         """Encode `user_agent_id`, `browser`, `os`, `device`."""
         text = dimension_values.text(data)
-        number = _NULL
+        number = NULL_COLUMN
         if text:
             agent_id = user_agent_id(text)
             if agent_id not in self._known:
@@ -294,14 +295,14 @@ class FoldRows:
                 self._keep_for_experiments(key, at, visitor_id, items)
             parts += (
                 group.first_columns,
-                pack_without_visitor(8, at - _EPOCH_US, 8, sequence, -1)
+                pack_without_visitor(8, at - EPOCH_US, 8, sequence, -1)
                 if visitor_id == NO_VISITOR
-                else pack(8, at - _EPOCH_US, 8, sequence, 8, visitor_id),
+                else pack(8, at - EPOCH_US, 8, sequence, 8, visitor_id),
                 of_agent.encoded,
                 of_referrer.encoded,
                 of_language,
                 encoded_items,
-                of_referrer.source or of_agent.source or tagged or _NULL,
+                of_referrer.source or of_agent.source or tagged or NULL_COLUMN,
             )
         self.rows.append(b"".join(parts))
         self.clicks += len(parts) // _PARTS

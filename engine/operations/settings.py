@@ -175,6 +175,8 @@ class Settings:
     mail_from: str = setting("", parse_mail_from, "sender of mail, as in Waypost <waypost@example.com>")
 
     # Workers
+    fold_core: str = setting("auto", one_of("auto", "compiled", "python"),
+        "what reads and packs clicks in a fold: compiled code, or Python; auto: compiled if it was built")
     lease_ttl_ms: int = setting(10_000, whole(500, 600_000),
         "lifetime of a lease on a stream or a webhook that its worker does not renew")
     jobs_kept_days: int = setting(7, whole(1, 365),

@@ -32,7 +32,7 @@ import trio
 
 from engine.clicks.batch import Batch
 from engine.clicks.continuation import batches_after
-from engine.clicks.copy_rows import COLUMNS, COPY_HEADER, COPY_TRAILER, EncodedTexts, FoldRows
+from engine.clicks.copy_rows import COLUMNS, COPY_HEADER, COPY_TRAILER, EncodedTexts
 from engine.clicks.journal_shares import JournalShare, share_of
 from engine.clicks.new_texts import NewTexts
 from engine.common.errors import StaleLeaseError, UnavailableError
@@ -44,6 +44,7 @@ from engine.operations.metrics import Metric, Sample
 from engine.stats.ledger_ports import JournalLease
 from engine.stats.packed.click_packer import ValueTexts
 from engine.stats.profile_day import ProfileDay
+from storage.clicks.fold_core import PYTHON, FoldCore
 from storage.experiments.counts import add_increments
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
@@ -74,8 +75,11 @@ class PostgresClickLedger:
         *,
         clock: Callable[[], float] = time.monotonic,
         on_delta: Callable[[ProfileDay, int], None] = lambda *_: None,
+        core: FoldCore = PYTHON,
     ) -> None:
-        """`on_delta` is called with the day and the clicks of each delta that was committed."""
+        """`on_delta` is called with the day and the clicks of each delta that was committed. `core` reads and
+        packs clicks."""
+        self._core = core
         self._on_delta = on_delta
         self._database = database
         self._clock = clock
@@ -97,7 +101,11 @@ class PostgresClickLedger:
         ]
 
     def samples(self) -> list[Sample]:
-        return [*self._events.samples(), *REPLACED_TEXTS.by_label(self._new_texts.replaced)]
+        return [
+            *self._core.samples(),
+            *self._events.samples(),
+            *REPLACED_TEXTS.by_label(self._new_texts.replaced),
+        ]
 
     async def register(self, journal_id: UUID) -> int:
         async def work(connection: Connection) -> int:
@@ -169,12 +177,12 @@ class PostgresClickLedger:
             return lease
         texts = self._text_cache()
         self._new_texts.now_s = self._clock()
-        fold_rows = FoldRows(lease.journal_id, texts)
+        fold_rows = self._core.rows(lease.journal_id, texts)
         for batch, after in slices:
             fold_rows.add(batch, after)
             await trio.lowlevel.checkpoint()
         moved = lease._replace(folded=slices[-1].batch.last)
-        deltas = await pack_deltas(fold_rows.days, self._values)
+        deltas = await pack_deltas(fold_rows.days, self._values, self._core.pack_day)
         increments = increments_of(fold_rows.experiment_clicks)
 
         async def work(connection: Connection) -> tuple[list[int], Totals]:

@@ -1,6 +1,6 @@
 """Deltas: packed clicks of one profile's UTC day, appended by the fold in the transaction of its watermark."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Final, NamedTuple
 
@@ -8,7 +8,7 @@ import trio
 
 from engine.clicks.day_rows import DayRows, ProfileDayKey
 from engine.stats.packed.click_packer import ValueTexts, pack_day
-from engine.stats.packed.packed_clicks import encode
+from engine.stats.packed.packed_clicks import PackedClicks, encode
 from storage.postgres.database import Connection
 
 CLICKS_AT_ONCE: Final = 2_000  # packed between two checkpoints, in some 10 ms
@@ -26,8 +26,12 @@ class Delta(NamedTuple):
     data: bytes
 
 
-async def pack_deltas(days: Mapping[ProfileDayKey, DayRows], texts: ValueTexts) -> list[Delta]:
-    """Pack the clicks of a fold, a delta for each profile's day."""
+async def pack_deltas(
+    days: Mapping[ProfileDayKey, DayRows],
+    texts: ValueTexts,
+    pack: Callable[[DayRows, ValueTexts], PackedClicks] = pack_day,
+) -> list[Delta]:
+    """Pack the clicks of a fold, a delta for each profile's day. `pack` packs one."""
     deltas = []
     unchecked = 0
     for key, rows in days.items():
@@ -37,7 +41,7 @@ async def pack_deltas(days: Mapping[ProfileDayKey, DayRows], texts: ValueTexts) 
                 key.profile_id,
                 _EPOCH + timedelta(days=key.day),
                 len(rows.rows),
-                encode(pack_day(rows, texts)),
+                encode(pack(rows, texts)),
             )
         )
         unchecked += len(rows.rows)

@@ -11,7 +11,10 @@ from typing import Final, Literal
 from tests.sabotage.mutation import Mutation
 
 Outcome = Literal["caught", "survived", "unclear"]
-LEFT_OUT: Final = shutil.ignore_patterns(".*_cache", ".git", ".venv", "__pycache__", "waypost-data")
+# Without compiled modules, a broken line of Python runs where they would.
+LEFT_OUT: Final = shutil.ignore_patterns(
+    ".*_cache", ".git", ".venv", "__pycache__", "waypost-data", "*.so"
+)
 PYTEST: Final = (
     "-m",
     "pytest",
@@ -44,8 +47,8 @@ class Tree:
     def copy(cls, source: Path, target: Path) -> "Tree":
         """Copy the tree at `source` to the new folder `target`."""
         shutil.copytree(source, target, ignore=LEFT_OUT, symlinks=True)
-        # A broken line of Python must run where the compiled core would answer.
-        return cls(target, {**os.environ, "WAYPOST_VISITOR_CORE": "python"})
+        python = {"WAYPOST_VISITOR_CORE": "python", "WAYPOST_FOLD_CORE": "python"}
+        return cls(target, {**os.environ, **python})
 
     def with_servers(self, database_url: str, redis_url: str) -> "Tree":
         """Return the tree with servers for all its tests, so that no run starts its own."""

@@ -6,6 +6,7 @@ import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
+from api.processes.fold_selection import select_fold
 from api.visits.compiled.selection import select_server
 from tests.kit.engines import waypost
 
@@ -22,6 +23,8 @@ def test_the_whole_geo_file_is_checked(tmp_path: Path) -> None:
     assert "Test-Country, 1 networks, 0 days old" in passing.stdout
     assert "keys" in passing.stdout
     core = select_server("auto").core
+    fold = select_fold("auto").core
+    assert f"fold      clicks are folded by {fold} code" in passing.stdout
     assert f"core      plain visits are answered by {core} code" in passing.stdout
 
     file.write_bytes(file.read_bytes().replace(b"\x42DE", b"\xffDE"))

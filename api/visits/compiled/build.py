@@ -1,11 +1,13 @@
-"""Building the compiled core: `python -m api.visits.compiled.build` puts it beside this file.
+"""Building the compiled modules: `python -m api.visits.compiled.build` puts each beside its sources.
 
-hatch_build.py does the same for wheels. Cython makes C of core.pyx, unless core.c came with the sources, as in
-a source distribution; then a C compiler makes the module. The module keeps a digest of its sources, so that
-one that was built from others is not used.
+hatch_build.py does the same for wheels. Cython makes C of a module's first source, unless the C came with
+the sources, as in a source distribution; then a C compiler makes the module. A module keeps a digest of its
+sources, so that one that was built from others is not used. Only the standard library is imported, as
+hatch_build.py loads this file by its path.
 """
 
 import hashlib
+import importlib
 import os
 import shlex
 import shutil
@@ -14,11 +16,9 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-FOLDER: Final = Path(__file__).resolve().parent
-SOURCES: Final = ("core.pyx", "pages.pxi", "head.h", "query.h", "blake2b.h", "record.h")
-GENERATED: Final = "core.c"
+ROOT: Final = Path(__file__).resolve().parents[3]
 LIMIT_S: Final = 600
 _FLAGS: Final = (
     "-O3", "-fPIC", "-shared", "-std=gnu11", "-fwrapv", "-fvisibility=hidden", "-DNDEBUG", "-D_GNU_SOURCE",
@@ -26,51 +26,94 @@ _FLAGS: Final = (
 
 
 class BuildError(Exception):
-    """The core cannot be built: something is missing, or the compiler failed."""
+    """A module cannot be built: something is missing, or the compiler failed."""
 
 
-def module_name() -> str:
-    """Return the name of the module's file for this Python."""
-    return f"core{sysconfig.get_config_var('EXT_SUFFIX')}"
+class CompiledModule(NamedTuple):
+    """A module in `folder` below the root of the sources, made of `sources`, the Cython file first."""
+
+    folder: str
+    sources: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.sources[0].removesuffix(".pyx")
+
+    @property
+    def dotted(self) -> str:
+        """Return the name by which it is imported."""
+        return f"{self.folder.replace('/', '.')}.{self.name}"
+
+    @property
+    def path(self) -> Path:
+        """Return the folder of the sources."""
+        return ROOT / self.folder
+
+    @property
+    def generated(self) -> str:
+        """Return the name of the C file."""
+        return f"{self.name}.c"
+
+    @property
+    def file(self) -> str:
+        """Return the name of the module's file for this Python."""
+        return f"{self.name}{sysconfig.get_config_var('EXT_SUFFIX')}"
+
+    def digest(self, folder: Path | None = None) -> str:
+        """Return a digest of the sources in a folder; empty if they are not there."""
+        folder = folder or self.path
+        try:
+            parts = [(folder / name).read_bytes() for name in self.sources]
+        except FileNotFoundError:
+            return ""
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+    def problem(self) -> str:
+        """Return why it cannot be used, empty if it can."""
+        try:
+            sources = importlib.import_module(self.dotted).SOURCES
+        except ImportError as error:
+            return f"it was not built ({error})"
+        return "" if self.digest() in ("", sources) else "it was built from other sources"
+
+    def build(self, to: Path | None = None) -> Path:
+        """Build the module into a folder and return its path. Raises BuildError."""
+        compiler = _compiler()
+        with tempfile.TemporaryDirectory(prefix="waypost-core-") as work:
+            source = self.path / self.generated
+            if not source.exists():
+                source = self.generate(Path(work))
+            module = Path(work) / self.file
+            include = sysconfig.get_path("include")
+            digest = f'-DWAYPOST_SOURCES="{self.digest()}"'
+            flags = (*_FLAGS, digest, f"-I{include}", f"-I{self.path}")
+            _run([*compiler, *flags, str(source), "-o", str(module)])
+            # In one step: a running process keeps the file that it has mapped.
+            target = (to or self.path) / module.name
+            part = target.with_suffix(".part")
+            shutil.copyfile(module, part)
+            part.replace(target)
+        return target
+
+    def generate(self, to: Path) -> Path:
+        """Make C of the Cython file in a folder and return its path. Raises BuildError."""
+        try:
+            import Cython
+        except ImportError:
+            raise BuildError("Cython is not installed") from None
+        del Cython
+        path = to / self.generated
+        source = self.path / self.sources[0]
+        _run([sys.executable, "-m", "cython", "-3", str(source), "-o", str(path)])
+        return path
 
 
-def digest(folder: Path = FOLDER) -> str:
-    """Return a digest of the sources in a folder; empty if they are not there."""
-    try:
-        return hashlib.sha256(b"\0".join((folder / n).read_bytes() for n in SOURCES)).hexdigest()
-    except FileNotFoundError:
-        return ""
-
-
-def build(to: Path = FOLDER) -> Path:
-    """Build the module into a folder and return its path. Raises BuildError."""
-    compiler = _compiler()
-    with tempfile.TemporaryDirectory(prefix="waypost-core-") as work:
-        source = FOLDER / GENERATED
-        if not source.exists():
-            source = generate(Path(work))
-        module = Path(work) / module_name()
-        include = sysconfig.get_path("include")
-        flags = (*_FLAGS, f'-DWAYPOST_SOURCES="{digest()}"', f"-I{include}", f"-I{FOLDER}")
-        _run([*compiler, *flags, str(source), "-o", str(module)])
-        # In one step: a running edge keeps the file that it has mapped.
-        target = to / module.name
-        part = target.with_suffix(".part")
-        shutil.copyfile(module, part)
-        part.replace(target)
-    return target
-
-
-def generate(to: Path) -> Path:
-    """Make C of core.pyx in a folder and return its path. Raises BuildError."""
-    try:
-        import Cython
-    except ImportError:
-        raise BuildError("Cython is not installed") from None
-    del Cython
-    path = to / GENERATED
-    _run([sys.executable, "-m", "cython", "-3", str(FOLDER / "core.pyx"), "-o", str(path)])
-    return path
+VISITOR_CORE: Final = CompiledModule(
+    "api/visits/compiled", ("core.pyx", "pages.pxi", "head.h", "query.h", "blake2b.h", "record.h")
+)
+FOLD_ROWS: Final = CompiledModule("engine/clicks/compiled", ("fold_rows.pyx", "frames.h"))
+PACKER: Final = CompiledModule("engine/stats/packed/compiled", ("packer.pyx",))
+MODULES: Final = (VISITOR_CORE, FOLD_ROWS, PACKER)
 
 
 def _compiler() -> list[str]:
@@ -94,12 +137,13 @@ def _run(command: list[str]) -> None:
 
 
 def main() -> None:
-    """Build the core in place, or say in one line why that is not possible."""
-    try:
-        path = build()
-    except BuildError as error:
-        sys.exit(f"the compiled core was not built: {error}")
-    sys.stdout.write(f"{path}\n")
+    """Build all modules in place, or say in one line why that is not possible."""
+    for module in MODULES:
+        try:
+            path = module.build()
+        except BuildError as error:
+            sys.exit(f"the compiled {module.name} was not built: {error}")
+        sys.stdout.write(f"{path}\n")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from api.visits.compiled.build import digest
+from api.visits.compiled.build import VISITOR_CORE
 from api.visits.server import VisitorServer
 from engine.common.errors import SettingsError
 from engine.operations.metrics import Metric, Sample
@@ -33,16 +33,11 @@ def select_server(wanted: str) -> SelectedServer:
     """Return the server to run. Raises SettingsError if the compiled one is wanted and cannot be used."""
     if wanted == PYTHON:
         return SelectedServer(VisitorServer, PYTHON, "WAYPOST_VISITOR_CORE is python")
-    reason = ""
-    try:
-        from api.visits.compiled.core import SOURCES
+    reason = VISITOR_CORE.problem()
+    if not reason:
         from api.visits.compiled.server import CompiledVisitorServer
-    except ImportError as error:
-        reason = f"it was not built ({error})"
-    else:
-        if digest() in ("", SOURCES):
-            return SelectedServer(CompiledVisitorServer, COMPILED, "")
-        reason = "it was built from other sources"
+
+        return SelectedServer(CompiledVisitorServer, COMPILED, "")
     if wanted == COMPILED:
         raise SettingsError(
             f"WAYPOST_VISITOR_CORE is compiled, but the core cannot be used: {reason}"

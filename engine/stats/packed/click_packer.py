@@ -124,7 +124,7 @@ def joined(values: "Sequence[str] | dict[str, None]") -> str:
 def pack_day(day: DayRows, texts: ValueTexts) -> PackedClicks:
     """Return the packed clicks of a profile's UTC day. Its rows must not be empty."""
     if len(day.rows) == 1:
-        return _pack_one(day.heads[day.rows[0][0]], day.rows[0], texts)
+        return pack_one(day.heads[day.rows[0][0]], day.rows[0], texts)
     return pack_many(day, texts)
 
 
@@ -172,7 +172,7 @@ def pack_many(day: DayRows, texts: ValueTexts) -> PackedClicks:
     )
 
 
-def _pack_one(head: ClickHead, row: RecordTexts, texts: ValueTexts) -> PackedClicks:
+def pack_one(head: ClickHead, row: RecordTexts, texts: ValueTexts) -> PackedClicks:
     """Return one click as pack_day() packs it, in a quarter of the time: on the long tail most days of a fold
     have one."""
     _, agent, referrer, language, visitor_id, items = row

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from api.visits.compiled import selection
+from api.visits.compiled.build import CompiledModule
 from api.visits.compiled.selection import select_server
 from api.visits.server import VisitorServer
 from engine.common.errors import SettingsError
@@ -38,9 +38,11 @@ def test_a_core_that_was_not_built_is_an_error_only_if_it_is_wanted(
 
 def test_a_core_of_other_sources_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("api.visits.compiled.core")
-    monkeypatch.setattr(selection, "digest", lambda: "of others")
+    monkeypatch.setattr(CompiledModule, "digest", lambda _: "of others")
     assert select_server("auto").reason == "it was built from other sources"
     with pytest.raises(SettingsError, match="other sources"):
         select_server("compiled")
-    monkeypatch.setattr(selection, "digest", lambda: "")  # an installation without the sources
+    monkeypatch.setattr(
+        CompiledModule, "digest", lambda _: ""
+    )  # an installation without the sources
     assert select_server("auto").core == "compiled"
