@@ -57,6 +57,7 @@ static void blake2b_compress(uint64_t state[8], const uint8_t *block, uint64_t c
     memcpy(v + 8, BLAKE2B_IV, 64);
     v[12] ^= counted;
     if (is_last) v[14] = ~v[14];
+#pragma GCC unroll 12 /* so that the words of each round are known when it is compiled */
     for (int round = 0; round < BLAKE2B_ROUNDS; round++) {
         const uint8_t *s = BLAKE2B_SIGMA[round % 10];
         BLAKE2B_MIX(v[0], v[4], v[8], v[12], m[s[0]], m[s[1]]);

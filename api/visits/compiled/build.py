@@ -109,8 +109,12 @@ class CompiledModule(NamedTuple):
 
 
 VISITOR_CORE: Final = CompiledModule(
-    "api/visits/compiled", ("core.pyx", "pages.pxi", "head.h", "query.h", "blake2b.h", "record.h")
-)
+    "api/visits/compiled",
+    (
+        "core.pyx", "pages.pxi", "known.pxi", "head.h", "query.h", "blake2b.h", "record.h", "slots.h",
+        "known.h",
+    ),
+)  # fmt: skip
 FOLD_ROWS: Final = CompiledModule("engine/clicks/compiled", ("fold_rows.pyx", "frames.h"))
 PACKER: Final = CompiledModule("engine/stats/packed/compiled", ("packer.pyx",))
 MODULES: Final = (VISITOR_CORE, FOLD_ROWS, PACKER)

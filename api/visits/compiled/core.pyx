@@ -11,10 +11,11 @@ to that connection has not been sent, and sends its own first if Python's turn c
 
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy, memmove, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
+from cpython.long cimport PyLong_AsLong
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 
 cdef extern from *:
@@ -65,6 +66,15 @@ cdef extern from "record.h" nogil:
     size_t record_size(const record *)
     uint8_t *record_write(uint8_t *, const record *)
 
+cdef extern from "slots.h":
+    Py_ssize_t slot_offset(object, const char *) except -1
+    PyObject *slot_value(object, Py_ssize_t)
+    bint slot_is(object, Py_ssize_t, object)
+    void slot_set(object, Py_ssize_t, object)
+
+cdef extern from "known.h" nogil:
+    uint64_t known_hash(const uint8_t *, size_t, uint64_t)
+
 cdef extern from "sys/socket.h" nogil:
     ctypedef unsigned int socklen_t
     cdef struct sockaddr:
@@ -103,8 +113,13 @@ cdef extern from "sys/epoll.h" nogil:
     int epoll_wait(int, epoll_event *, int, int)
     unsigned int EPOLLIN
 
+from os import urandom
+
 from actors.visits.click_ids import GIVEN_CLICK_ID
 from actors.visits.experiments.variants import ASSIGNED, EXPOSED
+from actors.visits.profile import ProfileActor
+from actors.visits.route import VisitRoute
+from api.visits.connection import VisitorConnection
 from api.visits.pages.negotiation import MARKS
 from api.visits.strict_head import KNOWN_HOSTS
 from engine.clicks.agents.client_hints import HintedAgents
@@ -112,11 +127,12 @@ from engine.clicks.click import CLASS_MASK, MAX_ITEMS_BYTES, ClickKind
 from engine.clicks.journal_format import FRAME_BYTES, MAX_FRAME_BYTES, MAX_FRAME_CLICKS
 from engine.clicks.record_items import MAX_ITEM_BYTES, TRIGGER_ITEMS, UTM, HostItems, Trigger
 from engine.clicks.utm import NAMES
+from engine.visits.classifier import MAX_KNOWN
 from engine.visits.content_coding import coding_of, names_tag
 from engine.visits.edge_assignment import PREVIEW_PARAMETER
 from engine.visits.entrance import own_referrer
 from engine.visits.query_parameters import take_trigger
-from engine.visits.request import Visit, VisitRequest
+from engine.visits.request import ClientInfo, Visit, VisitRequest
 
 SOURCES = WAYPOST_SOURCES.decode()  # a digest of the sources that this was built from
 
@@ -132,6 +148,9 @@ cdef enum:
     ITEMS_BYTES = 1024           # room for items; MAX_ITEMS_BYTES is less
     MAX_IDENTITY = 512           # ids, network and user agent
     MAX_STATUS = 400
+    MAX_AGENT_TEXT = 512         # user agent and client hints
+    HOST_SETS = 64
+    MAX_HOST_TEXT = 128
 
 cdef int CLICK = ClickKind.CLICK
 cdef int VIEW = ClickKind.VIEW
@@ -145,6 +164,28 @@ for _name in NAMES:
     if not campaign_add_name(_name.encode(), len(_name)):
         raise ImportError("a name of a campaign has no room")
 
+cdef Py_ssize_t _FD = slot_offset(VisitorConnection, "fd")
+cdef Py_ssize_t _CLIENT = slot_offset(VisitorConnection, "client")
+cdef Py_ssize_t _LIMITED = slot_offset(VisitorConnection, "limited")
+cdef Py_ssize_t _PARSER = slot_offset(VisitorConnection, "parser")
+cdef Py_ssize_t _DEADLINE = slot_offset(VisitorConnection, "deadline")
+cdef Py_ssize_t _UNSENT = slot_offset(VisitorConnection, "unsent")
+cdef Py_ssize_t _WAITING = slot_offset(VisitorConnection, "waiting")
+cdef Py_ssize_t _CLOSING = slot_offset(VisitorConnection, "closing")
+cdef Py_ssize_t _ENDED = slot_offset(VisitorConnection, "ended")
+cdef Py_ssize_t _DISCARD = slot_offset(VisitorConnection, "discard")
+cdef Py_ssize_t _ACTOR = slot_offset(VisitRoute, "actor")
+cdef Py_ssize_t _KIND = slot_offset(VisitRoute, "kind")
+cdef Py_ssize_t _STATUS = slot_offset(VisitRoute, "status")
+cdef Py_ssize_t _TAIL = slot_offset(VisitRoute, "tail")
+cdef Py_ssize_t _IDS = slot_offset(VisitRoute, "ids")
+cdef Py_ssize_t _PLAIN = slot_offset(VisitRoute, "plain")
+cdef Py_ssize_t _PASSTHROUGH = slot_offset(VisitRoute, "passthrough")
+cdef Py_ssize_t _SOLE_ASSIGNER = slot_offset(VisitRoute, "sole_assigner")
+cdef Py_ssize_t _VISITED = slot_offset(ProfileActor, "visited")
+cdef Py_ssize_t _NETWORK = slot_offset(ClientInfo, "network")
+cdef Py_ssize_t _PLACE = slot_offset(ClientInfo, "place")
+
 cdef struct items_t:
     size_t size
     uint8_t bytes[ITEMS_BYTES]
@@ -154,6 +195,9 @@ cdef struct response_t:
     size_t at
     size_t size
     PyObject *body  # bytes that are sent from where they are, behind those of the buffer; or NULL
+
+
+include "known.pxi"
 
 
 cdef class VisitCore:
@@ -166,6 +210,8 @@ cdef class VisitCore:
     cdef object server, connections, recorder, clients, entrances, visits, heads, unused_parser, shares
     cdef object lines_keep, lines_close, idle_deadline, hosts, domains
     cdef object classifications, host_items, hinted_agents, pseudonymiser
+    cdef KnownTexts known_agents, known_hosts
+    cdef list python_records, python_responses  # the server's lists of this wake-up
     cdef dict paths, by_descriptor, known_clients, peers
     cdef int epoll, listener
     cdef Py_ssize_t max_connections
@@ -221,6 +267,9 @@ cdef class VisitCore:
         self.max_head_bytes = server.heads.max_head_bytes
         self.host_items = HostItems()
         self.hinted_agents = HintedAgents()
+        self.known_agents = KnownTexts(MAX_KNOWN // WAYS, MAX_AGENT_TEXT)
+        self.known_hosts = KnownTexts(HOST_SETS, MAX_HOST_TEXT)
+        self.python_records, self.python_responses = server._records, server._responses
 
     # ---- one wake-up ----------------------------------------------------------------------------
 
@@ -239,7 +288,7 @@ cdef class VisitCore:
             connection = <object>found
             try:
                 if events[i].events == EPOLLIN:
-                    self.read(connection)
+                    self._read(connection)
                 else:
                     self.server._serve(connection, events[i].events)
             except Exception:
@@ -282,7 +331,7 @@ cdef class VisitCore:
             return
         self.server.accepted += 1
         connection = self.server._open(fd, text, networks)
-        self.read(connection)
+        self._read(connection)
         if connection.fd >= 0 and not connection.closing:
             self.connections.register(connection)
 
@@ -311,7 +360,10 @@ cdef class VisitCore:
 
     def read(self, connection):
         """Read the connection once and answer what came."""
-        cdef ssize_t size = recv(connection.fd, self.input, READ_BYTES, 0)
+        self._read(connection)
+
+    cdef _read(self, connection):
+        cdef ssize_t size = recv(_number(connection, _FD), self.input, READ_BYTES, 0)
         if size < 0:
             if errno != EAGAIN and errno != EINTR:
                 self.connections.close(connection)
@@ -323,20 +375,21 @@ cdef class VisitCore:
     def finish(self):
         """Record what was answered here and in Python, in one write; then send."""
         cdef int recorded = self.record_count
-        cdef list records = self.server._records
+        cdef list records = self.python_records
         if recorded or records:
             self._record(records)
             self.record_count = 0
             self.record_bytes = 0
-            self.server._records = []
+            if records:
+                self.python_records = self.server._records = []
             self._count_visits()
             if not self.keyed:
                 self.server.unidentified += recorded + len(records)
         if self.response_count:
             self._send()
-        responses = self.server._responses
+        responses = self.python_responses
         if responses:
-            self.server._responses = []
+            self.python_responses = self.server._responses = []
             for connection, response in responses:
                 self.connections.send(connection, response)
 
@@ -375,7 +428,7 @@ cdef class VisitCore:
                 self.visits_by_status[status] = 0
 
     cdef _send(self):
-        cdef int i, count = self.response_count
+        cdef int i, fd, count = self.response_count
         cdef response_t *response
         cdef ssize_t sent
         cdef size_t size
@@ -391,17 +444,18 @@ cdef class VisitCore:
                 body = <bytes>response.body
                 Py_DECREF(body)
                 size += PyBytes_GET_SIZE(body)
-            if connection.fd < 0:
+            fd = _number(connection, _FD)
+            if fd < 0:
                 continue
-            if connection.unsent:
+            if not slot_is(connection, _UNSENT, b""):
                 self.connections.send(connection, self._response(response, body, 0))
                 continue
             if body is None:
-                sent = send(connection.fd, self.responses + response.at, size, MSG_NOSIGNAL)
+                sent = send(fd, self.responses + response.at, size, MSG_NOSIGNAL)
             else:
-                sent = self._send_both(connection.fd, response, body)
+                sent = self._send_both(fd, response, body)
             if sent == <ssize_t>size:
-                if connection.closing or connection.ended:
+                if slot_is(connection, _CLOSING, True) or slot_is(connection, _ENDED, True):
                     self._end(connection)
             elif sent < 0 and errno != EAGAIN and errno != EINTR:
                 self.connections.close(connection)
@@ -443,37 +497,40 @@ cdef class VisitCore:
         """Answer the bytes that were read, if they are a plain head. Returns whether they are."""
         cdef plain_head head
         cdef PyObject *found
-        cdef bytes path, agent
+        cdef bytes path, host, agent
+        cdef uint8_t classification
         if size > self.max_head_bytes or not read_plain_head(self.input, size, self.proxied, &head):
             return False
-        if connection.waiting is not None or connection.discard or self._keeps_bytes(connection):
+        if not self._is_idle(connection):
             return False
-        found = PyDict_GetItem(KNOWN_HOSTS, _bytes(head.host))
-        if found is NULL:
+        host = self._host(&head)
+        if host is None:
             return False
-        host = <object>found
-        agent = self._agent(&head)
+        agent = self._agent(&head, &classification)
         path = _bytes(head.path)
         found = PyDict_GetItem(self.paths, path)
         if found is not NULL:
             route = <object>found
-            if route.kind == VIEW:
-                if (not self.hosts_decide or self._serves(host)) and (
-                    _view(self, connection, route, host, agent, &head)
-                ):
+            if type(route) is not VisitRoute or type(<object>slot_value(route, _ACTOR)) is not ProfileActor:
+                raise TypeError("slots are those of other types")
+            if self.hosts_decide and not self._serves(host):
+                pass
+            elif _number(route, _KIND) == VIEW:
+                if _view(self, connection, route, host, agent, classification, &head):
                     return True
-            elif _is_plain(route, &head) and (not self.hosts_decide or self._serves(host)):
-                if self._redirect(connection, route, host, agent, &head):
+            elif _is_plain(route, &head):
+                if self._redirect(connection, route, host, agent, classification, &head):
                     return True
         if head.has_cookie or self.input[5] in MARKS:
             return False  # what else the head says counts for experiments, pages and assets
         self._answer_in_python(connection, path, host, agent, &head)
         return True
 
-    cdef bint _keeps_bytes(self, connection) except -1:
-        """Return whether bytes of a head are kept of the connection."""
-        parser = connection.parser
-        return parser is not self.unused_parser and parser.kept_bytes > 0
+    cdef bint _is_idle(self, connection) except -1:
+        """Return whether nothing that came of the connection earlier has still to be answered or dropped."""
+        if not slot_is(connection, _WAITING, None) or _number(connection, _DISCARD):
+            return False
+        return slot_is(connection, _PARSER, self.unused_parser) or not connection.parser.kept_bytes
 
     cdef _answer_in_python(self, connection, bytes path, bytes host, bytes agent, plain_head *head):
         """Have the server in Python answer the request of a head that was read here."""
@@ -486,12 +543,42 @@ cdef class VisitCore:
             head.keep_alive != 0, False, _bytes(head.forwarded_for), host, b"",
         )  # fmt: skip
 
-    cdef bytes _agent(self, plain_head *head):
-        """Return the user agent with what its client hints say more."""
-        cdef bytes agent = _bytes(head.user_agent), brands, hinted
-        if not head.brands.size:
-            return agent
-        brands = _bytes(head.brands)
+    cdef bytes _host(self, plain_head *head):
+        """Return the host as parse_host() reads it; None if Python has not read it yet."""
+        cdef uint64_t hash
+        cdef known_entry *entry = self.known_hosts.find(head.host.at, head.host.size, &hash)
+        cdef PyObject *found
+        if entry is not NULL:
+            return <bytes>entry.value
+        found = PyDict_GetItem(KNOWN_HOSTS, _bytes(head.host))
+        if found is NULL:
+            return None
+        self.known_hosts.keep(hash, head.host.at, head.host.size, <object>found, 0)
+        return <bytes>found
+
+    cdef bytes _agent(self, plain_head *head, uint8_t *classification):
+        """Return the user agent with what its client hints say more, and set its classification."""
+        cdef uint8_t text[MAX_AGENT_TEXT]
+        cdef uint64_t hash
+        cdef known_entry *entry
+        cdef span key = head.user_agent
+        if head.brands.size:
+            key = _joined(head, text)
+            if not key.size:
+                agent = self._hinted(head)
+                classification[0] = self.classifications[agent]
+                return agent
+        entry = self.known_agents.find(key.at, key.size, &hash)
+        if entry is not NULL:
+            classification[0] = entry.number
+            return <bytes>entry.value
+        agent = self._hinted(head) if head.brands.size else _bytes(head.user_agent)
+        classification[0] = self.classifications[agent]
+        self.known_agents.keep(hash, key.at, key.size, agent, classification[0])
+        return agent
+
+    cdef bytes _hinted(self, plain_head *head):
+        agent, brands = _bytes(head.user_agent), _bytes(head.brands)
         hinted = self.hinted_agents[agent, brands]
         if not hinted:
             hinted = self.hinted_agents[agent, brands, _bytes(head.mobile), _bytes(head.platform)]
@@ -503,7 +590,9 @@ cdef class VisitCore:
             return False
         return (self.hosts.known and not self.hosts.strict) or self.hosts.is_own(host)
 
-    cdef bint _redirect(self, connection, route, host, bytes agent, plain_head *head) except -1:
+    cdef bint _redirect(
+        self, connection, route, bytes host, bytes agent, uint8_t classification, plain_head *head
+    ) except -1:
         """Answer a plain visit of a route. Returns False, with nothing done, if Python has to."""
         cdef bytes line, tail
         cdef uint8_t visitor[8]
@@ -511,43 +600,43 @@ cdef class VisitCore:
         cdef items_t items
         cdef span campaign
         cdef bint keeps = head.keep_alive and not self.draining
-        cdef int status = route.status
+        cdef int status = _number(route, _STATUS)
         if status not in (301, 302, 303, 307, 308):
             return False
-        line = (self.lines_keep if keeps else self.lines_close)[status]
-        if not route.tail:
+        line = self._line(status, keeps)
+        tail = <bytes>slot_value(route, _TAIL)
+        if not tail:
             return False  # the first visit, for which Python makes it
-        client = connection.client
-        if client is None:
-            client = self._client(connection, head)
+        client = self._client(connection, head)
         click.kind = CLICK
-        click.classification = self.classifications[agent]
+        click.classification = classification
         click.at_us = self.now_us
-        ids = route.ids
+        ids = <bytes>slot_value(route, _IDS)
         click.ids = <const uint8_t *>PyBytes_AS_STRING(ids)
         click.user_agent = _span(agent)
         click.language = head.language
         click.visitor = visitor
-        self._pseudonym(click.ids, client.network, agent, visitor)
+        self._pseudonym(click.ids, <bytes>slot_value(client, _NETWORK), agent, visitor)
         items.size = 0
-        _add_item(&items, client.place)
+        _add_item(&items, <bytes>slot_value(client, _PLACE))
         _add_item(&items, self.host_items[host])
         if not self._way(route, client, host, agent, head, &click, &items, &campaign):
             return False
-        tail = route.tail if route.plain else self._variant_tail(route, client, agent, head, &click, &items)
+        if not slot_is(route, _PLAIN, True):
+            tail = self._variant_tail(route, client, agent, head, &click, &items)
         if campaign.size:
             _add_campaign(&items, campaign)
         if not tail or not self._has_room(connection, line, tail):
             return False
         click.items.at = items.bytes
         click.items.size = items.size
-        if connection.limited and not self._admits(connection, client, keeps):
+        if not slot_is(connection, _LIMITED, False) and not self._admits(connection, client, keeps):
             return True
         # Nothing below fails: a record and its response come together.
-        connection.deadline = self.idle_deadline
-        route.actor.visited = True
+        slot_set(connection, _DEADLINE, self.idle_deadline)
+        slot_set(<object>slot_value(route, _ACTOR), _VISITED, True)
         if not keeps:
-            connection.closing = True
+            slot_set(connection, _CLOSING, True)
         self._keep_record(&click)
         self._keep_response(connection, line, tail)
         self.visits_by_status[status] += 1
@@ -573,7 +662,7 @@ cdef class VisitCore:
         the visit is not plain after all."""
         cdef span campaign
         cdef int trigger
-        actor = route.actor
+        actor = <object>slot_value(route, _ACTOR)
         click.referrer = head.referrer
         if not self._read_query(head, &campaign, &trigger):
             return False
@@ -617,7 +706,7 @@ cdef class VisitCore:
     cdef bint _has_room(self, connection, bytes line, bytes tail) except -1:
         """Return whether this wake-up has room for a response and its record, and the connection's order lets
         them be Python's neighbours."""
-        cdef list responses = self.server._responses
+        cdef list responses = self.python_responses
         if responses and responses[len(responses) - 1][0] is connection:
             return False
         return (
@@ -628,6 +717,8 @@ cdef class VisitCore:
 
     cdef _client(self, connection, plain_head *head):
         cdef PyObject *found
+        if not slot_is(connection, _CLIENT, None):
+            return <object>slot_value(connection, _CLIENT)
         if self.proxied:
             forwarded = _bytes(head.forwarded_for)
             found = PyDict_GetItem(self.known_clients, (connection.peer, forwarded))
@@ -637,6 +728,9 @@ cdef class VisitCore:
         client = connection.client = self.clients.of_peer(connection.peer)
         return client
 
+    cdef bytes _line(self, int status, bint keeps):
+        """Return the status line with the date."""
+        return (self.lines_keep if keeps else self.lines_close)[status]
 
     cdef _pseudonym(self, const uint8_t *ids, bytes network, bytes agent, uint8_t *visitor):
         cdef uint8_t identity[MAX_IDENTITY]
@@ -708,6 +802,28 @@ cdef bytes _address_key(sockaddr_storage *address):
     return b""
 
 
+cdef inline long _number(object, Py_ssize_t slot) except? -1:
+    return PyLong_AsLong(<object>slot_value(object, slot))
+
+
+cdef inline span _joined(plain_head *head, uint8_t *text):
+    """Write the user agent and all client hints one behind another, at most MAX_AGENT_TEXT; empty if longer."""
+    cdef span *parts = [head.user_agent, head.brands, head.mobile, head.platform]
+    cdef span joined
+    cdef int i
+    joined.at, joined.size = text, 0
+    for i in range(4):
+        if joined.size + parts[i].size + 1 > MAX_AGENT_TEXT:
+            joined.size = 0
+            return joined
+        if parts[i].size:
+            memcpy(text + joined.size, parts[i].at, parts[i].size)
+        joined.size += parts[i].size
+        text[joined.size] = 0
+        joined.size += 1
+    return joined
+
+
 cdef inline bytes _bytes(span text):
     return PyBytes_FromStringAndSize(<char *>text.at, text.size) if text.size else b""
 
@@ -721,9 +837,11 @@ cdef inline span _span(bytes text):
 
 cdef bint _is_plain(route, plain_head *head) except -1:
     """Return whether a route leads to one target, or to those of one experiment, with nothing added to it."""
-    if route.kind != CLICK or not (route.plain or route.sole_assigner is not None):
+    if _number(route, _KIND) != CLICK:
         return False
-    return not (head.query.size and route.passthrough)
+    if slot_is(route, _SOLE_ASSIGNER, None) and not slot_is(route, _PLAIN, True):
+        return False
+    return not head.query.size or slot_is(route, _PASSTHROUGH, False)
 
 
 cdef int _add_item(items_t *items, bytes item) except -1:

@@ -4,7 +4,9 @@
 # for the visitor's language.
 
 
-cdef bint _view(VisitCore core, connection, route, host, bytes agent, plain_head *head) except -1:
+cdef bint _view(
+    VisitCore core, connection, route, bytes host, bytes agent, uint8_t classification, plain_head *head
+) except -1:
     """Answer a plain view of a page. Returns False, with nothing done, if Python has to."""
     cdef uint8_t visitor[8]
     cdef record view
@@ -19,11 +21,9 @@ cdef bint _view(VisitCore core, connection, route, host, bytes agent, plain_head
     page = actor.plain_page(_bytes(head.language), core.now_us)
     if page is None:
         return False
-    client = connection.client
-    if client is None:
-        client = core._client(connection, head)
+    client = core._client(connection, head)
     view.kind = VIEW
-    view.classification = core.classifications[agent]
+    view.classification = classification
     view.at_us = core.now_us
     view.ids = <const uint8_t *>PyBytes_AS_STRING(ids)
     view.user_agent = _span(agent)
@@ -43,7 +43,7 @@ cdef bint _view(VisitCore core, connection, route, host, bytes agent, plain_head
     view.items.at = items.bytes
     view.items.size = items.size
     status = 304 if head.known_tags.size and names_tag(_bytes(head.known_tags), page.tag) else 200
-    line = (core.lines_keep if keeps else core.lines_close)[status]
+    line = core._line(status, keeps)
     if not core._has_room(connection, line, b""):
         return False
     if connection.limited and not core._admits(connection, client, keeps):

@@ -122,3 +122,32 @@ def test_each_changed_byte_of_a_head_is_read_alike_or_left_to_python() -> None:
         for byte in b"\x00\t\n\r :?#/aZ_-\x7f\x80\xff":
             data = PLAIN[:place] + bytes((byte,)) + PLAIN[place + 1 :]
             compare_heads(data, behind_proxies=True)
+
+
+@given(st.lists(st.tuples(st.binary(max_size=40), st.booleans())), st.sampled_from((1, 4)))
+def test_a_table_knows_what_was_put_and_the_last_texts_of_each_set(
+    steps: list[tuple[bytes, bool]], sets: int
+) -> None:
+    table = core.KnownTexts(sets, 32)
+    values: dict[bytes, tuple[object, int]] = {}
+    recent: list[bytes] = []
+    for number, (text, puts) in enumerate(steps):
+        known = table.get(text)
+        assert (
+            known == values.get(text) if text in recent[-4:] else known in (None, values.get(text))
+        )
+        if puts and known is None and len(text) <= 32:
+            values[text] = (object(), number)
+            table.put(text, *values[text])
+        elif puts:
+            table.put(text, object(), number)  # too long, or there
+        if text in values and (puts or known):
+            recent = [*(other for other in recent if other != text), text]
+    table.clear()
+    assert all(table.get(text) is None for text in values)
+
+
+def test_a_table_has_a_power_of_two_of_sets() -> None:
+    for sets in (0, 3):
+        with pytest.raises(ValueError, match="power of two"):
+            core.KnownTexts(sets, 32)
