@@ -17,12 +17,15 @@ _MAX_CACHED_PEERS: Final = 16_384
 
 
 class ConnectionShares:
-    """Counts of connections by network. `per_address`: connections of an address or /64; 0: no limit."""
+    """Connections by network, in `counts`; `limits` are those of networks_of(), in its order.
+
+    `per_address`: connections of an address or /64; 0: no limit.
+    """
 
     def __init__(self, per_address: int, *, proxied: bool) -> None:
-        self._limits = (per_address, WIDE_SHARES * per_address)
+        self.limits = (per_address, WIDE_SHARES * per_address)
         self._limited = per_address > 0 and not proxied
-        self._counts: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
 
     def networks_of(self, peer: str) -> tuple[str, ...]:
         """Return the networks that a connection of this address counts for, the narrowest first."""
@@ -30,22 +33,22 @@ class ConnectionShares:
 
     def exceeded(self, networks: tuple[str, ...]) -> str | None:
         """Return the first network that has no connection left, or None."""
-        for network, limit in zip(networks, self._limits, strict=False):
-            if self._counts.get(network, 0) >= limit:
+        for network, limit in zip(networks, self.limits, strict=False):
+            if self.counts.get(network, 0) >= limit:
                 return network
         return None
 
     def take(self, networks: tuple[str, ...]) -> None:
         for network in networks:
-            self._counts[network] = self._counts.get(network, 0) + 1
+            self.counts[network] = self.counts.get(network, 0) + 1
 
     def give_back(self, networks: tuple[str, ...]) -> None:
         for network in networks:
-            count = self._counts[network] - 1
+            count = self.counts[network] - 1
             if count:
-                self._counts[network] = count
+                self.counts[network] = count
             else:
-                del self._counts[network]
+                del self.counts[network]
 
 
 _networks_of: Final = lru_cache(_MAX_CACHED_PEERS)(networks_of)

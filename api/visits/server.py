@@ -181,15 +181,23 @@ class VisitorServer(ColdAnswers):
             turn_away(fd)
             return
         connection = self._open(fd, peer, networks)
-        self._read(connection)
-        # A short connection that is answered already needs no place in the epoll set.
-        if connection.fd >= 0 and not connection.closing:
-            self._connections.register(connection)
+        try:
+            self._read(connection)
+            # A short connection that is answered already needs no place in the epoll set.
+            if connection.fd >= 0 and not connection.closing:
+                self._connections.register(connection)
+        except Exception:
+            self._contain_error(connection)
 
     def _open(self, fd: int, peer: str, networks: tuple[str, ...]) -> VisitorConnection:
+        connection = self._connection(fd, peer, networks)
+        self._connections.add(connection)
+        return connection
+
+    def _connection(self, fd: int, peer: str, networks: tuple[str, ...]) -> VisitorConnection:
         client = None if self._proxied else self._clients.of_peer(peer)
         limited = self._limited and (client is None or client.rate_limit_subject is not None)
-        connection = VisitorConnection(
+        return VisitorConnection(
             fd,
             self._now + self._head_s,
             peer,
@@ -198,8 +206,6 @@ class VisitorServer(ColdAnswers):
             networks=networks,
             parser=self._first_parser(),
         )
-        self._connections.add(connection)
-        return connection
 
     def _new_parser(self) -> HeadParser:
         return HeadParser(self.heads, behind_proxies=self._proxied)

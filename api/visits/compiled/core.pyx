@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
+from cpython.dict cimport PyDict_GetItem, PyDict_Size
 from cpython.long cimport PyLong_AsLong
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 
@@ -140,7 +140,8 @@ cdef enum:
     BATCH = 64
     READ_BYTES = 16384
     ADDRESS_CHARS = 64
-    MAX_PEERS = 16384
+    PEER_SETS = 4096             # of four each
+    MAX_SLOTS = 32
     MAX_ANSWERS = 256            # of one wake-up; a frame's records
     RESPONSE_BYTES = 512 * 1024  # of one wake-up
     RECORD_BYTES = 192 * 1024    # of one wake-up
@@ -149,6 +150,7 @@ cdef enum:
     MAX_IDENTITY = 512           # ids, network and user agent
     MAX_STATUS = 400
     MAX_AGENT_TEXT = 512         # user agent and client hints
+    UNCLASSIFIED = -1
     HOST_SETS = 64
     MAX_HOST_TEXT = 128
 
@@ -174,6 +176,9 @@ cdef Py_ssize_t _WAITING = slot_offset(VisitorConnection, "waiting")
 cdef Py_ssize_t _CLOSING = slot_offset(VisitorConnection, "closing")
 cdef Py_ssize_t _ENDED = slot_offset(VisitorConnection, "ended")
 cdef Py_ssize_t _DISCARD = slot_offset(VisitorConnection, "discard")
+cdef Py_ssize_t _LINGER = slot_offset(VisitorConnection, "linger")
+cdef Py_ssize_t _NETWORKS = slot_offset(VisitorConnection, "networks")
+cdef Py_ssize_t _FIRST_DEADLINE = slot_offset(VisitorConnection, "first_deadline")
 cdef Py_ssize_t _ACTOR = slot_offset(VisitRoute, "actor")
 cdef Py_ssize_t _KIND = slot_offset(VisitRoute, "kind")
 cdef Py_ssize_t _STATUS = slot_offset(VisitRoute, "status")
@@ -210,9 +215,13 @@ cdef class VisitCore:
     cdef object server, connections, recorder, clients, entrances, visits, heads, unused_parser, shares
     cdef object lines_keep, lines_close, idle_deadline, hosts, domains
     cdef object classifications, host_items, hinted_agents, pseudonymiser
-    cdef KnownTexts known_agents, known_hosts
+    cdef KnownTexts known_agents, known_hosts, known_peers
     cdef list python_records, python_responses  # the server's lists of this wake-up
-    cdef dict paths, by_descriptor, known_clients, peers
+    cdef dict paths, by_descriptor, known_clients, share_counts
+    cdef tuple share_limits
+    cdef object head_deadline
+    cdef Py_ssize_t slots[MAX_SLOTS]  # of a connection
+    cdef int slot_count, accepted
     cdef int epoll, listener
     cdef Py_ssize_t max_connections
     cdef bytes query_text, referrer_text  # to which a record's spans point until it is written
@@ -251,7 +260,13 @@ cdef class VisitCore:
         self.by_descriptor = self.connections.by_descriptor
         self.shares = self.connections.shares
         self.max_connections = self.connections.max_connections
-        self.peers = {}
+        self.known_peers = KnownTexts(PEER_SETS, 16)
+        self.share_counts = self.shares.counts
+        self.share_limits = self.shares.limits
+        self.slot_count = 0
+        for name in VisitorConnection.__slots__:
+            self.slots[self.slot_count] = slot_offset(VisitorConnection, name.encode())
+            self.slot_count += 1
         self.epoll = self.connections.epoll.fileno()
         self.listener = server._listener.descriptor
         self.heads = server.heads
@@ -296,12 +311,15 @@ cdef class VisitCore:
         if accepts:
             # At the end, as in Python: accepting may close connections, whose descriptors new ones get.
             self._accept()
+            self.server.accepted += self.accepted
+            self.accepted = 0
         if self.heads.exceeded:
             self.server._shed_heads()
         self.finish()
 
     cdef _accept(self):
         """Accept connections, at most a batch, and read each."""
+        self.head_deadline = self.server._now + self.server._head_s
         cdef sockaddr_storage address
         cdef socklen_t size
         cdef int i, fd
@@ -316,24 +334,57 @@ cdef class VisitCore:
 
     cdef _admit(self, int fd, sockaddr_storage *address):
         """Take an accepted connection in and read it, as VisitorServer._admit() does."""
-        cdef bytes key = _address_key(address)
-        cdef PyObject *found = PyDict_GetItem(self.peers, key)
-        if found is NULL:
-            if len(self.peers) >= MAX_PEERS:
-                self.peers.clear()
-            text = _address(address)
-            peer = self.peers[key] = (text, self.shares.networks_of(text))
-        else:
-            peer = <object>found
-        text, networks = peer
-        if len(self.by_descriptor) >= self.max_connections or self.shares.exceeded(networks):
-            self.server._admit(fd, text)  # makes room, or turns it away
+        cdef known_entry *peer = self._peer(address)
+        cdef tuple networks = <tuple>slot_value(<object>peer.value, _NETWORKS)
+        if PyDict_Size(self.by_descriptor) >= self.max_connections or not self._has_share(networks):
+            self.server._admit(fd, (<object>peer.value).peer)  # makes room, or turns it away
             return
-        self.server.accepted += 1
-        connection = self.server._open(fd, text, networks)
-        self._read(connection)
-        if connection.fd >= 0 and not connection.closing:
-            self.connections.register(connection)
+        self.accepted += 1
+        connection = self._open(fd, <object>peer.value)
+        try:
+            self._read(connection)
+            if _number(connection, _FD) >= 0 and slot_is(connection, _CLOSING, False):
+                self.connections.register(connection)
+        except Exception:
+            self.server._contain_error(connection)
+
+    cdef known_entry *_peer(self, sockaddr_storage *address) except NULL:
+        """Return an entry whose value is a connection of this address that was never opened."""
+        cdef uint8_t key[16]
+        cdef uint64_t hash
+        cdef size_t size = _address_key(address, key)
+        cdef known_entry *entry = self.known_peers.find(key, size, &hash)
+        if entry is NULL:
+            entry = self.known_peers.keep(hash, key, size, self.server.unopened(_address(address)), 0)
+        return entry
+
+    cdef _open(self, int fd, pattern):
+        """Return a connection as VisitorServer._open() makes it, by copying one of the same address."""
+        cdef int i
+        connection = VisitorConnection.__new__(VisitorConnection)
+        for i in range(self.slot_count):
+            slot_set(connection, self.slots[i], <object>slot_value(pattern, self.slots[i]))
+        descriptor = fd
+        slot_set(connection, _FD, descriptor)
+        slot_set(connection, _DEADLINE, self.head_deadline)
+        slot_set(connection, _FIRST_DEADLINE, self.head_deadline)
+        self.by_descriptor[descriptor] = connection
+        networks = <tuple>slot_value(pattern, _NETWORKS)
+        for network in networks:
+            self.share_counts[network] = _count(self.share_counts, network) + 1
+        return connection
+
+    cdef bint _has_share(self, tuple networks) except -1:
+        """Return whether ConnectionShares.exceeded() names no network."""
+        cdef Py_ssize_t i
+        for i in range(len(networks)):
+            if _count(self.share_counts, networks[i]) >= self.share_limits[i]:
+                return False
+        return True
+
+    def forget_peers(self):
+        """Look the clients of all addresses up again, as places may have changed."""
+        self.known_peers.clear()
 
     def begin(self):
         """Take over what the server knows of this wake-up."""
@@ -470,17 +521,19 @@ cdef class VisitCore:
 
     cdef _end(self, connection):
         """Do what ConnectionSet.after_response() does; most connections here are closed with nothing kept."""
-        cdef int fd = connection.fd
-        if connection.parser is not self.unused_parser or connection.linger:
+        cdef tuple networks
+        if not slot_is(connection, _PARSER, self.unused_parser) or not slot_is(connection, _LINGER, False):
             self.connections.after_response(connection)
             return
-        if not connection.closing and connection.waiting is not None:
+        if slot_is(connection, _CLOSING, False) and not slot_is(connection, _WAITING, None):
             return
-        del self.by_descriptor[fd]
-        if connection.networks:
-            self.shares.give_back(connection.networks)
-        connection.fd = -1
-        close(fd)
+        descriptor = <object>slot_value(connection, _FD)
+        del self.by_descriptor[descriptor]
+        networks = <tuple>slot_value(connection, _NETWORKS)
+        if networks:
+            self.shares.give_back(networks)
+        slot_set(connection, _FD, -1)
+        close(descriptor)
 
     cdef bytes _response(self, response_t *response, bytes body, size_t start):
         """Return the response from a byte on."""
@@ -498,6 +551,7 @@ cdef class VisitCore:
         cdef plain_head head
         cdef PyObject *found
         cdef bytes path, host, agent
+        cdef known_entry *known
         cdef uint8_t classification
         if size > self.max_head_bytes or not read_plain_head(self.input, size, self.proxied, &head):
             return False
@@ -506,13 +560,14 @@ cdef class VisitCore:
         host = self._host(&head)
         if host is None:
             return False
-        agent = self._agent(&head, &classification)
+        agent = self._agent(&head, &known)
         path = _bytes(head.path)
         found = PyDict_GetItem(self.paths, path)
         if found is not NULL:
             route = <object>found
             if type(route) is not VisitRoute or type(<object>slot_value(route, _ACTOR)) is not ProfileActor:
                 raise TypeError("slots are those of other types")
+            classification = self._classification(agent, known)
             if self.hosts_decide and not self._serves(host):
                 pass
             elif _number(route, _KIND) == VIEW:
@@ -556,26 +611,30 @@ cdef class VisitCore:
         self.known_hosts.keep(hash, head.host.at, head.host.size, <object>found, 0)
         return <bytes>found
 
-    cdef bytes _agent(self, plain_head *head, uint8_t *classification):
-        """Return the user agent with what its client hints say more, and set its classification."""
+    cdef bytes _agent(self, plain_head *head, known_entry **known):
+        """Return the user agent with what its client hints say more, and set its entry; NULL if it has none."""
         cdef uint8_t text[MAX_AGENT_TEXT]
         cdef uint64_t hash
-        cdef known_entry *entry
         cdef span key = head.user_agent
+        known[0] = NULL
         if head.brands.size:
             key = _joined(head, text)
             if not key.size:
-                agent = self._hinted(head)
-                classification[0] = self.classifications[agent]
-                return agent
-        entry = self.known_agents.find(key.at, key.size, &hash)
-        if entry is not NULL:
-            classification[0] = entry.number
-            return <bytes>entry.value
+                return self._hinted(head)
+        known[0] = self.known_agents.find(key.at, key.size, &hash)
+        if known[0] is not NULL:
+            return <bytes>known[0].value
         agent = self._hinted(head) if head.brands.size else _bytes(head.user_agent)
-        classification[0] = self.classifications[agent]
-        self.known_agents.keep(hash, key.at, key.size, agent, classification[0])
+        known[0] = self.known_agents.keep(hash, key.at, key.size, agent, UNCLASSIFIED)
         return agent
+
+    cdef int _classification(self, bytes agent, known_entry *known) except -1:
+        """Return the classification of a user agent, which is made for the first visit that leads somewhere."""
+        if known is NULL:
+            return self.classifications[agent]
+        if known.number == UNCLASSIFIED:
+            known.number = self.classifications[agent]
+        return known.number
 
     cdef bytes _hinted(self, plain_head *head):
         agent, brands = _bytes(head.user_agent), _bytes(head.brands)
@@ -793,13 +852,20 @@ cdef str _address(sockaddr_storage *address):
     return text.decode("ascii")
 
 
-cdef bytes _address_key(sockaddr_storage *address):
-    """Return the bytes that tell an address from others, of any kind."""
+cdef size_t _address_key(sockaddr_storage *address, uint8_t *key):
+    """Write the bytes that tell an address from others of any kind, 16 at most, and return their number."""
     if address.ss_family == AF_INET:
-        return PyBytes_FromStringAndSize(<char *>&(<sockaddr_in *>address).sin_addr, 4)
+        memcpy(key, &(<sockaddr_in *>address).sin_addr, 4)
+        return 4
     if address.ss_family == AF_INET6:
-        return PyBytes_FromStringAndSize(<char *>&(<sockaddr_in6 *>address).sin6_addr, 16)
-    return b""
+        memcpy(key, &(<sockaddr_in6 *>address).sin6_addr, 16)
+        return 16
+    return 0
+
+
+cdef inline long _count(dict counts, key) except -1:
+    cdef PyObject *found = PyDict_GetItem(counts, key)
+    return 0 if found is NULL else PyLong_AsLong(<object>found)
 
 
 cdef inline long _number(object, Py_ssize_t slot) except? -1:

@@ -63,11 +63,14 @@ cdef class KnownTexts:
                     return first
         return NULL
 
-    cdef int keep(self, uint64_t hash, const uint8_t *at, size_t size, value, long number) except -1:
-        """Keep the value and the number of a text that find() has not found. A long text is not kept."""
+    cdef known_entry *keep(
+        self, uint64_t hash, const uint8_t *at, size_t size, value, long number
+    ) except? NULL:
+        """Keep the value and the number of a text that find() has not found. Returns its entry, which is valid
+        until the next call of the table; NULL for a long text, which is not kept."""
         cdef known_entry *first = self.entries + (hash & (self.sets - 1)) * WAYS
         if size > self.max_bytes:
-            return 0
+            return NULL
         text = PyBytes_FromStringAndSize(<char *>at, size)
         former_text, former_value = first[WAYS - 1].text, first[WAYS - 1].value
         memmove(first + 1, first, (WAYS - 1) * sizeof(known_entry))
@@ -77,7 +80,7 @@ cdef class KnownTexts:
         first[0].text, first[0].value = <PyObject *>text, <PyObject *>value
         Py_XDECREF(former_text)
         Py_XDECREF(former_value)
-        return 0
+        return first
 
     def get(self, bytes text):
         """Return (the value, the number) of a text; None if it is not there."""

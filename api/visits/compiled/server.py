@@ -25,6 +25,14 @@ class CompiledVisitorServer(VisitorServer):
         super()._begin()
         self._core.begin()
 
+    def unopened(self, peer: str) -> VisitorConnection:
+        """Return a connection from an address, with no descriptor: a pattern for those that come from there."""
+        return self._connection(-1, peer, self._connections.shares.networks_of(peer))
+
+    def places_changed(self) -> None:
+        super().places_changed()
+        self._core.forget_peers()
+
     def _first_parser(self) -> HeadParser:
         return self.unused_parser
 

@@ -44,4 +44,4 @@ def test_nothing_is_left_once_all_have_gone(peers: list[str]) -> None:
         shares.take(shares.networks_of(peer))
     for peer in reversed(peers):
         shares.give_back(shares.networks_of(peer))
-    assert shares._counts == {}
+    assert shares.counts == {}

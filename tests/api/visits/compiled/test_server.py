@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from engine.clicks.record_items import EXPOSURES, HOST, UTM, items
+from api.visits.connection import VisitorConnection
+from engine.clicks.record_items import EXPOSURES, HOST, PLACE, UTM, items
 from engine.operations.settings import Settings
 from engine.visits.domain_host import DomainHost
 from tests.kit import visit_streams
@@ -161,3 +162,37 @@ async def test_a_wake_up_of_both_has_one_write() -> None:
             assert (await visitor.response()).status in (301, 302)
         assert edge.journal.writes == before + 1
         assert len(edge.journal.records) >= 8
+
+
+@pytest.mark.parametrize("core", ["compiled", "python"])
+async def test_a_connection_that_cannot_be_watched_costs_the_others_nothing(
+    core: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served_edge(core=core) as edge:
+        await visit_streams.furnish(edge)
+        await edge.warm(b"/shop/plain")
+        register, failures = edge.server._connections.register, [OSError("no watches are left")]
+
+        def fail_once(connection: VisitorConnection) -> None:
+            if failures:
+                raise failures.pop()
+            register(connection)
+
+        monkeypatch.setattr(edge.server._connections, "register", fail_once)
+        first, second = await edge.visitor(), await edge.visitor()
+        assert await first.is_closed()
+        assert (await second.request(get(b"/shop/plain"))).status == 302
+        assert (edge.server.errors, edge.server.connections) == (1, 1)
+        assert edge.server._connections.shares.counts == {"127.0.0.1": 1}
+
+
+async def test_connections_of_an_address_follow_the_places_that_change() -> None:
+    async with served_edge(core="compiled") as edge:
+        await edge.profiles.add_profile("shop", "plain")
+        await edge.warm(b"/shop/plain")
+        for country in ("DE", "FR"):
+            edge.places.set_place("127.0.0.1", country)
+            edge.server.places_changed()
+            visitor = await edge.visitor()
+            assert (await visitor.request(get(b"/shop/plain"))).status == 302
+            assert country.encode() in items(edge.journal.clicks[-1].items)[PLACE]
