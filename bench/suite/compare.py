@@ -19,7 +19,7 @@ from rich.table import Table
 
 from bench.kit.errors import BenchError
 from bench.kit.report import cells, printable, progress, show, write_json
-from bench.suite.comparison import Difference, Least, Sample, compare, new_failures
+from bench.suite.comparison import Difference, FigureSample, Least, compare, new_failures
 from bench.suite.result import BenchResult, Figure, Host
 from bench.suite.result_file import read_results
 
@@ -35,7 +35,7 @@ class Match(NamedTuple):
     after: list[BenchResult]
 
 
-class Variant(NamedTuple):
+class BenchmarkWithOptions(NamedTuple):
     """Benchmark with those of its options that all results of both files name, as JSON."""
 
     benchmark: str
@@ -62,13 +62,13 @@ def matches(before: Sequence[BenchResult], after: Sequence[BenchResult]) -> list
 
 def _by_variant(
     results: Iterable[BenchResult], shared: dict[str, set[str]]
-) -> dict[Variant, list[BenchResult]]:
-    groups: dict[Variant, list[BenchResult]] = {}
+) -> dict[BenchmarkWithOptions, list[BenchResult]]:
+    groups: dict[BenchmarkWithOptions, list[BenchResult]] = {}
     for result in results:
         if not result.error:
             names = sorted(shared[result.benchmark])
             options = json.dumps({name: result.options[name] for name in names}, sort_keys=True)
-            groups.setdefault(Variant(result.benchmark, options), []).append(result)
+            groups.setdefault(BenchmarkWithOptions(result.benchmark, options), []).append(result)
     return groups
 
 
@@ -158,7 +158,7 @@ def amount(value: float, unit: str) -> str:
     return f"{text} {unit}".strip()
 
 
-def basis(before: Sample, after: Sample) -> str:
+def basis(before: FigureSample, after: FigureSample) -> str:
     """Return how many values the comparison has."""
     word = "runs" if before.of_runs else "rounds"
     return f"{len(before.values)} and {len(after.values)} {word}"

@@ -35,7 +35,7 @@ class Least(NamedTuple):
     rounds: float = 0.05
 
 
-class Sample(NamedTuple):
+class FigureSample(NamedTuple):
     """Values of a figure in one file: of its repeated runs, or of the rounds of its runs."""
 
     values: tuple[float, ...]
@@ -59,8 +59,8 @@ class Difference(NamedTuple):
 
     benchmark: str
     figure: Figure
-    before: Sample
-    after: Sample
+    before: FigureSample
+    after: FigureSample
     change: float | None
     low: float | None
     high: float | None
@@ -68,20 +68,20 @@ class Difference(NamedTuple):
     verdict: Verdict
 
 
-def samples(before: Sequence[Figure], after: Sequence[Figure]) -> tuple[Sample, Sample]:
+def samples(before: Sequence[Figure], after: Sequence[Figure]) -> tuple[FigureSample, FigureSample]:
     """Return the samples of a figure, from its occurrence in each run of both files."""
     if min(len(before), len(after)) >= MIN_VALUES:
         return _of_runs(before), _of_runs(after)
     return _of_rounds(before), _of_rounds(after)
 
 
-def _of_runs(figures_of_runs: Sequence[Figure]) -> Sample:
-    return Sample(tuple(figure.value for figure in figures_of_runs), of_runs=True)
+def _of_runs(occurrences: Sequence[Figure]) -> FigureSample:
+    return FigureSample(tuple(figure.value for figure in occurrences), of_runs=True)
 
 
-def _of_rounds(figures_of_runs: Sequence[Figure]) -> Sample:
-    values = [value for figure in figures_of_runs for value in figure.runs or (figure.value,)]
-    return Sample(tuple(values), of_runs=False)
+def _of_rounds(occurrences: Sequence[Figure]) -> FigureSample:
+    values = [value for figure in occurrences for value in figure.runs or (figure.value,)]
+    return FigureSample(tuple(values), of_runs=False)
 
 
 def welch(before: Sequence[float], after: Sequence[float]) -> WelchTest:

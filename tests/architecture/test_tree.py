@@ -29,7 +29,7 @@ def test_tests_mirror_the_tree() -> None:
         folder = ROOT.joinpath(room, *folders)
         words = path.stem.removeprefix("test_").split("_")
         stems = {"_".join(words[:n]) for n in range(1, len(words) + 1)}
-        files = {f"{stem}.{suffix}" for stem in stems for suffix in ("py", "pyx")} | {
+        files = {f"{stem}.{suffix}" for stem in stems for suffix in ("py", "pyx", "pxi")} | {
             f"__{stem}__.py" for stem in stems
         }
         files |= {"__init__.py"} if folder.name in stems else set()
