@@ -14,6 +14,8 @@ import outcome
 import trio
 import uvloop
 
+from actors.operations.guest import start_guest
+
 T = TypeVar("T")
 
 
@@ -76,12 +78,5 @@ async def _run_host_loop(
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
 
-    trio.lowlevel.start_guest_run(
-        guest,
-        run_sync_soon_threadsafe=loop.call_soon_threadsafe,
-        run_sync_soon_not_threadsafe=loop.call_soon,
-        done_callback=finished.set_result,
-        host_uses_signal_set_wakeup_fd=True,
-        restrict_keyboard_interrupt_to_checkpoints=True,
-    )
+    start_guest(loop, guest, finished.set_result)
     return (await finished).unwrap()

@@ -32,7 +32,11 @@ IMPURE = {
 }  # fmt: skip
 # Writing log lines is an effect, and a setting of the process.
 IMPURE_ALLOWED = {"engine/operations/logs.py": {"time"}}
-ASYNCIO_ALLOWED = {"actors/operations/runtime.py", "api/processes/edge.py"}
+ASYNCIO_ALLOWED = {
+    "actors/operations/guest.py",
+    "actors/operations/runtime.py",
+    "api/processes/edge.py",
+}
 ENTRIES = {
     "api.command.__main__", "api.command.main", "bench.__main__", "storage.embedded.launcher",
     "storage.assets.picture_worker", "storage.migrations.schema",

@@ -14,6 +14,8 @@ import outcome
 import trio
 import uvloop
 
+from actors.operations.guest import start_guest
+
 T = TypeVar("T")
 
 
@@ -27,15 +29,7 @@ def hosted_run(
 
     async def host() -> T:
         finished: asyncio.Future[outcome.Outcome[T]] = loop.create_future()
-        trio.lowlevel.start_guest_run(
-            fn,
-            run_sync_soon_threadsafe=loop.call_soon_threadsafe,
-            run_sync_soon_not_threadsafe=loop.call_soon,
-            done_callback=finished.set_result,
-            host_uses_signal_set_wakeup_fd=True,
-            clock=clock,
-            instruments=instruments,
-        )
+        start_guest(loop, fn, finished.set_result, clock=clock, instruments=instruments)
         return (await finished).unwrap()
 
     value = loop.run_until_complete(host())
