@@ -24,7 +24,7 @@ logger = logging.getLogger("waypost.settler")
 
 TICK_S: Final = 0.5
 # Of a hot or thin day: each time that it is settled costs much the same, so that many clicks share it.
-LARGE_DUE_CLICKS: Final = 25_000
+LARGE_DUE_CLICKS: Final = 50_000
 LOOK_S: Final = 600.0
 MAX_NOTED: Final = 100_000
 DAYS_AT_ONCE: Final = 20

@@ -27,6 +27,7 @@ import trio
 from actors.clicks.aggregator import MAX_BATCHES
 from actors.operations import runtime
 from actors.operations.runtime import Stop
+from api.processes.fold_selection import select_fold
 from bench.kit.errors import BenchError
 from bench.scaling.click_records import BatchShape, ClickMaker, FoldContent, batches_of
 from engine.clicks.batch import Batch
@@ -92,7 +93,7 @@ class FoldWorker:
     def __init__(self, database: Database, redis: RedisServer, name: str) -> None:
         self._database = database
         self._stream = RedisClickStream(redis)
-        self._ledger = PostgresClickLedger(database)
+        self._ledger = PostgresClickLedger(database, core=select_fold("auto"))
         self._name = name
         self._made: list[tuple[FoldContent, list[bytes]]] = []
         self._lease = JournalLease(UUID(int=0), 0, 0)

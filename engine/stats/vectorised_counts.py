@@ -123,7 +123,7 @@ class _Sorter:
             known, visitor, value = known[first], visitor[first], second
         value_bits = 0 if value is None else int(value.max()).bit_length()
         key = scope if value is None else scope << value_bits | value
-        ordered = np.sort(key << 2 | counted_as)
+        ordered = _sorted(key << 2 | counted_as)
         starts = np.flatnonzero(_first_of_run(ordered))
         lengths = np.diff(starts, append=len(ordered))
         row_of, column = ordered[starts] >> 2, ordered[starts] & 3
@@ -145,8 +145,15 @@ def _first_of_run(ordered: Numbers) -> npt.NDArray[np.bool_]:
 
 def _unique(column: Numbers) -> Numbers:
     """Return the different numbers, sorted. (np.unique hashes, which takes ten times as long here.)"""
-    ordered = np.sort(column)
+    ordered = _sorted(column)
     return ordered[_first_of_run(ordered)]
+
+
+def _sorted(column: Numbers) -> Numbers:
+    """Return the numbers in order. Those of 32 bits are sorted as such, in half the time."""
+    if len(column) and column.min() >= 0 and column.max() < 1 << 32:
+        return np.sort(column.astype(np.uint32)).astype(np.int64)
+    return np.sort(column)
 
 
 def _levels(scopes: Sequence[CountScope]) -> tuple[Numbers, Numbers, Numbers]:

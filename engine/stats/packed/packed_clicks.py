@@ -81,11 +81,12 @@ class PackedClicks(NamedTuple):
 # ---- one piece as one value: a delta -------------------------------------------------------------------
 
 
-def encode(packed: PackedClicks) -> bytes:
-    """Return packed clicks as one value, compressed where that saves bytes."""
+def encode(packed: PackedClicks, compressed_from: int = COMPRESSED_FROM) -> bytes:
+    """Return packed clicks as one value, compressed where that saves bytes, from so many bytes on."""
     columns = [packed.quarters, packed.links, *(packed.texts[name] for name in VALUE_COLUMNS)]
     return compress(
-        msgspec.msgpack.encode((packed.clicks, *columns, packed.visitors, packed.pseudonyms))
+        msgspec.msgpack.encode((packed.clicks, *columns, packed.visitors, packed.pseudonyms)),
+        compressed_from,
     )
 
 
@@ -97,9 +98,9 @@ def decode(data: bytes) -> PackedClicks:
     )
 
 
-def compress(data: bytes) -> bytes:
+def compress(data: bytes, compressed_from: int = COMPRESSED_FROM) -> bytes:
     """Return the bytes behind a mark that says whether they are compressed."""
-    if len(data) >= COMPRESSED_FROM:
+    if len(data) >= compressed_from:
         compressed = zlib.compress(data, 1)
         if len(compressed) < len(data):
             return b"z" + compressed
