@@ -10,8 +10,12 @@ class ClickRecorder(Protocol):
 
     def append(self, records: list[bytes]) -> bool: ...
 
-    def append_packed(self, count: int, records: bytes) -> bool:
-        """Append records that stand behind one another, within the bounds of a frame."""
+    @property
+    def appended(self) -> int:
+        """The last sequence that was recorded."""
+
+    def append_frame(self, count: int, frame: bytes) -> bool:
+        """Append a whole frame of the next `count` records, behind `appended`."""
 
 
 class PseudonymSource(Protocol):

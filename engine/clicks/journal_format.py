@@ -111,12 +111,7 @@ def encode_record(click: Click) -> bytes:
 
 def encode_frame(first: int, records: list[bytes]) -> bytes:
     """Return a frame of clicks `first` … `first + len(records) - 1`."""
-    return encode_packed(first, len(records), b"".join(records))
-
-
-def encode_packed(first: int, count: int, records: bytes) -> bytes:
-    """Return a frame of `count` records that stand behind one another; both must be within a frame's bounds."""
-    tail = _FRAME_BODY.pack(CLICKS, CLICKS_VERSION, count, first) + records
+    tail = _FRAME_BODY.pack(CLICKS, CLICKS_VERSION, len(records), first) + b"".join(records)
     return _FRAME_START.pack(len(tail) + 8, google_crc32c.value(tail)) + tail
 
 

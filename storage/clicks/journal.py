@@ -135,14 +135,12 @@ class Journal:
         `failed` says why while it lasts: "full" and "disk" as the disk said it, "limit" when the journal
         has reached its largest size, "behind" when the disk takes too long to sync.
         """
-        return self._append(len(records), journal_format.encode_frames(self.appended + 1, records))
+        return self.append_frame(
+            len(records), journal_format.encode_frames(self.appended + 1, records)
+        )
 
-    def append_packed(self, count: int, records: bytes) -> bool:
-        """Write records that stand behind one another and fit into one frame, as append() does."""
-        return self._append(count, journal_format.encode_packed(self.appended + 1, count, records))
-
-    def _append(self, count: int, data: bytes) -> bool:
-        """Write the frames of the next `count` records."""
+    def append_frame(self, count: int, data: bytes) -> bool:
+        """Write whole frames of the next `count` records, as append() does; they start behind `appended`."""
         if self.failed is not None and not self._resume():
             self.unrecorded[self.failed] += count
             return False

@@ -59,12 +59,19 @@ class MemoryJournal:
         self.records += records
         return True
 
-    def append_packed(self, count: int, records: bytes) -> bool:
-        sizes, split = Struct("<H"), []
-        while records:
-            (size,) = sizes.unpack_from(records)
-            split.append(records[:size])
-            records = records[size:]
+    @property
+    def appended(self) -> int:
+        return len(self.records)
+
+    def append_frame(self, count: int, frame: bytes) -> bool:
+        """Take a frame apart, which has to be valid and to continue the records."""
+        head = journal_format.frame_at(frame, 0, self.appended + 1)
+        assert (head.end, head.clicks) == (len(frame), count)
+        sizes, split, at = Struct("<H"), [], journal_format.FRAME_BYTES
+        while at < len(frame):
+            (size,) = sizes.unpack_from(frame, at)
+            split.append(frame[at : at + size])
+            at += size
         assert len(split) == count
         return self.append(split)
 

@@ -111,7 +111,8 @@ class CompiledModule(NamedTuple):
 VISITOR_CORE: Final = CompiledModule(
     "api/visits/compiled",
     (
-        "core.pyx", "pages.pxi", "known.pxi", "head.h", "query.h", "blake2b.h", "record.h", "slots.h",
+        "core.pyx", "pages.pxi", "known.pxi", "head.h", "query.h", "blake2b.h",
+        "record.h", "frame.h", "slots.h",
         "known.h",
     ),
 )  # fmt: skip

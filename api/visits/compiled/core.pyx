@@ -10,7 +10,7 @@ to that connection has not been sent, and sends its own first if Python's turn c
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -75,6 +75,13 @@ cdef extern from "slots.h":
 cdef extern from "known.h" nogil:
     uint64_t known_hash(const uint8_t *, size_t, uint64_t)
 
+cdef extern from "frame.h" nogil:
+    int FRAME_HEAD
+    void frame_setup()
+    uint32_t crc32c(const uint8_t *, size_t)
+    uint32_t crc32c_by_table(const uint8_t *, size_t)
+    void frame_finish(uint8_t *, size_t, uint8_t, uint8_t, uint16_t, uint64_t)
+
 cdef extern from "sys/socket.h" nogil:
     ctypedef unsigned int socklen_t
     cdef struct sockaddr:
@@ -124,7 +131,7 @@ from api.visits.pages.negotiation import MARKS
 from api.visits.strict_head import KNOWN_HOSTS
 from engine.clicks.agents.client_hints import HintedAgents
 from engine.clicks.click import CLASS_MASK, MAX_ITEMS_BYTES, ClickKind
-from engine.clicks.journal_format import FRAME_BYTES, MAX_FRAME_BYTES, MAX_FRAME_CLICKS
+from engine.clicks import journal_format
 from engine.clicks.record_items import MAX_ITEM_BYTES, TRIGGER_ITEMS, UTM, HostItems, Trigger
 from engine.clicks.utm import NAMES
 from engine.visits.classifier import MAX_KNOWN
@@ -155,6 +162,10 @@ cdef enum:
     MAX_HOST_TEXT = 128
 
 cdef int CLICK = ClickKind.CLICK
+cdef int CLICKS = journal_format.CLICKS
+cdef int CLICKS_VERSION = journal_format.CLICKS_VERSION
+cdef int MAX_FRAME_CLICKS = journal_format.MAX_FRAME_CLICKS
+cdef size_t MAX_FRAME_BYTES = journal_format.MAX_FRAME_BYTES
 cdef int VIEW = ClickKind.VIEW
 cdef int MAX_ITEMS = MAX_ITEMS_BYTES
 cdef int MAX_ITEM = MAX_ITEM_BYTES
@@ -162,6 +173,7 @@ cdef int UTM_TAG = UTM
 cdef int CLASSES = CLASS_MASK
 cdef int PAGE = Trigger.PAGE
 head_setup()
+frame_setup()
 for _name in NAMES:
     if not campaign_add_name(_name.encode(), len(_name)):
         raise ImportError("a name of a campaign has no room")
@@ -446,16 +458,24 @@ cdef class VisitCore:
 
     cdef _record(self, list records):
         cdef int count = self.record_count
-        cdef bytes packed
+        cdef bytes frame, others
+        cdef size_t own, size
+        cdef uint8_t *at
         if not count:
             self.recorder.append(records)
             return
-        packed = PyBytes_FromStringAndSize(<char *>self.records, self.record_bytes)
+        own, others = self.record_bytes, b""
         if records:
-            packed += b"".join(records)
+            others = b"".join(records)
             count += len(records)
-        if count <= MAX_FRAME_CLICKS and len(packed) <= MAX_FRAME_BYTES - FRAME_BYTES:
-            self.recorder.append_packed(count, packed)
+        size = FRAME_HEAD + own + PyBytes_GET_SIZE(others)
+        if count <= MAX_FRAME_CLICKS and size <= MAX_FRAME_BYTES:
+            frame = PyBytes_FromStringAndSize(NULL, size)
+            at = <uint8_t *>PyBytes_AS_STRING(frame)
+            memcpy(at + FRAME_HEAD, self.records, own)
+            memcpy(at + FRAME_HEAD + own, PyBytes_AS_STRING(others), PyBytes_GET_SIZE(others))
+            frame_finish(at, size, CLICKS, CLICKS_VERSION, count, self.recorder.appended + 1)
+            self.recorder.append_frame(count, frame)
         else:
             self.recorder.append(self._own_records() + records)
 
@@ -956,6 +976,12 @@ def head_fields(bytes data, bint behind_proxies=False):
 def names_campaign(bytes query):
     """Return whether a query may name a campaign."""
     return bool(query_names_campaign(_span(query)))
+
+
+def checksums(bytes data):
+    """Return CRC32C of the data, as frames have it and by the table of other processors."""
+    cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(data)
+    return crc32c(at, PyBytes_GET_SIZE(data)), crc32c_by_table(at, PyBytes_GET_SIZE(data))
 
 
 def campaign(bytes query, size_t max_bytes):

@@ -50,14 +50,15 @@ def test_a_dead_writer_loses_nothing(tmp_path: Path) -> None:
     assert orphans(tmp_path) == []
 
 
-def test_packed_records_are_appended_as_others_are(tmp_path: Path) -> None:
+def test_frames_are_appended_as_records_are(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
     for n in range(0, 30_000, 150):  # over several segments
         group = [record(n + i) for i in range(150)]
         if n % 300:
             assert journal.append(group)
         else:
-            assert journal.append_packed(len(group), b"".join(group))
+            frame = journal_format.encode_frame(journal.appended + 1, group)
+            assert journal.append_frame(len(group), frame)
     assert journal.appended == 30_000
     journal.close(remove=False)
     link_ids, recovery = recovered(tmp_path)

@@ -3,6 +3,7 @@
 from hashlib import blake2b
 from random import Random
 
+import google_crc32c
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -31,6 +32,12 @@ def test_a_digest_is_that_of_blake2b(key: bytes, data: bytes) -> None:
         == blake2b(data, digest_size=8, key=key).digest()
         == Pseudonymiser(key).pseudonym(data)
     )
+
+
+@given(st.binary(max_size=300))
+@example(b"123456789")  # 0xE3069283 by RFC 3720
+def test_a_checksum_is_crc32c(data: bytes) -> None:
+    assert core.checksums(data) == (google_crc32c.value(data),) * 2
 
 
 @pytest.mark.parametrize(("key", "data"), [(b"short", b"a"), (bytes(KEY_BYTES), b"")])
