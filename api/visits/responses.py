@@ -69,7 +69,12 @@ CONTENT_SECURITY_POLICY: Final = (
 
 def response_tail(fields: bytes, body: bytes) -> bytes:
     """Return a response after its status line and date: `fields` (each ended by CRLF), the length, the body."""
-    return fields + _COMMON + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    return response_head(fields, len(body)) + body
+
+
+def response_head(fields: bytes, size: int) -> bytes:
+    """Return a response after its status line and date, up to its body of `size` bytes."""
+    return fields + _COMMON + b"Content-Length: %d\r\n\r\n" % size
 
 
 def page_tail(body: bytes, fields: bytes = b"Cache-Control: private, no-store\r\n") -> bytes:

@@ -8,12 +8,15 @@ A file never changes: other contents have another hash.
 """
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from engine.assets.asset import CONTENT_TYPES, HASH_CHARS
 
 PREFIX: Final = b"/a/"
 MAIN_FILE: Final = "main.jpg"
+MAX_PATH: Final = len(PREFIX) + HASH_CHARS + len("-9999.avif")
+_KNOWN_PATHS: Final = 4_096
 _NAME: Final = re.compile(
     rb"([0-9a-f]{%d})(?:-([1-9][0-9]{0,3}\.(?:avif|webp|jpg))|\.(png))?" % HASH_CHARS
 )
@@ -32,7 +35,12 @@ class AssetFile(NamedTuple):
 
 def asset_file(path: bytes) -> AssetFile | None:
     """Return the file that a visitor's raw path names; None if it is the address of none."""
-    match = _NAME.fullmatch(path, len(PREFIX)) if path.startswith(PREFIX) else None
+    return _file(path) if path.startswith(PREFIX) and len(path) <= MAX_PATH else None
+
+
+@lru_cache(_KNOWN_PATHS)
+def _file(path: bytes) -> AssetFile | None:
+    match = _NAME.fullmatch(path, len(PREFIX))
     if match is None:
         return None
     name = MAIN_FILE

@@ -56,7 +56,14 @@ _NEGOTIATED: Final = (
     b'Range: bytes=0-9\r\nIf-Range: "x"', b"Accept-Language: fr", b"Accept-Language: de-DE,de;q=0.9",
     b"Cookie: wp_v=abcdefghijklmnopqrstuv", b"Accept: */*",
 )  # fmt: skip
-_VIEWED: Final = (b"/@shop",) * 6 + (b"/@lab", b"/@SHOP", b"/@nobody")
+ASSET: Final = "0123456789abcdef" * 2
+ASSET_FILES: Final = {"640.avif": bytes(range(256)) * 20, "main.jpg": b"JPEG", "card.png": b""}
+ASSET_TAG: Final = b'"%b-640.avif"' % ASSET.encode()
+_VIEWED: Final = (b"/@shop",) * 8 + (
+    b"/@lab", b"/@SHOP", b"/@nobody", b"/robots.txt", b"/favicon.ico", b"/waypost.js", b"/ROBOTS.txt",
+    b"/.well-known/security.txt", b"/a/", b"/a/x", b"/a/%b-640.avif" % (b"e" * 32),
+    *(b"/a/%b%b" % (ASSET.encode(), end) for end in (b"-640.avif", b"-640.avif", b"", b".png", b"/x")),
+)  # fmt: skip
 _METHODS: Final = (b"GET",) * 20 + (b"HEAD", b"HEAD", b"POST", b"get")
 _VERSIONS: Final = (b"HTTP/1.1",) * 20 + (b"HTTP/1.0", b"HTTP/2.0")
 

@@ -127,8 +127,10 @@ from actors.visits.experiments.variants import ASSIGNED, EXPOSED
 from actors.visits.profile import ProfileActor
 from actors.visits.route import VisitRoute
 from api.visits.connection import VisitorConnection
+from api.visits.pages.asset_answers import asset_heads
 from api.visits.pages.negotiation import MARKS
 from api.visits.strict_head import KNOWN_HOSTS
+from engine.assets.address import MAX_PATH, PREFIX, asset_file
 from engine.clicks.agents.client_hints import HintedAgents
 from engine.clicks.click import CLASS_MASK, MAX_ITEMS_BYTES, ClickKind
 from engine.clicks import journal_format
@@ -229,7 +231,7 @@ cdef class VisitCore:
     cdef object classifications, host_items, hinted_agents, pseudonymiser
     cdef KnownTexts known_agents, known_hosts, known_peers
     cdef list python_records, python_responses  # the server's lists of this wake-up
-    cdef dict paths, by_descriptor, known_clients, share_counts
+    cdef dict paths, fixed_files, by_descriptor, known_clients, share_counts
     cdef tuple share_limits
     cdef object head_deadline
     cdef Py_ssize_t slots[MAX_SLOTS]  # of a connection
@@ -248,7 +250,7 @@ cdef class VisitCore:
     cdef int response_count, record_count
     cdef response_t pending[MAX_ANSWERS]
     cdef long visits_by_status[MAX_STATUS]
-    cdef readonly long long answered
+    cdef readonly long long answered  # visits and requests for files
 
     def __cinit__(self):
         self.input = <uint8_t *>malloc(READ_BYTES)
@@ -288,6 +290,7 @@ cdef class VisitCore:
         self.known_clients = self.clients.known
         self.visits = server.visits
         self.paths = server._registry.paths
+        self.fixed_files = server._files.responses
         self.entrances = server._registry.entrances
         self.classifications = server._classifications
         self.proxied = server._proxied
@@ -596,6 +599,8 @@ cdef class VisitCore:
             elif _is_plain(route, &head):
                 if self._redirect(connection, route, host, agent, classification, &head):
                     return True
+        elif _file(self, connection, host, path, &head):
+            return True
         if head.has_cookie or self.input[5] in MARKS:
             return False  # what else the head says counts for experiments, pages and assets
         self._answer_in_python(connection, path, host, agent, &head)

@@ -1,7 +1,9 @@
-# Views of pages, answered from memory: a part of core.pyx.
+# Views of pages, and files, answered from memory: a part of core.pyx.
 #
 # A view is plain if no experiment on the page is live, its query names no preview, and the page has been rendered
-# for the visitor's language.
+# for the visitor's language. A file is that of an asset, or a fixed one (api/visits/pages/fixed_files.py).
+
+cdef bytes LARGEST_HEAD = bytes(1024)  # of a response with a file
 
 
 cdef bint _view(
@@ -89,3 +91,66 @@ cdef bint _way_of_view(
         view.referrer = _span(core.referrer_text)
         campaign[0] = _span(core.query_text)
     return False
+
+
+cdef bint _file(VisitCore core, connection, bytes host, bytes path, plain_head *head) except -1:
+    """Answer a request for a file in memory. Returns False, with nothing done, if there is none or Python has to."""
+    cdef bint is_asset = _is_below(path, PREFIX) and PyBytes_GET_SIZE(path) <= <Py_ssize_t>MAX_PATH
+    if not is_asset and PyDict_GetItem(core.fixed_files, path) is NULL:
+        return False
+    if core.hosts_decide and host not in core.domains and not core._serves(host):
+        return False
+    if is_asset:
+        return _asset(core, connection, path, head)
+    if not core._has_room(connection, b"", LARGEST_HEAD):
+        return False
+    if _is_admitted(core, connection, head):
+        _keep_file(core, connection, head, 200, b"", core.server._files.response(path, core.now_us))
+    return True
+
+
+cdef bint _asset(VisitCore core, connection, bytes path, plain_head *head) except -1:
+    file, files = asset_file(path), core.server.asset_files
+    if file is None or head.is_repeated or head.is_ranged or not files.is_known(file):
+        return False
+    if not core._has_room(connection, b"", LARGEST_HEAD):
+        return False
+    if not _is_admitted(core, connection, head):
+        return True
+    content = files.content(file)
+    if content is None:
+        connection.deadline = core.idle_deadline
+        core.server._refuse(connection, 404, False, close=not head.keep_alive)
+        return True
+    heads = asset_heads(file, len(content))
+    if head.known_tags.size and names_tag(_bytes(head.known_tags), heads.tag):
+        _keep_file(core, connection, head, 304, heads.not_modified, b"")
+    else:
+        _keep_file(core, connection, head, 200, heads.whole, content)
+    return True
+
+
+cdef bint _is_below(bytes path, bytes prefix):
+    cdef span text = _span(path), start = _span(prefix)
+    return text.size > start.size and not memcmp(text.at, start.at, start.size)
+
+
+cdef bint _is_admitted(VisitCore core, connection, plain_head *head) except -1:
+    """Charge a request for a file; refuse it if its client has none left."""
+    if not connection.limited:
+        return True
+    return core._admits(connection, core._client(connection, head), head.keep_alive and not core.draining)
+
+
+cdef int _keep_file(
+    VisitCore core, connection, plain_head *head, int status, bytes fields, bytes content
+) except -1:
+    """Keep the response with a file, whose head goes on with these fields."""
+    cdef bint keeps = head.keep_alive and not core.draining
+    cdef bytes line = core._line(status, keeps)
+    connection.deadline = core.idle_deadline
+    if not keeps:
+        connection.closing = True
+    core._keep_response_by_reference(connection, line + fields, content)
+    core.answered += 1
+    return 0

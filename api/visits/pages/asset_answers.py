@@ -1,11 +1,12 @@
 """Answers to requests for files of assets: from memory, or once they are read from their store."""
 
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from actors.assets.served_files import EdgeAssetFiles
 from api.visits.connection import VisitorConnection
 from api.visits.pages.elsewhere import ANYWHERE
-from api.visits.responses import response_tail
+from api.visits.responses import response_head, response_tail
 from api.visits.side_answers import SideAnswers
 from engine.assets.address import AssetFile
 from engine.assets.byte_range import UnsatisfiableRangeError, byte_range
@@ -16,6 +17,16 @@ _FIELDS: Final = (
     b"Cache-Control: public, max-age=31536000, immutable\r\nContent-Security-Policy: default-src 'none'\r\n"
     b"Accept-Ranges: bytes\r\n" + ANYWHERE
 )
+_KNOWN_HEADS: Final = 1_024
+
+
+class AssetHeads(NamedTuple):
+    """The heads of a file's usual responses, after status line and date: with the whole file behind it, and for
+    a visitor who has the file already. `tag` is its entity tag."""
+
+    whole: bytes
+    not_modified: bytes
+    tag: bytes
 
 
 class AssetAnswers(SideAnswers):
@@ -47,16 +58,34 @@ class AssetAnswers(SideAnswers):
 
 def asset_tail(file: AssetFile, content: bytes, request: VisitRequest) -> tuple[int, bytes]:
     """Return the status of a response, and the response after its status line and date."""
-    tag = f"{file.hash}-{file.name}".encode("ascii")
-    fields = b'ETag: "%b"\r\n' % tag + _FIELDS
-    if names_tag(request.known_tags, tag):
-        return 304, fields + b"\r\n"
-    fields += b"Content-Type: %b\r\n" % file.content_type.encode("ascii")
+    heads = asset_heads(file, len(content))
+    if request.known_tags and names_tag(request.known_tags, heads.tag):
+        return 304, heads.not_modified
+    if not request.byte_range:
+        return 200, heads.whole + content
+    fields = _fields(heads.tag) + _type(file)
     try:
-        part = byte_range(request.byte_range, len(content)) if request.byte_range else None
+        part = byte_range(request.byte_range, len(content))
     except UnsatisfiableRangeError:
         return 416, response_tail(b"Content-Range: bytes */%d\r\n" % len(content) + _FIELDS, b"")
     if part is None:
-        return 200, response_tail(fields, content)
+        return 200, heads.whole + content
     fields += b"Content-Range: bytes %d-%d/%d\r\n" % (part.start, part.end - 1, len(content))
     return 206, response_tail(fields, content[part.start : part.end])
+
+
+@lru_cache(_KNOWN_HEADS)
+def asset_heads(file: AssetFile, size: int) -> AssetHeads:
+    """Return the heads of the responses of a file of `size` bytes."""
+    tag = f"{file.hash}-{file.name}".encode("ascii")
+    fields = _fields(tag)
+    whole = response_head(fields + _type(file), size)
+    return AssetHeads(whole, fields + b"\r\n", tag)
+
+
+def _fields(tag: bytes) -> bytes:
+    return b'ETag: "%b"\r\n' % tag + _FIELDS
+
+
+def _type(file: AssetFile) -> bytes:
+    return b"Content-Type: %b\r\n" % file.content_type.encode("ascii")

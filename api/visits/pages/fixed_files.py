@@ -33,7 +33,7 @@ class FixedFiles:
         self._contact = security_contact
         self._security_day = -1
         script = (_FOLDER / "waypost.js").read_bytes()
-        self._responses = {
+        self.responses = {
             b"/waypost.js": _text(b"text/javascript; charset=utf-8", script, ANYWHERE),
             b"/robots.txt": _text(b"text/plain; charset=utf-8", _ROBOTS),
             b"/favicon.ico": _text(b"image/png", (_FOLDER / "favicon.png").read_bytes()),
@@ -46,8 +46,8 @@ class FixedFiles:
         """
         if path == SECURITY_TXT and self._contact and now_us // _DAY_US != self._security_day:
             self._security_day = now_us // _DAY_US
-            self._responses[SECURITY_TXT] = self._security_txt()
-        return self._responses.get(path)
+            self.responses[SECURITY_TXT] = self._security_txt()
+        return self.responses.get(path)
 
     def _security_txt(self) -> bytes:
         day = datetime.fromtimestamp(self._security_day * 86_400, UTC) + _VALID_FOR

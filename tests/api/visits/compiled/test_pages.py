@@ -1,16 +1,20 @@
-"""Views of pages: the core answers the plain ones, and keeps whole what is too large for the socket."""
+"""Views of pages, and files: what the core answers, and how it keeps what is too large for a socket."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from actors.visits.profile_page import moment_of
+from api.visits import connection_set
 from engine.clicks.click import ClickKind
 from engine.clicks.record_items import HOST, TRIGGER, UTM, items
+from engine.operations.settings import Settings
 from engine.pages.blocks import TextBlock
 from engine.pages.page import BlockChange, ProfilePage, Translation
+from engine.visits.domain_host import DomainHost
 from tests.kit import visit_streams
 from tests.kit.hosted import hosted_run
+from tests.kit.visit_streams import ASSET, ASSET_FILES, ASSET_TAG
 from tests.kit.visitor_servers import ServedEdge, Visitor, get, raw_send, served_edge, shop
 
 pytest.importorskip("api.visits.compiled.core")
@@ -136,3 +140,60 @@ async def test_a_view_while_the_edge_drains_is_the_last_of_its_connection(edge: 
     assert (response.status, response.closes) == (200, True)
     assert await visitor.is_closed()
     assert answered(edge) == before + 2
+
+
+async def test_the_core_answers_for_files_in_memory(edge: ServedEdge) -> None:
+    edge.asset_files.files[ASSET] = ASSET_FILES
+    edge.hosts.replace({b"ada.example": DomainHost(b"shop", b"", b"")})
+    visitor, path = await edge.visitor(), b"/a/%b-640.avif" % ASSET.encode()
+    await bodies(visitor, get(path), get(path, host=b"ada.example"))  # read, and its host known
+    edge.server.asset_files.results["remembered"] = 0
+    before, views = answered(edge), len(edge.journal.records)
+    robots = await visitor.request(get(b"/robots.txt"))
+    assert (robots.status, robots.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    for host in (b"links.example", b"ada.example"):
+        assert await bodies(visitor, get(path, host=host)) == [ASSET_FILES["640.avif"]]
+    await visitor.send(get(path, b"If-None-Match: " + ASSET_TAG))
+    assert (await visitor.receive()).startswith(b"HTTP/1.1 304 ")
+    assert answered(edge) == before + 4
+    assert edge.server.asset_files.results["remembered"] == 3
+    assert (await visitor.request(get(path, b"Range: bytes=0-9"))).status == 206
+    edge.asset_files.files.clear()
+    edge.seconds += 601
+    for _ in range(2):  # read again, then remembered
+        assert (await visitor.request(get(path))).status == 404
+    assert answered(edge) == before + 4
+    assert len(edge.journal.records) == views
+
+
+async def test_files_are_charged_to_their_client() -> None:
+    limited = Settings(visits_per_second=2, trusted_hops=1)
+    async with served_edge(limited, core="compiled") as edge:
+        edge.asset_files.files[ASSET] = ASSET_FILES
+        visitor, path = await edge.visitor(), b"/a/%b-640.avif" % ASSET.encode()
+        client = b"X-Forwarded-For: 203.0.113.9"
+        statuses = [(await visitor.request(get(each, client))).status
+                    for each in (path, path, b"/robots.txt", path)]  # fmt: skip
+        assert statuses == [200, 200, 429, 429]
+        assert edge.server.asset_files.results["remembered"] == 2
+
+
+async def test_slow_readers_of_large_files_are_shed_beyond_the_bound_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection_set, "MAX_ALL_UNSENT_BYTES", 3_000_000)
+    async with served_edge(core="compiled", send_buffer_bytes=4096) as edge:
+        content = bytes(range(250)) * 4_000
+        edge.asset_files.files[ASSET] = {"640.avif": content}
+        path = b"/a/%b-640.avif" % ASSET.encode()
+        await bodies(await edge.visitor(), get(path))
+        visitors = [await edge.visitor(receive_buffer_bytes=4096) for _ in range(6)]
+        for visitor in visitors:
+            edge.seconds += 1
+            await visitor.send(get(path))
+            await edge.until(lambda: edge.server.unsent_bytes > 0)
+        await edge.until(lambda: edge.server.responses_shed >= 3)
+        assert edge.server.unsent_bytes <= 3_000_000
+        assert (await visitors[-1].response()).body == content
+        assert answered(edge) >= 6
+        assert not edge.server.errors

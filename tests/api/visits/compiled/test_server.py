@@ -47,13 +47,14 @@ async def compare(seed: int, count: int, settings: Settings, *, keyed: bool = Tr
             edge.keys.known = keyed
             edge.hosts.replace({b"ada.example": DomainHost(b"shop", b"https://root.example/", b"")})
             edge.places.set_place("127.0.0.1", "DE", "Köln")
+            edge.asset_files.files[visit_streams.ASSET] = visit_streams.ASSET_FILES
             edge.places.set_place("203.0.113.9", "FR")
             await edge.warm(b"/shop/plain", b"/plain", b"/@shop", b"/@lab")
             visitor = await edge.visitor()
             views = [await visitor.request(get(b"/@shop", b"Accept-Language: " + language))
                      for language in (b"de", b"en")]  # fmt: skip
             edge.journal.records.clear()
-        tags = tuple(view.headers["etag"].encode() for view in views)
+        tags = (*(view.headers["etag"].encode() for view in views), visit_streams.ASSET_TAG)
         for _ in range(count):
             data = visit_streams.requests(random, tags)
             responses = [await answered(edge, data) for edge in (one, two)]
@@ -64,6 +65,7 @@ async def compare(seed: int, count: int, settings: Settings, *, keyed: bool = Tr
                 edge.seconds += 0.001
         for name in COUNTERS:
             assert getattr(one.server, name) == getattr(two.server, name), name
+        assert one.server.asset_files.results == two.server.asset_files.results
         assert len(one.journal.records) > count / 4
         return one.server._core.answered  # type: ignore[attr-defined, no-any-return]
 
