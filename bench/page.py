@@ -3,35 +3,51 @@
 Waypost runs as a whole `waypost up`: every view is judged, journaled, shipped, folded and committed during the
 measurement. nginx sends the same bytes, which it got from Waypost, from a file that it keeps open, and writes
 a buffered access log. The page has twelve blocks of links; both send it with brotli, as wrk's browsers take it.
-Edge and nginx use one core in alternating rounds, one at a time. Placement and keys of the results are those of
-`bench redirects` (`cpu_us_per_request`, `ratio_cpu`, …), for connections that are kept alive.
+Edge and nginx use one core in alternating rounds, one at a time; placement is that of `bench redirects`.
+
+| key | definition |
+|---|---|
+| `keep-alive` | by server (`waypost`, `nginx`), what bench/load/side_by_side.py defines: `cpu_us_per_request`, `ratio_cpu`, … |
+| `html_bytes`, `sent_bytes` | size of the page, and as it is sent |
 
 `waypost_pages_total` must have grown by what wrk completed, plus 0 to `connections`: when wrk stops, each
 connection may have one request in flight. Otherwise `exact` is false, and the exit code is 1.
-"""
+"""  # noqa: E501  # a table row cannot be wrapped
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import click
 from rich.table import Table
 
 from bench.kit import link_set
-from bench.kit.report import progress, show
+from bench.kit.report import show
 from bench.load import browsers, wrk
 from bench.load import nginx as peers
 from bench.load.client import Client
 from bench.load.engine_process import EngineProcess
 from bench.load.machine import machine
 from bench.load.nginx import Nginx
-from bench.load.processes import Placement, cpu_s, on_cores, pin
-from bench.redirects import WARM_UP_S, WrkRun, medians, side_by_side
+from bench.load.processes import Placement, on_cores
+from bench.load.published_page import BLOCKS, publish
+from bench.load.side_by_side import (
+    KEEP_ALIVE,
+    WAYPOST,
+    Peer,
+    RunPlan,
+    Server,
+    ServerRun,
+    SideBySide,
+    add_columns,
+    add_rows,
+    figures,
+    summarise,
+)
 from bench.suite.options import finish, suite_options
 from bench.suite.result import Figure, Key, stated
 
-BLOCKS: Final = 12
 HEADS: Final = 10_000
 SEED: Final = 20_260_103
 
@@ -44,94 +60,45 @@ class PageOptions(NamedTuple):
     rounds: int
 
 
-class PageViews:
-    """Run of the benchmark: both servers, and what failed so far."""
+class PageEngine:
+    """Waypost as one of the servers."""
 
-    def __init__(
-        self,
-        plan: PageOptions,
-        placement: Placement,
-        engine: EngineProcess,
-        nginx: Nginx,
-        path: str,
-    ) -> None:
-        self._plan = plan
-        self._placement = placement
+    name: Final = WAYPOST
+
+    def __init__(self, engine: EngineProcess, connections: int) -> None:
         self._engine = engine
-        self._nginx = nginx
-        self._path = path
-        self._edge = engine.pids("edge")[0]
-        self.failures: list[str] = []
-        for pid in (self._edge, nginx.worker):
-            pin(pid, {placement.server})
+        self._connections = connections
+        self._before = 0.0
+        self.url = engine.visitors_url
+        self.pid = engine.pids("edge")[0]
 
-    def measure(self, folder: Path) -> list[tuple[WrkRun, WrkRun]]:
-        """Return (run of Waypost, run of nginx) for each round, after a warm-up."""
-        engine_heads = self._heads(folder, self._engine.visitors_url)
-        nginx_heads = self._heads(folder, self._nginx.url)
-        self._run_engine(engine_heads, WARM_UP_S)
-        self._run_nginx(nginx_heads, WARM_UP_S)
-        rounds = []
-        for number in range(self._plan.rounds):
-            seconds = self._plan.seconds
-            pair = self._run_engine(engine_heads, seconds), self._run_nginx(nginx_heads, seconds)
-            rounds.append(pair)
-            rates = "; nginx ".join(
-                f"{run.result.rps:,.0f}/s, {run.cpu_us_per_request:.1f} µs CPU" for run in pair
-            )
-            progress(f"round {number + 1} of {self._plan.rounds}: waypost {rates}")
-        return rounds
+    def before_run(self) -> None:
+        self._before = self._engine.metrics()["waypost_pages_total"]
 
-    def _heads(self, folder: Path, url: str) -> Path:
-        host = urlsplit(url).netloc
-        heads = browsers.request_heads([self._path], host, count=HEADS, close=False, seed=SEED)
-        file = folder / f"{host.replace(':', '-')}.heads"
-        file.write_bytes(b"".join(heads))
-        return file
-
-    def _run_engine(self, heads: Path, seconds: int) -> WrkRun:
-        before = self._engine.metrics()["waypost_pages_total"]
-        run = self._run(self._engine.visitors_url, self._edge, heads, seconds)
+    def after_run(self, run: ServerRun) -> list[str]:
+        """Check that every view was counted."""
         self._engine.wait_committed()
-        views = self._engine.metrics()["waypost_pages_total"] - before
-        completed = run.result.requests
+        views = self._engine.metrics()["waypost_pages_total"] - self._before
+        completed, failures = run.result.requests, []
         if run.result.errors:
-            self.failures.append(f"requests to Waypost failed: {run.result.errors}")
-        if not completed <= views <= completed + self._plan.connections:
-            self.failures.append(f"{views:,.0f} views were counted of {completed:,} answered")
-        return run
-
-    def _run_nginx(self, heads: Path, seconds: int) -> WrkRun:
-        run = self._run(self._nginx.url, self._nginx.worker, heads, seconds)
-        self._nginx.empty_log()
-        if run.result.errors:
-            self.failures.append(f"requests to nginx failed: {run.result.errors}")
-        return run
-
-    def _run(self, url: str, pid: int, heads: Path, seconds: int) -> WrkRun:
-        before_s = cpu_s(pid)
-        result = wrk.run(
-            url,
-            heads,
-            seconds=seconds,
-            connections=self._plan.connections,
-            cores={self._placement.client},
-        )
-        return WrkRun(result, cpu_s(pid) - before_s)
+            failures.append(f"requests to Waypost failed: {run.result.errors}")
+        if not completed <= views <= completed + self._connections:
+            failures.append(f"{views:,.0f} views were counted of {completed:,} answered")
+        return failures
 
 
-def publish(engine: EngineProcess) -> str:
+def publish_page(engine: EngineProcess) -> str:
     """Publish a page of twelve links. Returns its path."""
     links = link_set.sample_links(BLOCKS)
     engine.fill(links)
     (profile_id,) = engine.profile_ids()
-    path = f"/v1/profiles/{profile_id}"
-    stored = engine.console.get(f"{path}/links?limit=100")["items"]
-    blocks = [{"kind": "link", "link_id": link["id"], "line": "A line"} for link in stored]
-    page = {"name": "Ada Lovelace", "bio": "Notes on engines", "blocks": blocks}
-    engine.console.put(f"{path}/page/draft", page)
-    engine.console.post(f"{path}/page/publish", {})
+    publish(engine.console, profile_id)
     return f"/@{links[0].handle}"
+
+
+def request_heads(path: str, host: str) -> bytes:
+    heads = browsers.request_heads([path], host, count=HEADS, close=False, seed=SEED)
+    return b"".join(heads)
 
 
 def run(plan: PageOptions) -> dict[str, Any]:
@@ -145,18 +112,20 @@ def run(plan: PageOptions) -> dict[str, Any]:
         tempfile.TemporaryDirectory(prefix="waypost-bench-heads-") as folder,
         EngineProcess() as engine,
     ):
-        path = publish(engine)
+        path = publish_page(engine)
         visitor = Client(engine.visitors_url)
         headers = {"User-Agent": browsers.USER_AGENT}
         html = visitor.body(path, headers)
         body = visitor.body(path, headers | {"Accept-Encoding": "br"})
         visitor.close()
         with Nginx([], body) as nginx:
-            bench = PageViews(plan, placement, engine, nginx, path)
-            result = medians(bench.measure(Path(folder)))
+            peer = Peer("nginx", nginx.url, nginx.worker, nginx.empty_log)
+            servers: list[Server] = [PageEngine(engine, plan.connections), peer]
+            bench = SideBySide(servers, placement, RunPlan(*plan), Path(folder))
+            runs = bench.measure("page", KEEP_ALIVE, partial(request_heads, path))
     return {
         "benchmark": "page",
-        **result,
+        "keep-alive": summarise(runs),
         "html_bytes": len(html),
         "sent_bytes": len(body),
         "exact": not bench.failures,
@@ -173,18 +142,8 @@ def table(result: dict[str, Any]) -> Table:
         f"{plan['connections']} connections, median of {plan['rounds']} rounds of {plan['seconds']} s",
         caption=f"{machine_facts['cpu']}, {machine_facts['cores']} cores; Python {machine_facts['python']}",
     )
-    for name in ("server", "views/s", "CPU µs", "p50 ms", "p99 ms", "busy"):
-        grid.add_column(name, justify="left" if name == "server" else "right")
-    for server, prefix in (("waypost", ""), ("nginx", "nginx_")):
-        grid.add_row(
-            server,
-            f"{result[prefix + 'rps']:,.0f}",
-            f"{result[prefix + 'cpu_us_per_request']:.1f}",
-            f"{result[prefix + 'p50_ms']:.2f}",
-            f"{result[prefix + 'p99_ms']:.2f}",
-            f"{result[prefix + 'busy']:.2f}",
-        )
-    grid.add_row("ratio", f"{result['ratio_rps']:.2f}", f"{result['ratio_cpu']:.2f}", "", "", "")
+    add_columns(grid)
+    add_rows(grid, result["keep-alive"], "keep alive")
     return grid
 
 
@@ -193,7 +152,9 @@ def measurements(result: dict[str, Any]) -> list[Figure]:
         Key("html_bytes", "page of twelve links", "bytes", "lower", "Size of the page"),
         Key("sent_bytes", "as it is sent, with brotli", "bytes", "lower", "Size of the page"),
     )
-    return side_by_side(result, "kept alive", "keep_alive/") + stated(result, sizes)
+    return figures(result["keep-alive"], KEEP_ALIVE, "keep alive", "keep-alive/") + stated(
+        result, sizes
+    )
 
 
 @click.command(help="Views of a page per second and CPU per view, beside nginx on the same core.")

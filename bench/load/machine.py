@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench.load import nginx, wrk
+from bench.load import c_programs, haproxy, nginx, wrk
 from bench.load.processes import Placement
 
 
@@ -29,8 +29,18 @@ def machine(placement: Placement) -> dict[str, Any]:
             **{name: package_version(name) for name in ("uvloop", "httptools", "trio")},
             "wrk": _version_of([wrk.find(), "-v"], r"wrk \S*?([0-9][0-9.]+)"),
             "nginx": _version_of([nginx.find(), "-v"], r"nginx/([0-9.]+)"),
+            **_versions_if_installed(),
         },
     }
+
+
+def _versions_if_installed() -> dict[str, str]:
+    versions = {}
+    if path := haproxy.find():
+        versions["haproxy"] = _version_of([path, "-v"], r"version ([0-9][0-9.]*)")
+    if path := c_programs.compiler():
+        versions["cc"] = _version_of([path, "--version"], r"^(.*[0-9][0-9.]*.*)$")
+    return versions
 
 
 def cpu_name() -> str:
@@ -47,5 +57,5 @@ def package_version(name: str) -> str:
 
 def _version_of(command: list[str], pattern: str) -> str:
     process = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    match = re.search(pattern, process.stdout + process.stderr)
+    match = re.search(pattern, process.stdout + process.stderr, re.MULTILINE)
     return match[1] if match else "unknown"

@@ -7,7 +7,6 @@ page, it sends that for every path, from a file that it keeps open.
 
 import os
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import Final
 
 from bench.kit.errors import BenchError
 from bench.kit.link_set import SampleLink
-from bench.load.processes import BackgroundProcess, descendants
+from bench.load.processes import BackgroundProcess, accepts, descendants, free_ports
 from bench.load.wrk import INSTALL
 
 START_LIMIT_S = 10.0
@@ -69,7 +68,7 @@ class Nginx:
         self.links = links
         self.page = page
         self.folder = Path(tempfile.mkdtemp(prefix="waypost-bench-nginx-"))
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.worker = 0
         self._child: BackgroundProcess | None = None
 
@@ -121,7 +120,7 @@ class Nginx:
         until = time.monotonic() + START_LIMIT_S
         while time.monotonic() < until and child.running():
             workers = list(descendants(child.pid))
-            if workers and _accepts(self.port):
+            if workers and accepts(self.port):
                 self.worker = workers[0]
                 return
             time.sleep(0.02)
@@ -142,19 +141,3 @@ def find() -> str:
     if path is None:
         raise BenchError(f"nginx is not installed: {INSTALL}")
     return path
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that no process uses at the moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True

@@ -44,7 +44,13 @@ class Turn(NamedTuple):
 
 
 FULL: Final = (
-    Step("redirects", ("--rounds", "5"), 600),
+    Step("redirects", ("--rounds", "5"), 750),
+    Step(
+        "redirects",
+        ("--traffic", "same,campaign,page-clicks,experiment,proxy", "--modes", "keep-alive"),
+        400,
+    ),
+    Step("redirects", ("--traffic", "varying", "--modes", "5000,30000"), 160),
     Step("page", ("--rounds", "5"), 150),
     *(
         Step("pipeline", ("--traffic", traffic, "--seconds", "20"), 100)

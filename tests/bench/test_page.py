@@ -16,5 +16,7 @@ def test_a_short_run_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (code, result["failures"]) == (0, [])
     assert 0 < result["sent_bytes"] < result["html_bytes"] < 14 * 1024
-    for key in ("rps", "cpu_us_per_request", "nginx_rps", "ratio_rps", "ratio_cpu"):
-        assert result[key] > 0, key
+    summary = result["keep-alive"]
+    assert list(summary) == ["waypost", "nginx"]
+    for key in ("rps", "cpu_us_per_request", "ratio_rps", "ratio_cpu"):
+        assert summary["nginx"][key] > 0, key

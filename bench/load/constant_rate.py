@@ -1,0 +1,84 @@
+"""Load at a constant rate, with latencies from the time at which each request was due.
+
+The program is bench/load/constant_rate.c, which costs a few µs a request. It waits for no answer before the
+next request, so its latencies hold what a visitor would wait, a stall included. It may share its core with
+all but the measured server: `late_p99_ms` says how much later than due requests were sent.
+"""
+
+import json
+import subprocess
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from bench.kit.errors import BenchError
+from bench.load.processes import on_cores
+
+GRACE_S = 30.0
+
+
+class RateResult(NamedTuple):
+    """Result of a run. `errors` holds counts by kind; `unsent` requests found no free connection in time."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    p999_ms: float
+    max_ms: float
+    errors: dict[str, int]
+    unsent: int
+    late_p99_ms: float
+
+    @property
+    def rps(self) -> float:
+        return self.requests / self.seconds
+
+
+def run(
+    program: Path,
+    url: str,
+    heads: Path,
+    *,
+    rate: int,
+    seconds: int,
+    connections: int,
+    cores: Collection[int],
+) -> RateResult:
+    """Load `url` with the requests in the file `heads`, `rate` of them per second. Raises BenchError."""
+    port = urlsplit(url).port
+    command = [program, port, heads, connections, rate, seconds]
+    try:
+        with on_cores(cores):
+            process = subprocess.run(
+                [str(word) for word in command],
+                capture_output=True,
+                text=True,
+                timeout=2 * seconds + GRACE_S,
+                process_group=0,
+            )
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"the load did not end {GRACE_S:g} s after its time") from None
+    if process.returncode != 0:
+        raise BenchError(f"the load failed: {process.stderr.strip()[-300:]}")
+    return parse(process.stdout)
+
+
+def parse(output: str) -> RateResult:
+    """Parse the program's line of JSON."""
+    fields = json.loads(output)
+    kinds = ("read", "write", "status", "timeout")
+    return RateResult(
+        requests=fields["requests"],
+        seconds=fields["duration_us"] / 1e6,
+        p50_ms=fields["p50_us"] / 1e3,
+        p90_ms=fields["p90_us"] / 1e3,
+        p99_ms=fields["p99_us"] / 1e3,
+        p999_ms=fields["p999_us"] / 1e3,
+        max_ms=fields["max_us"] / 1e3,
+        errors={kind: fields[kind] for kind in kinds if fields[kind]},
+        unsent=fields["unsent"],
+        late_p99_ms=fields["late_p99_us"] / 1e3,
+    )
