@@ -30,8 +30,8 @@ from rich.table import Table
 from bench.kit.overviews import OPENING_S, STATS_S, Overviews, Reader
 from bench.kit.report import progress, show
 from bench.load.crashable_engine import CrashableEngine
-from bench.load.machine import machine
 from bench.load.processes import Placement, cpu_s, cpu_s_of
+from bench.suite.machine import machine
 from bench.suite.options import finish, suite_options
 from bench.suite.result import Figure, Key, stated
 

@@ -54,8 +54,8 @@ from api.visits.pages.visit_responses import visit_responses
 from bench.kit.report import progress, show
 from bench.load import browsers, wrk
 from bench.load.engine_process import EngineProcess
-from bench.load.machine import machine
 from bench.load.processes import Placement, cpu_s, on_cores, pin
+from bench.suite.machine import machine
 from bench.suite.options import finish, suite_options
 from bench.suite.result import Figure, Key, stated
 from engine.clicks.click import VisitorClass

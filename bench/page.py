@@ -7,7 +7,7 @@ Edge and nginx use one core in alternating rounds, one at a time; placement is t
 
 | key | definition |
 |---|---|
-| `keep-alive` | by server (`waypost`, `nginx`), what bench/load/side_by_side.py defines: `cpu_us_per_request`, `ratio_cpu`, … |
+| `keep-alive` | by server (`waypost`, `nginx`), what bench/rounds/side_by_side.py defines: `cpu_us_per_request`, `ratio_cpu`, … |
 | `html_bytes`, `sent_bytes` | size of the page, and as it is sent |
 
 `waypost_pages_total` must have grown by what wrk completed, plus 0 to `connections`: when wrk stops, each
@@ -25,26 +25,26 @@ from rich.table import Table
 from bench.kit import link_set
 from bench.kit.report import show
 from bench.load import browsers, wrk
-from bench.load import nginx as peers
 from bench.load.client import Client
 from bench.load.engine_process import EngineProcess
-from bench.load.machine import machine
-from bench.load.nginx import Nginx
 from bench.load.processes import Placement, on_cores
-from bench.load.published_page import BLOCKS, publish
-from bench.load.side_by_side import (
+from bench.rounds.published_page import BLOCKS, publish
+from bench.rounds.side_by_side import (
     KEEP_ALIVE,
     WAYPOST,
+    MeasuredServer,
     Peer,
     RunPlan,
-    Server,
     ServerRun,
     SideBySide,
     add_columns,
     add_rows,
-    figures,
-    summarise,
+    measured_values,
+    medians,
 )
+from bench.servers import nginx as peers
+from bench.servers.nginx import Nginx
+from bench.suite.machine import machine
 from bench.suite.options import finish, suite_options
 from bench.suite.result import Figure, Key, stated
 
@@ -120,12 +120,12 @@ def run(plan: PageOptions) -> dict[str, Any]:
         visitor.close()
         with Nginx([], body) as nginx:
             peer = Peer("nginx", nginx.url, nginx.worker, nginx.empty_log)
-            servers: list[Server] = [PageEngine(engine, plan.connections), peer]
+            servers: list[MeasuredServer] = [PageEngine(engine, plan.connections), peer]
             bench = SideBySide(servers, placement, RunPlan(*plan), Path(folder))
             runs = bench.measure("page", KEEP_ALIVE, partial(request_heads, path))
     return {
         "benchmark": "page",
-        "keep-alive": summarise(runs),
+        "keep-alive": medians(runs),
         "html_bytes": len(html),
         "sent_bytes": len(body),
         "exact": not bench.failures,
@@ -152,7 +152,7 @@ def measurements(result: dict[str, Any]) -> list[Figure]:
         Key("html_bytes", "page of twelve links", "bytes", "lower", "Size of the page"),
         Key("sent_bytes", "as it is sent, with brotli", "bytes", "lower", "Size of the page"),
     )
-    return figures(result["keep-alive"], KEEP_ALIVE, "keep alive", "keep-alive/") + stated(
+    return measured_values(result["keep-alive"], KEEP_ALIVE, "keep alive", "keep-alive/") + stated(
         result, sizes
     )
 

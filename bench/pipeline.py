@@ -41,9 +41,9 @@ from bench.load.exactness_check import EngineCounts, ExactnessCheck, read_counts
 from bench.load.freshness_probe import PROBE, FreshnessProbe
 from bench.load.load import Load
 from bench.load.load import LoadPlan as LoadPlan
-from bench.load.machine import machine
 from bench.load.memory import resident_mb
 from bench.load.processes import Placement, cpu_s, cpu_s_of, on_cores, pin
+from bench.suite.machine import machine
 from bench.suite.options import finish, suite_options
 from bench.suite.result import Figure, Key, stated
 from engine.clicks.journal_format import HEADER_BYTES, frames

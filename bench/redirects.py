@@ -5,25 +5,25 @@ measurement. Its peers answer the same paths and count nothing:
 
 | server | what it does |
 |---|---|
-| `nginx` | `return 302` from a map of the paths, and a buffered access log (bench/load/nginx.py) |
-| `haproxy` | a redirect from a map file, and a log in memory (bench/load/haproxy.py); left out where it is not installed |
-| `floor` | one constant 302 and one write a wake-up, in C (bench/load/floor.c); left out without a compiler |
+| `nginx` | `return 302` from a map of the paths, and a buffered access log (bench/servers/nginx.py) |
+| `haproxy` | a redirect from a map file, and a log in memory (bench/servers/haproxy.py); left out where it is not installed |
+| `floor` | one constant 302 and one write a wake-up, in C (bench/servers/floor.c); left out without a compiler |
 
 All have one core (`server`), one at a time, in alternating rounds; the load has another (`client`). Postgres,
 Valkey and Waypost's other processes have the remaining cores; with two cores they share the load's.
 
 `--traffic` names kinds of requests: `same`, `varying`, `agents`, `campaign`, `page-clicks`, `experiment`, `proxy`
-(bench/load/visitor_traffic.py says what each is). For `proxy`, the engine trusts one proxy and limits each client's
+(bench/rounds/visitor_traffic.py says what each is). For `proxy`, the engine trusts one proxy and limits each client's
 address; its peers do not look at addresses. `--modes` says how requests come:
 
 | mode | load |
 |---|---|
 | `keep-alive` | wrk, in a closed loop over `connections` kept-alive connections |
 | `one-request` | wrk, in a closed loop, each request on a new connection |
-| a number | so many requests per second, over kept-alive connections, whatever the server does (bench/load/constant_rate.c) |
+| a number | so many requests per second, over kept-alive connections, whatever the server does (bench/rounds/constant_rate.c) |
 
 Results of each traffic in each mode by server are in `traffic`, as `traffic["varying"]["keep-alive"]["nginx"]`. Their
-keys, such as `cpu_us_per_request` and `ratio_cpu`, are defined in bench/load/side_by_side.py.
+keys, such as `cpu_us_per_request` and `ratio_cpu`, are defined in bench/rounds/side_by_side.py.
 
 With one request per connection, opening a connection costs the client's core more than the server's, so wrk's core
 is the limit with some servers (see `busy`). Then `rps` describes wrk and server together, and CPU time compares the
@@ -58,16 +58,13 @@ from rich.table import Table
 
 from bench.kit.errors import BenchError
 from bench.kit.report import progress, show
-from bench.load import c_programs, haproxy, nginx, wrk
+from bench.load import wrk
 from bench.load.engine_process import CORE, EngineProcess
 from bench.load.exactness_check import ExactnessCheck
-from bench.load.floor import Floor
-from bench.load.haproxy import HAProxy
-from bench.load.machine import machine
-from bench.load.nginx import Nginx
 from bench.load.processes import Placement, on_cores
-from bench.load.redirect_engine import LinkSets, RedirectEngine, check_answers, link_sets
-from bench.load.side_by_side import (
+from bench.rounds import constant_rate
+from bench.rounds.redirect_engine import LinkSets, RedirectEngine, check_answers, link_sets
+from bench.rounds.side_by_side import (
     FULLY_BUSY,
     KEEP_ALIVE,
     ONE_REQUEST,
@@ -78,10 +75,15 @@ from bench.load.side_by_side import (
     Summary,
     add_columns,
     add_rows,
-    figures,
-    summarise,
+    measured_values,
+    medians,
 )
-from bench.load.visitor_traffic import TRAFFIC, heads_for, template
+from bench.rounds.visitor_traffic import TRAFFIC, heads_for, template
+from bench.servers import c_programs, haproxy, nginx
+from bench.servers.floor import Floor
+from bench.servers.haproxy import HAProxy
+from bench.servers.nginx import Nginx
+from bench.suite.machine import machine
 from bench.suite.options import finish, suite_options
 from bench.suite.result import Figure, Key, stated
 
@@ -111,7 +113,7 @@ class Peers(NamedTuple):
     left_out: list[str]
 
 
-class Measured(NamedTuple):
+class RedirectRuns(NamedTuple):
     """Summaries by traffic and mode, the checks of all runs of Waypost, and what failed."""
 
     traffic: dict[str, dict[str, Summary]]
@@ -143,12 +145,12 @@ def start_peers(
 
 def measure(
     plan: RedirectsOptions, placement: Placement, links: LinkSets, peers: Peers, folder: Path
-) -> Measured:
+) -> RedirectRuns:
     """Measure each kind of traffic on an engine with its settings."""
-    measured = Measured({}, [], [], set())
+    measured = RedirectRuns({}, [], [], set())
     program = None
     if any(mode.rate for mode in plan.modes):
-        program = c_programs.build("constant_rate", folder)
+        program = constant_rate.build(folder)
     run_plan = RunPlan(plan.seconds, plan.connections, plan.rounds)
     for settings, kinds in engines(plan):
         with EngineProcess(settings=settings) as process:
@@ -160,7 +162,7 @@ def measure(
             for kind in kinds:
                 requests = template(kind, links.of(kind))
                 measured.traffic[kind] = {
-                    mode.name: summarise(
+                    mode.name: medians(
                         bench.measure(
                             f"{kind}, {mode.title}",
                             mode,
@@ -299,7 +301,7 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
 def measurements(result: dict[str, Any]) -> list[Figure]:
     rows = []
     for kind, mode, summary in summaries(result):
-        rows += figures(summary, mode, f"{kind}, {mode.title}", f"{kind}/{mode.name}/")
+        rows += measured_values(summary, mode, f"{kind}, {mode.title}", f"{kind}/{mode.name}/")
     return rows + stated(result, (Key("seconds_to_commit", "all clicks committed", "s", "lower"),))
 
 

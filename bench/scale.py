@@ -33,8 +33,8 @@ from bench.kit.errors import BenchError
 from bench.kit.report import progress, show
 from bench.kit.traffic import TRAFFIC
 from bench.load import wrk
-from bench.load.machine import machine
 from bench.load.processes import Placement
+from bench.suite.machine import machine
 
 try:
     import simpy  # noqa: F401

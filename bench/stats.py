@@ -47,8 +47,8 @@ from bench.kit.stats_questions import Question, crossings, page, questions
 from bench.load import wrk
 from bench.load.client import Client
 from bench.load.crashable_engine import CrashableEngine
-from bench.load.machine import machine
 from bench.load.processes import Placement, cpu_s, cpu_s_of
+from bench.suite.machine import machine
 from bench.suite.options import finish, suite_options
 from bench.suite.result import Figure, Key, stated
 

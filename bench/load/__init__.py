@@ -1,1 +1,1 @@
-"""Engines, load generators, peers and faults."""
+"""Engines, load generators and faults."""

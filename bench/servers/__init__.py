@@ -1,1 +1,1 @@
-"""Real servers to be started, killed and restarted: a Redis Cluster, a pair of Postgres, a pooler."""
+"""Real servers: a Redis Cluster, a pair of Postgres, a pooler, and those that Waypost is measured beside."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bench.load.machine import cpu_name, package_version
+from bench.suite.machine import cpu_name, package_version
 from bench.suite.result import Host
 
 _ROOT: Final = Path(__file__).resolve().parents[2]

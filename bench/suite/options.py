@@ -11,8 +11,8 @@ from click.core import ParameterSource
 
 from bench.kit.errors import BenchError
 from bench.kit.report import write_json
-from bench.load.machine import package_version
 from bench.suite.environment import commit, host
+from bench.suite.machine import package_version
 from bench.suite.result import SCHEMA_VERSION, BenchResult, Figure
 from bench.suite.result_file import append_result
 

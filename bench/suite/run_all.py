@@ -25,10 +25,10 @@ from rich.table import Table
 
 from bench.kit.errors import BenchError
 from bench.kit.report import cells, show
-from bench.load.machine import package_version
 from bench.load.processes import BackgroundProcess
 from bench.suite import plan
 from bench.suite.environment import commit, host
+from bench.suite.machine import package_version
 from bench.suite.options import require_writable
 from bench.suite.plan import Step, Turn
 from bench.suite.progress import SuiteProgress

@@ -19,7 +19,7 @@ SPECIAL: Final[Mapping[str, frozenset[str]]] = {
     "storage": frozenset({"postgres", "redis", "http", "embedded", "migrations"}),
     "actors": frozenset(),
     "api": frozenset({"http", "dashboard", "reference", "processes", "command"}),
-    "bench": frozenset({"kit", "load", "scaling", "servers", "suite"}),
+    "bench": frozenset({"kit", "load", "rounds", "scaling", "servers", "suite"}),
 }
 
 

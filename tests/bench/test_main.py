@@ -8,7 +8,8 @@ import pytest
 
 from bench.__main__ import BENCHMARKS, main
 from bench.kit.report import write_json
-from bench.load import nginx, wrk
+from bench.load import wrk
+from bench.servers import nginx
 
 
 @pytest.fixture(autouse=True)

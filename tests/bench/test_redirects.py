@@ -9,11 +9,8 @@ import pytest
 
 from bench.kit import link_set
 from bench.kit.errors import BenchError
-from bench.load import c_programs, nginx
 from bench.load.engine_process import CORE
 from bench.load.exactness_check import EngineCounts, ExactnessCheck
-from bench.load.redirect_engine import link_sets
-from bench.load.side_by_side import KEEP_ALIVE, ONE_REQUEST, Mode
 from bench.redirects import (
     MODES,
     RedirectsOptions,
@@ -27,7 +24,10 @@ from bench.redirects import (
     table,
     without_compiler,
 )
-from tests.bench.load.test_side_by_side import a_summary
+from bench.rounds.redirect_engine import link_sets
+from bench.rounds.side_by_side import KEEP_ALIVE, ONE_REQUEST, Mode
+from bench.servers import c_programs, nginx
+from tests.bench.rounds.test_side_by_side import a_summary
 
 NO_ERRORS: dict[str, int] = {}
 

@@ -10,8 +10,8 @@ from bench.load import browsers
 from bench.load.client import Client
 from bench.load.engine_process import EngineProcess
 from bench.load.exactness_check import EngineCounts, ExactnessCheck, read_counts
-from bench.load.published_page import publish
-from bench.load.side_by_side import ServerRun
+from bench.rounds.published_page import publish
+from bench.rounds.side_by_side import ServerRun
 
 PAGES: Final = 10
 EXPERIMENTS: Final = 100

@@ -8,8 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench.load import c_programs, haproxy, nginx, wrk
+from bench.load import wrk
 from bench.load.processes import Placement
+from bench.servers import c_programs, haproxy, nginx
 
 
 def machine(placement: Placement) -> dict[str, Any]:

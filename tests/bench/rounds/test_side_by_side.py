@@ -7,21 +7,22 @@ from typing import NamedTuple
 import pytest
 
 from bench.kit.errors import BenchError
-from bench.load import constant_rate, side_by_side, wrk
-from bench.load.constant_rate import RateResult
+from bench.load import wrk
 from bench.load.processes import Placement
-from bench.load.side_by_side import (
+from bench.load.wrk import WrkResult
+from bench.rounds import constant_rate, side_by_side
+from bench.rounds.constant_rate import RateResult
+from bench.rounds.side_by_side import (
     KEEP_ALIVE,
+    MeasuredServer,
     Mode,
     Peer,
     RunPlan,
-    Server,
     ServerRun,
     SideBySide,
     Summary,
-    summarise,
+    medians,
 )
-from bench.load.wrk import WrkResult
 
 APART = Placement(server=1, client=0, rest=frozenset({0}))
 
@@ -47,7 +48,7 @@ def a_summary(rate: int = 0, unsent: int = 0) -> Summary:
             a_run(80_000, 1.2, rate=rate),
         ],
     }  # fmt: skip
-    return summarise(runs)
+    return medians(runs)
 
 
 def test_medians_are_over_rounds_and_ratios_are_of_rounds() -> None:
@@ -112,7 +113,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     return asked
 
 
-def servers(tidied: list[str]) -> list[Server]:
+def servers(tidied: list[str]) -> list[MeasuredServer]:
     peer = Peer("nginx", "http://127.0.0.1:2", 2, lambda: tidied.append("nginx"))
     return [Waypost(), peer]
 

@@ -1,4 +1,4 @@
-"""Programs in C beside this file, compiled when a benchmark starts."""
+"""Programs in C, compiled when a benchmark starts."""
 
 import shutil
 import subprocess
@@ -8,7 +8,6 @@ from typing import Final
 from bench.kit.errors import BenchError
 
 LIMIT_S: Final = 60.0
-_FOLDER: Final = Path(__file__).parent
 
 
 def compiler() -> str | None:
@@ -16,14 +15,14 @@ def compiler() -> str | None:
     return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
-def build(name: str, folder: Path) -> Path:
-    """Compile the program into the folder. Returns its path. Raises BenchError, also without a compiler."""
+def build(source: Path, folder: Path) -> Path:
+    """Compile a program into the folder. Returns its path. Raises BenchError, also without a compiler."""
     cc = compiler()
     if cc is None:
         raise BenchError("there is no C compiler: apt-get install gcc libc6-dev")
-    program = folder / name
-    command = [cc, "-O2", "-o", str(program), str(_FOLDER / f"{name}.c")]
+    program = folder / source.stem
+    command = [cc, "-O2", "-o", str(program), str(source)]
     process = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     if process.returncode != 0:
-        raise BenchError(f"{name}.c was not compiled: {process.stderr.strip()[-300:]}")
+        raise BenchError(f"{source.name} was not compiled: {process.stderr.strip()[-300:]}")
     return program

@@ -1,6 +1,6 @@
 """Load at a constant rate, with latencies from the time at which each request was due.
 
-The program is bench/load/constant_rate.c, which costs a few µs a request. It waits for no answer before the
+The program is bench/rounds/constant_rate.c, which costs a few µs a request. It waits for no answer before the
 next request, so its latencies hold what a visitor would wait, a stall included. It may share its core with
 all but the measured server: `late_p99_ms` says how much later than due requests were sent.
 """
@@ -9,13 +9,15 @@ import json
 import subprocess
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from bench.kit.errors import BenchError
 from bench.load.processes import on_cores
+from bench.servers import c_programs
 
-GRACE_S = 30.0
+GRACE_S: Final = 30.0
+_SOURCE: Final = Path(__file__).with_name("constant_rate.c")
 
 
 class RateResult(NamedTuple):
@@ -35,6 +37,11 @@ class RateResult(NamedTuple):
     @property
     def rps(self) -> float:
         return self.requests / self.seconds
+
+
+def build(folder: Path) -> Path:
+    """Compile the program into the folder. Returns its path. Raises BenchError."""
+    return c_programs.build(_SOURCE, folder)
 
 
 def run(

@@ -1,15 +1,16 @@
-"""The floor as a peer: bench/load/floor.c, the least that a server on epoll does which writes requests down."""
+"""The floor as a peer: bench/servers/floor.c, the least that a server does which writes requests down."""
 
 import time
 from pathlib import Path
 from typing import Final
 
 from bench.kit.errors import BenchError
-from bench.load import c_programs
 from bench.load.processes import BackgroundProcess, accepts, free_ports
+from bench.servers import c_programs
 
 START_LIMIT_S: Final = 10.0
 STOP_LIMIT_S: Final = 10.0
+_SOURCE: Final = Path(__file__).with_name("floor.c")
 
 
 class Floor:
@@ -31,7 +32,7 @@ class Floor:
         return self._child.pid if self._child is not None else 0
 
     def __enter__(self) -> "Floor":
-        program = c_programs.build("floor", self._folder)
+        program = c_programs.build(_SOURCE, self._folder)
         command = [str(program), str(self.port), str(self._folder / "floor.journal")]
         self._child = BackgroundProcess(command, self._folder / "floor.log")
         until = time.monotonic() + START_LIMIT_S

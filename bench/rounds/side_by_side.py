@@ -9,7 +9,7 @@ server in the results, each the median over rounds:
 | `rps` | answered requests per second |
 | `cpu_us_per_request` | user and system time of the server's process, all threads, divided by the answered requests; µs |
 | `busy` | this time over the run's. Well below 1 in a closed loop, the load's core was the limit, or another process used the server's |
-| `p50_ms`, `p99_ms`, `p999_ms` | latency: in a closed loop that of a queue of `connections` (bench/load/wrk.py), at a constant rate from the time at which a request was due (bench/load/constant_rate.c) |
+| `p50_ms`, `p99_ms`, `p999_ms` | latency: in a closed loop that of a queue of `connections` (bench/load/wrk.py), at a constant rate from the time at which a request was due (bench/rounds/constant_rate.c) |
 | `unsent`, `late_p99_ms` | at a constant rate: requests that were never sent, as the server is slower than the rate; and how late they were sent |
 | `ratio_cpu`, `ratio_rps` | of peers: `cpu_us_per_request` of the peer over that of Waypost, and `rps` of Waypost over that of the peer: above 1, Waypost is cheaper, or faster. Medians of the rounds' ratios |
 | `runs` | the values of the rounds, by key |
@@ -27,10 +27,11 @@ from rich.text import Text
 
 from bench.kit.errors import BenchError
 from bench.kit.report import progress
-from bench.load import constant_rate, wrk
-from bench.load.constant_rate import RateResult
+from bench.load import wrk
 from bench.load.processes import Placement, exact_cpu_s, pin
 from bench.load.wrk import WrkResult
+from bench.rounds import constant_rate
+from bench.rounds.constant_rate import RateResult
 from bench.suite.result import Better, Figure
 
 WAYPOST: Final = "waypost"
@@ -87,8 +88,8 @@ class ServerRun(NamedTuple):
         return self.cpu_s / self.result.seconds
 
 
-class Server(Protocol):
-    """Server to measure. `pid` is the process that answers."""
+class MeasuredServer(Protocol):
+    """MeasuredServer to measure. `pid` is the process that answers."""
 
     @property
     def name(self) -> str: ...
@@ -123,7 +124,7 @@ class SideBySide:
 
     def __init__(
         self,
-        servers: Sequence[Server],
+        servers: Sequence[MeasuredServer],
         placement: Placement,
         plan: RunPlan,
         folder: Path,
@@ -167,12 +168,12 @@ class SideBySide:
             file.unlink()
         return runs
 
-    def _write(self, server: Server, heads: Callable[[str], bytes]) -> Path:
+    def _write(self, server: MeasuredServer, heads: Callable[[str], bytes]) -> Path:
         file = self._folder / f"{server.name}.heads"
         file.write_bytes(heads(urlsplit(server.url).netloc))
         return file
 
-    def _run(self, server: Server, mode: Mode, heads: Path, seconds: int) -> ServerRun:
+    def _run(self, server: MeasuredServer, mode: Mode, heads: Path, seconds: int) -> ServerRun:
         server.before_run()
         before_s = exact_cpu_s(server.pid)
         result = self._load(server.url, mode, heads, seconds)
@@ -192,7 +193,7 @@ class SideBySide:
         )  # fmt: skip
 
 
-def summarise(runs: Mapping[str, Sequence[ServerRun]]) -> Summary:
+def medians(runs: Mapping[str, Sequence[ServerRun]]) -> Summary:
     """Return the keys of the module's table by server. The runs of one round have the same index."""
     own = runs[WAYPOST]
     summary = {}
@@ -227,7 +228,7 @@ def _values(rounds: Sequence[ServerRun]) -> dict[str, list[float]]:
     return values
 
 
-def figures(summary: Summary, mode: Mode, title: str, prefix: str) -> list[Figure]:
+def measured_values(summary: Summary, mode: Mode, title: str, prefix: str) -> list[Figure]:
     """Return the figures of each server in one mode. `title` names the traffic."""
     rows = []
     for server, values in summary.items():

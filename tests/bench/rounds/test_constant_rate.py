@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from bench.kit.errors import BenchError
-from bench.load import c_programs, constant_rate
-from bench.load.constant_rate import RateResult
-from bench.load.floor import Floor
 from bench.load.processes import exact_cpu_s, free_ports
+from bench.rounds import constant_rate
+from bench.rounds.constant_rate import RateResult
+from bench.servers import c_programs
+from bench.servers.floor import Floor
 
 pytestmark = pytest.mark.skipif(c_programs.compiler() is None, reason="there is no C compiler")
 HEAD = b"GET /a/b HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -23,7 +24,7 @@ REDIRECT = b"HTTP/1.1 302 Found\r\nContent-Length: 3\r\n\r\nabc"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return c_programs.build("constant_rate", tmp_path_factory.mktemp("c"))
+    return constant_rate.build(tmp_path_factory.mktemp("c"))
 
 
 def load(
@@ -119,10 +120,10 @@ def test_a_file_without_a_head_is_an_error(program: Path, tmp_path: Path) -> Non
 def test_a_program_that_does_not_compile_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "broken.c").write_text("int main(void) { return nothing; }")
-    monkeypatch.setattr(c_programs, "_FOLDER", tmp_path)
+    source = tmp_path / "broken.c"
+    source.write_text("int main(void) { return nothing; }")
     with pytest.raises(BenchError, match=r"broken\.c was not compiled: .*nothing"):
-        c_programs.build("broken", tmp_path)
+        c_programs.build(source, tmp_path)
     monkeypatch.setattr(c_programs, "compiler", lambda: None)
     with pytest.raises(BenchError, match="no C compiler"):
-        c_programs.build("broken", tmp_path)
+        c_programs.build(source, tmp_path)

@@ -4,9 +4,9 @@ import pytest
 
 from bench.kit.errors import BenchError
 from bench.kit.link_set import sample_links
-from bench.load import haproxy
-from bench.load.haproxy import HAProxy, link_map
-from bench.load.redirect_engine import check_answers, variant_targets
+from bench.rounds.redirect_engine import check_answers, variant_targets
+from bench.servers import haproxy
+from bench.servers.haproxy import HAProxy, link_map
 
 LINKS = sample_links(3)
 

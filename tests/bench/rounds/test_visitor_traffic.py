@@ -5,8 +5,8 @@ import re
 import pytest
 
 from bench.kit.link_set import sample_links
-from bench.load import visitor_traffic
-from bench.load.visitor_traffic import TRAFFIC, heads_for, template
+from bench.rounds import visitor_traffic
+from bench.rounds.visitor_traffic import TRAFFIC, heads_for, template
 from engine.visits.classifier import judge
 
 LINKS = sample_links(40)
