@@ -51,6 +51,7 @@ SUITE = (
     Benchmark(
         "all", "bench.suite.run_all", "all of them into one file of results, in about an hour"
     ),
+    Benchmark("report", "bench.suite.report", "a page of files of results, with plots"),
     Benchmark("compare", "bench.suite.compare", "what differs between two files beyond noise"),
     Benchmark("schema", "bench.suite.schema", "JSON Schema of a line of a file of results"),
 )

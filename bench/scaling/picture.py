@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final, NamedTuple
 
+from bench.kit.amounts import short
 from bench.scaling.answers import Limit
 from bench.scaling.scalability_law import ScalabilityLaw
 
@@ -106,14 +107,6 @@ def _bars(limits: Sequence[Limit], rate: float) -> list[str]:
     parts.append(f'<path d="M{at:.1f} {_TOP}V{bottom}" stroke="{_INK}" stroke-dasharray="4 3"/>')
     parts.append(_text(at, bottom + 16, short(rate), anchor="middle"))
     return parts
-
-
-def short(number: float) -> str:
-    """Return a number as people say it: 10k, 1.5M."""
-    for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:g}{name}"
-    return f"{number:g}"
 
 
 def _text(

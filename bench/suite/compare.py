@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import click
 from rich.table import Table
 
+from bench.kit.amounts import amount
 from bench.kit.errors import BenchError
 from bench.kit.report import cells, printable, progress, show, write_json
 from bench.suite.comparison import Difference, FigureSample, Least, compare, new_failures
@@ -150,12 +151,6 @@ def table(rows: Sequence[Difference]) -> Table:
         )
         grid.add_row(*texts, style=_STYLES.get(row.verdict))
     return grid
-
-
-def amount(value: float, unit: str) -> str:
-    """Return a number with its unit, with three digits or those before its point."""
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return f"{text} {unit}".strip()
 
 
 def basis(before: FigureSample, after: FigureSample) -> str:

@@ -207,6 +207,7 @@ def command(file: Path, quick: bool, only: str, repeats: int, retry: bool) -> in
                 raise
     results = read_results(file)
     show(table(results))
+    print(f"python -m bench report {file} -o report.html makes a page of it")
     return 1 if failed(results) else 0
 
 

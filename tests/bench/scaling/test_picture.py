@@ -2,8 +2,9 @@
 
 from xml.etree import ElementTree
 
+from bench.kit.amounts import short
 from bench.scaling.answers import Limit
-from bench.scaling.picture import Curves, draw, short
+from bench.scaling.picture import Curves, draw
 from bench.scaling.scalability_law import fit_law
 
 RATES = {1: 50_000.0, 2: 98_000.0, 4: 190_000.0}
