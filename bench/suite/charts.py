@@ -35,12 +35,12 @@ class Scale(NamedTuple):
         return (value - self.low) / ((self.high - self.low) or 1.0)
 
 
-def drawn(figures_of_chart: Sequence[Figure]) -> Markup:
+def drawn(chart_members: Sequence[Figure]) -> Markup:
     """Return the chart of figures of one unit: lines of those that have an `x`, bars of the others."""
-    series = list(dict.fromkeys(figure.series for figure in figures_of_chart))
+    series = list(dict.fromkeys(figure.series for figure in chart_members))
     colours = {name: min(number, SERIES - 1) + 1 for number, name in enumerate(series)}
-    points = [figure for figure in figures_of_chart if figure.x is not None]
-    bars = [figure for figure in figures_of_chart if figure.x is None]
+    points = [figure for figure in chart_members if figure.x is not None]
+    bars = [figure for figure in chart_members if figure.x is None]
     parts = [_legend(colours)] if len(series) > 1 else []
     parts += [_bars(bars, colours)] if bars else []
     parts += [_lines(points, colours)] if points else []

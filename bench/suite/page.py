@@ -143,9 +143,9 @@ def _section(section: Section) -> Markup:
     all_measured = merged(section.runs)
     drawn = (
         Markup("<figure><figcaption>{}</figcaption>{}</figure>").format(
-            printable(name), charts.drawn(figures_of_chart)
+            printable(name), charts.drawn(chart_members)
         )
-        for (name, _), figures_of_chart in charts.charts_of(all_measured).items()
+        for (name, _), chart_members in charts.charts_of(all_measured).items()
     )
     wrong = [*result.failures, *([result.error] if result.error else [])]
     return Markup(
