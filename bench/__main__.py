@@ -32,6 +32,7 @@ BENCHMARKS = (
     Benchmark("chaos", "bench.chaos", "exactly-once counting while processes are killed"),
     Benchmark("pipeline", "bench.pipeline", "clicks per second from socket to committed counts"),
     Benchmark("cold", "bench.cold", "cold profiles beside warm redirects, and edges that restart"),
+    Benchmark("stalls", "bench.stalls", "longest waits while dashboards are open, beside nginx"),
     Benchmark("life", "bench.life", "what a click costs Postgres over its whole life"),
     Benchmark("edges", "bench.edges", "Postgres' connections and transactions of a further edge"),
     Benchmark("outage", "bench.outage", "Postgres away under load: memory, latency, recovery"),

@@ -57,6 +57,7 @@ FULL: Final = (
         for traffic in ("hot", "flat", "zipf", "made-up", "single")
     ),
     Step("cold", (), 120),
+    Step("stalls", (), 150),
     Step("chaos", ("--kills", "60"), 150),
     Step("outage", ("--minutes", "2"), 240),
     Step("life", ("--seconds", "20"), 180),
