@@ -22,6 +22,7 @@ rounds of Waypost than of nginx had a stall; `failures` says which.
 import statistics
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -33,11 +34,11 @@ from bench.dashboards import OF_A_PERSON, SETTINGS, people
 from bench.kit.link_set import sample_links
 from bench.kit.overviews import OPENING_S, Overviews
 from bench.kit.report import progress, show
-from bench.load import fold_backlog
+from bench.load import browsers, fold_backlog
 from bench.load.crashable_engine import CrashableEngine
-from bench.load.load import Load, LoadPlan
-from bench.load.nginx import Nginx
 from bench.load.processes import Placement, on_cores, pin
+from bench.rounds import constant_rate
+from bench.servers.nginx import Nginx
 from bench.suite.options import finish, suite_options
 from bench.suite.result import Figure, Key, stated
 
@@ -45,13 +46,14 @@ LINKS: Final = 1_000
 CONNECTIONS: Final = 64
 STALL_MS: Final = 50.0
 RATIO_LIMIT: Final = 1.5
-END_LIMIT_S: Final = 60.0
+HEADS: Final = 10_000
+SEED: Final = 20_261_201
 
 
 class StallsOptions(NamedTuple):
     """Options of the command line. `seconds` is the length of one round."""
 
-    seconds: float
+    seconds: int
     rate: int
     dashboards: int
     rounds: int
@@ -67,26 +69,32 @@ class Waits(NamedTuple):
 
 
 class Stalls:
-    """Run of the benchmark: both servers, and the loads so far."""
+    """Run of the benchmark: both servers, and the rounds so far."""
 
     def __init__(self, plan: StallsOptions, engine: CrashableEngine, nginx: Nginx) -> None:
         self.plan = plan
         self.engine = engine
         self.nginx = nginx
+        self.answered = 0  # by Waypost
         self.failures: list[str] = []
         self.waits: dict[str, list[Waits]] = {"": [], "nginx_": []}
         self._placement = Placement.here()
-        self._paths = [link.path for link in nginx.links]
-        self._loads: list[Load] = []
+        self._program = constant_rate.build(engine.folder)
+        self._heads = {url: self._heads_of(url) for url in (engine.visitors_url, nginx.url)}
         for pid in (*engine.role_pids("edge"), nginx.worker):
             pin(pid, {self._placement.server})
 
+    def _heads_of(self, url: str) -> Path:
+        """Write a file of requests of browsers to all links. Returns its path."""
+        paths, host = [link.path for link in self.nginx.links], urlsplit(url).netloc
+        heads = browsers.request_heads(paths, host, count=HEADS, close=False, seed=SEED)
+        file = self.engine.folder / f"{host.replace(':', '-')}.heads"
+        file.write_bytes(b"".join(heads))
+        return file
+
     def warm_up(self) -> None:
-        """Visit each link once, so that all are in memory."""
-        load = self._load(self.engine.visitors_url, once=True)
-        with load:
-            load.wait_ended(END_LIMIT_S)
-        self._require_answers(load)
+        """Visit each link, so that all are in memory."""
+        self.run_round(self.engine.visitors_url, max(1, -(-LINKS // self.plan.rate)))
 
     async def measure(self, overviews: Overviews) -> None:
         """Run the rounds while the overviews are open."""
@@ -95,9 +103,8 @@ class Stalls:
             await trio.sleep(OPENING_S)
             for number in range(self.plan.rounds):
                 for key, url in (("", self.engine.visitors_url), ("nginx_", self.nginx.url)):
-                    load = self._load(url)
-                    await trio.to_thread.run_sync(self._run, load)
-                    self.waits[key].append(waits_of(load))
+                    waits = await trio.to_thread.run_sync(self.run_round, url, self.plan.seconds)
+                    self.waits[key].append(waits)
                 self.nginx.empty_log()
                 ours, peer = self.waits[""][-1], self.waits["nginx_"][-1]
                 progress(
@@ -106,40 +113,24 @@ class Stalls:
                 )
             nursery.cancel_scope.cancel()
 
-    def _load(self, url: str, *, once: bool = False) -> Load:
-        address = urlsplit(url)
-        plan = LoadPlan(
-            host=address.hostname or "", port=address.port or 0, paths=self._paths,
-            connections=CONNECTIONS, rate=self.plan.rate, patient=True, tagged=False, once=once,
+    def run_round(self, url: str, seconds: int) -> Waits:
+        """Send requests at the rate for some seconds. Returns their latencies."""
+        result = constant_rate.run(
+            self._program, url, self._heads[url], rate=self.plan.rate, seconds=seconds,
+            connections=CONNECTIONS, cores={self._placement.client},
         )  # fmt: skip
-        load = Load(self.engine.folder, plan, f"load-{len(self._loads)}")
-        self._loads.append(load)
-        return load
-
-    def _run(self, load: Load) -> None:
-        """Run a load for the length of a round; what it sent while it connected counts, too."""
-        requests = round(self.plan.rate * self.plan.seconds)
-        with on_cores({self._placement.client}), load:
-            load.wait_answered(requests, self.plan.seconds + END_LIMIT_S)
-            load.stop()
-        self._require_answers(load)
-
-    def _require_answers(self, load: Load) -> None:
-        account = load.account
-        if account.answered != account.sent:
-            self.failures.append(f"{account.answered} of {account.sent} requests were redirected")
+        if result.errors or result.unsent:
+            self.failures.append(f"{url}: errors {result.errors}, {result.unsent} not sent")
+        if url == self.engine.visitors_url:
+            self.answered += result.requests
+        return Waits(result.p50_ms, result.p99_ms, result.p999_ms, result.max_ms)
 
     def check_counts(self, before: int) -> None:
-        """Compare Waypost's answers with the counted clicks."""
+        """Compare Waypost's answers with the clicks that were counted since there were `before`."""
         self.engine.settle()
-        counted = fold_backlog.counted_clicks(self.engine.database_url)
-        answered = sum(load.account.answered for load in self._loads[:1] + self._loads[1::2])
-        if counted - before != answered:
-            self.failures.append(f"{answered} clicks were answered, {counted - before} counted")
-
-
-def waits_of(load: Load) -> Waits:
-    return Waits(*(load.account.percentile_ms(percent) for percent in (50.0, 99.0, 99.9, 100.0)))
+        counted = fold_backlog.counted_clicks(self.engine.database_url) - before
+        if counted != self.answered:
+            self.failures.append(f"{self.answered} clicks were answered, {counted} counted")
 
 
 def evaluate(waits: dict[str, list[Waits]]) -> tuple[dict[str, Any], list[str]]:
@@ -203,7 +194,7 @@ def table(result: dict[str, Any]) -> Table:
     plan = result["plan"]
     grid = Table(
         title=f"Waits at {plan['rate']:,}/s beside {plan['dashboards']} dashboards: "
-        f"{plan['rounds']} rounds of {plan['seconds']:g} s"
+        f"{plan['rounds']} rounds of {plan['seconds']} s"
     )
     grid.add_column("")
     for name in ("p50 ms", "p99 ms", "p99.9 ms", "longest ms", "rounds with a stall"):
@@ -233,7 +224,7 @@ def measurements(result: dict[str, Any]) -> list[Figure]:
 
 
 @click.command(help="Longest waits of visitors while dashboards are open, beside nginx.")
-@click.option("--seconds", type=click.FloatRange(0.5, 600), default=3.0, show_default=True,
+@click.option("--seconds", type=click.IntRange(1, 600), default=3, show_default=True,
               help="length of one round")  # fmt: skip
 @click.option("--rate", type=click.IntRange(10, 20_000), default=5_000, show_default=True,
               help="redirects a second")  # fmt: skip
@@ -243,8 +234,8 @@ def measurements(result: dict[str, Any]) -> list[Figure]:
               help="of each server")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
 @suite_options(
-    "The load is a process of Python, which pauses now and then itself: nginx's longest waits show how long. "
-    "A machine with other work stalls both servers.",
+    "On few cores the load shares its core with Postgres and the console, which delays it: nginx's waits show "
+    "how much. A machine with other work stalls both servers.",
     {"seconds": 1, "rate": 1_000, "dashboards": 6, "rounds": 2},
 )
 def command(as_json: bool, **options: Any) -> int:
