@@ -46,6 +46,8 @@ from engine.visits.snapshot import LinkBatch, Snapshot
 MAX_PATHS_A_QUERY: Final = 500
 MAX_WAITING: Final = 8192
 FIND_INTERVAL_S: Final = 0.005
+MAX_WAITERS_A_PART: Final = 32  # handed back at once
+LINKS_PER_WAITER: Final = 8  # which take as long to admit as a waiter takes to answer
 REFRESH_LIMIT: Final = 1000
 PRELOADED_SHARE: Final = (
     8  # one profile may fill an eighth of an edge's memory ahead of its visitors
@@ -132,7 +134,7 @@ class Registry:
         self._waiters = 0
         self._wanted = trio.Event()
         self.counts = dict.fromkeys(
-            ("queries", "lookups", "loaded", "refreshed", "passivated", "unknown", "refused",
+            ("queries", "lookups", "loaded", "refreshed", "passivated", "refused",
              "unavailable", "changes", "preloaded"), 0,
         )  # fmt: skip
 
@@ -164,7 +166,7 @@ class Registry:
             paths = list(islice(self._waiting, MAX_PATHS_A_QUERY))
             loaded = [path for path in paths if path in self.paths]
             if loaded:  # ahead of their visitors, meanwhile
-                deliver([(self._pop_waiters(path), self.paths[path]) for path in loaded], True)
+                await self._hand_back(loaded, [None] * len(loaded), self._epoch, deliver)
                 continue
             epoch = self._epoch
             self._changed_versions = {}
@@ -175,34 +177,56 @@ class Registry:
                 snapshots = await self._source.find(paths)
             except UnavailableError:
                 self.counts["unavailable"] += 1
-                deliver([(self._pop_waiters(path), None) for path in paths], False)
+                deliver([(self._take_waiters(path), None) for path in paths], False)
                 await trio.sleep(0.1)
                 continue
-            deliver(self._admit_all(paths, snapshots, epoch), True)
+            await self._hand_back(paths, snapshots, epoch, deliver)
             await trio.sleep_until(started + FIND_INTERVAL_S)
 
-    def _pop_waiters(self, path: bytes) -> list[Waiter]:
-        waiters = self._waiting.pop(path, [])
+    async def _hand_back(
+        self,
+        paths: list[bytes],
+        snapshots: list[Snapshot | None],
+        epoch: int,
+        deliver: Callable[[list[Found], bool], None],
+    ) -> None:
+        """Admit what was found and hand every waiter back, in parts of about a millisecond: visitors of
+        profiles in memory are served in between.
+
+        Meanwhile a profile may change or leave, so each part looks at its paths anew.
+        """
+        results: list[Found] = []
+        work, admitted = 0, set[int]()
+        for path, snapshot in zip(paths, snapshots, strict=True):
+            while path in self._waiting:
+                if snapshot is not None and not (path in self.paths and id(snapshot) in admitted):
+                    if not self._is_outdated(snapshot):
+                        admitted.add(id(snapshot))
+                        self._admit(snapshot)
+                        work += 1 + len(snapshot.links)
+                    elif path not in self.paths:
+                        break  # its waiters stay, and are looked up again
+                route = self.paths.get(path)
+                if route is None and epoch == self._epoch:
+                    self._remember_unknown(path)
+                room = MAX_WAITERS_A_PART - work // LINKS_PER_WAITER
+                waiters = self._take_waiters(path, max(1, room))
+                results.append((waiters, route))
+                work += LINKS_PER_WAITER * len(waiters)
+                if work >= LINKS_PER_WAITER * MAX_WAITERS_A_PART:
+                    deliver(results, True)
+                    results, work = [], 0
+                    await trio.lowlevel.checkpoint()
+        deliver(results, True)
+
+    def _take_waiters(self, path: bytes, limit: int = MAX_WAITING) -> list[Waiter]:
+        """Return the first waiters of the path, at most `limit`, which wait no more."""
+        waiting = self._waiting.pop(path, [])
+        if len(waiting) > limit:
+            self._waiting[path] = waiting[limit:]
+        waiters = waiting[:limit]
         self._waiters -= len(waiters)
         return waiters
-
-    def _admit_all(
-        self, paths: list[bytes], snapshots: list[Snapshot | None], epoch: int
-    ) -> list[Found]:
-        for distinct in {id(s): s for s in snapshots if s is not None}.values():
-            if not self._is_outdated(distinct):
-                self._admit(distinct)
-        results: list[Found] = []
-        for path, snapshot in zip(paths, snapshots, strict=True):
-            route = self.paths.get(path)
-            if snapshot is not None and route is None and self._is_outdated(snapshot):
-                continue  # its waiters stay, and are looked up again
-            if route is None:
-                self.counts["unknown"] += 1
-                if epoch == self._epoch:
-                    self._remember_unknown(path)
-            results.append((self._pop_waiters(path), route))
-        return results
 
     def _is_outdated(self, snapshot: Snapshot) -> bool:
         changed = self._changed_versions

@@ -7,10 +7,15 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.visits import registry as registry_module
-from actors.visits.registry import FIND_INTERVAL_S
+from actors.visits.registry import (
+    FIND_INTERVAL_S,
+    LINKS_PER_WAITER,
+    MAX_WAITERS_A_PART,
+    Found,
+)
 from engine.common.errors import UnavailableError
 from engine.links.ports import ImportRow
-from engine.links.profile import MAX_WHOLE_LINKS
+from engine.links.profile import MAX_WHOLE_LINKS, ProfileChange
 from engine.links.rules import LinkRule, RuleConditions
 from tests.kit.delayed_profiles import TENANT
 from tests.kit.running_registry import running_registry
@@ -40,6 +45,62 @@ async def test_a_profile_is_loaded_once_however_many_wait(autojump_clock: MockCl
         assert await edge.visit(b"/@shop")
         assert len(edge.profiles.queries) == 1
         assert edge.counts["loaded"] == 1
+
+
+async def test_a_look_up_is_handed_back_in_parts_between_which_others_run(
+    autojump_clock: MockClock,
+) -> None:
+    async with running_registry() as edge:
+        for number in range(100):
+            await edge.profiles.add_profile(f"p{number}", *(f"{number}-{n}" for n in range(5)))
+        parts: list[tuple[int, int, int]] = []  # (waiters, profiles in memory, ticks so far)
+        ticks = 0
+        hand_back = edge._call
+
+        def spy(results: list[Found], available: bool) -> None:
+            waiters = sum(len(waiters) for waiters, _ in results)
+            parts.append((waiters, len(edge.registry.profiles), ticks))
+            hand_back(results, available)
+
+        edge._call = spy  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            for number in range(400):
+                nursery.start_soon(edge.visit, f"/p{number % 100}/{number % 100}-0".encode())
+            for _ in range(400):
+                nursery.start_soon(edge.visit, b"/p0/0-1")
+            while sum(waiters for waiters, _, _ in parts) < 800:
+                await trio.lowlevel.checkpoint()
+                ticks += 1
+        assert sum(waiters for waiters, _, _ in parts) == 800
+        assert max(waiters for waiters, _, _ in parts) <= MAX_WAITERS_A_PART
+        loaded = [after - before for (_, before, _), (_, after, _) in pairwise(parts)]
+        assert max(loaded) <= 1 + LINKS_PER_WAITER * MAX_WAITERS_A_PART // 5
+        assert len({ticks for _, _, ticks in parts}) >= len(parts) // 2
+
+
+async def test_who_waits_while_a_profile_leaves_between_two_parts_is_looked_up_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with running_registry() as edge:
+        shop = await edge.profiles.add_profile("shop", "a")
+        hand_back = edge._call
+
+        def drop_and_hand_back(results: list[Found], available: bool) -> None:
+            if len(edge.profiles.queries) == 1:
+                edge.registry.changed([ProfileChange(shop, 99, deleted=True)])
+            hand_back(results, available)
+
+        edge._call = drop_and_hand_back  # type: ignore[method-assign]
+        targets: list[str | None] = []
+
+        async def visit() -> None:
+            targets.append(await edge.visit(b"/shop/a"))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(MAX_WAITERS_A_PART + 5):
+                nursery.start_soon(visit)
+        assert targets == ["https://a.example/"] * (MAX_WAITERS_A_PART + 5)
+        assert len(edge.profiles.queries) == 2
 
 
 async def test_large_targets_take_the_place_of_several_links(autojump_clock: MockClock) -> None:
