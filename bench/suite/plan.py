@@ -44,19 +44,28 @@ class Turn(NamedTuple):
 
 
 FULL: Final = (
-    Step("redirects", ("--rounds", "5"), 750),
+    Step("redirects", ("--rounds", "5"), 650),
     Step(
         "redirects",
-        ("--traffic", "same,campaign,page-clicks,experiment,proxy", "--modes", "keep-alive"),
-        400,
+        (
+            "--traffic",
+            "same,campaign,page-clicks,experiment,proxy",
+            "--modes",
+            "keep-alive",
+            "--rounds",
+            "5",
+            "--seconds",
+            "3",
+        ),
+        350,
     ),
-    Step("redirects", ("--traffic", "varying", "--modes", "5000,30000"), 160),
     Step("page", ("--rounds", "5"), 150),
     *(
         Step("pipeline", ("--traffic", traffic, "--seconds", "20"), 100)
         for traffic in ("hot", "flat", "zipf", "made-up", "single")
     ),
     Step("cold", (), 120),
+    Step("stalls", (), 120),
     Step("stalls", (), 150),
     Step("chaos", ("--kills", "60"), 150),
     Step("outage", ("--minutes", "2"), 240),
