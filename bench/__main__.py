@@ -50,7 +50,9 @@ BENCHMARKS = (
 # What is done with all of them, and with their results.
 SUITE = (
     Benchmark(
-        "all", "bench.suite.run_all", "all of them into one file of results, in about an hour"
+        "all",
+        "bench.suite.run_all",
+        "all of them into one file of results; goes on where it was stopped",
     ),
     Benchmark("report", "bench.suite.report", "a page of files of results, with plots"),
     Benchmark("compare", "bench.suite.compare", "what differs between two files beyond noise"),

@@ -200,6 +200,9 @@ def command(file: Path, quick: bool, only: str, repeats: int, retry: bool) -> in
         require_one_machine(file, finished)
         left = plan.missing(turns, finished, retry=retry)
         with SuiteProgress(len(turns), len(turns) - len(left)) as progress:
+            if left:
+                minutes = sum(turn.step.seconds for turn in left) / 60
+                progress.line(f"{len(left)} to run, which is planned for {minutes:,.0f} minutes")
             try:
                 SuiteRun(file, log, progress).run(left)
             except KeyboardInterrupt:

@@ -59,6 +59,7 @@ def test_a_failed_benchmark_is_recorded_and_the_suite_goes_on(
     assert (measured.exit_code, measured.error) == (0, "")
     assert measured.command == ["python", "-m", "bench", *QUICK.title.split()]
     captured = capsys.readouterr()
+    assert "3 to run, which is planned for 3 minutes" in captured.err
     assert "1 of 3: agents --least 2" in captured.err
     assert "agents --least 2: FAILED" in captured.err
     assert "begun" in captured.err
