@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -88,13 +89,12 @@ def page(results: Sequence[BenchResult]) -> str:
     failed = sum(section.latest.exit_code != 0 for section in parts)
     first = min(result.started_at for result in results)
     last = max(result.started_at for result in results)
-    days = (
-        f"{first:%d %B %Y}" if first.date() == last.date() else f"{first:%d %B} to {last:%d %B %Y}"
-    )
-    minutes = sum(result.seconds for result in results) / 60
+    days = _day(last) if first.date() == last.date() else f"{_day(first)} to {_day(last)}"
+    seconds = sum(result.seconds for result in results)
+    took = f"{seconds / 60:,.0f} minutes" if seconds >= 120 else f"{seconds:,.0f} s"
     host = results[-1].machine
     summary = (
-        f"{days}, {len(parts)} benchmarks in {minutes:,.0f} minutes; {failed or 'none'} failed. "
+        f"{days}, {len(parts)} benchmarks in {took}; {failed or 'none'} failed. "
         f"{host.cpu}, {host.cores} cores, Waypost {results[-1].version}."
     )
     contents = (
@@ -111,6 +111,10 @@ def page(results: Sequence[BenchResult]) -> str:
         machines=_machines(results),
         reading=_READING,
     )
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y}"
 
 
 def _notices(results: Sequence[BenchResult]) -> Markup:
@@ -143,9 +147,10 @@ def _section(section: Section) -> Markup:
     all_measured = merged(section.runs)
     drawn = (
         Markup("<figure><figcaption>{}</figcaption>{}</figure>").format(
-            printable(name), charts.drawn(chart_members)
+            printable(name if not unit or unit.startswith("/") else f"{name}, {unit}"),
+            charts.drawn(chart_members),
         )
-        for (name, _), chart_members in charts.charts_of(all_measured).items()
+        for (name, unit), chart_members in charts.charts_of(all_measured).items()
     )
     wrong = [*result.failures, *([result.error] if result.error else [])]
     return Markup(
