@@ -5,6 +5,7 @@ others, many in one message. Nothing waits for that: what cannot be announced is
 needed it is recorded without the entrance's referrer.
 """
 
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -31,6 +32,7 @@ _PER_MESSAGE: Final = 500
 _LINGER_S: Final = 0.03
 _FORGET_S: Final = 10.0
 _PER_STEP: Final = 1_000
+_SENDER_BYTES: Final = 8
 
 ENTRANCES: Final = Metric(
     "waypost_entrances_kept", "Visitors' ways to a page that edges remember, for 30 minutes each"
@@ -65,6 +67,7 @@ class Entrances:
         self.malformed = 0
         self._pseudonymiser = pseudonymiser
         self._unsent: list[Entrance] = []
+        self._sender = os.urandom(_SENDER_BYTES)  # begins this edge's messages, which it gets, too
         self._entered = trio.Event()
 
     # ---- for profile actors, synchronous ------------------------------------------------------
@@ -104,14 +107,16 @@ class Entrances:
             entrances, self._unsent = self._unsent, []
             for start in range(0, len(entrances), _PER_MESSAGE):
                 part = entrances[start : start + _PER_MESSAGE]
-                if await channel.send(pack_entrances(part)) == 0:
+                if await channel.send(self._sender + pack_entrances(part)) == 0:
                     self.unannounced += len(part)
 
     async def follow(self, channel: EdgeChannel, now_us: Callable[[], int]) -> None:
         """Remember the entrances that edges announce, for ever; the own ones are known already."""
         async with channel.listen() as messages:
             async for message in messages:
-                entrances = unpack_entrances(message)
+                if message.startswith(self._sender):
+                    continue
+                entrances = unpack_entrances(message[_SENDER_BYTES:])
                 if entrances is None:
                     self.malformed += 1
                 latest_us = now_us()  # by this edge's clock, whatever the sender's says

@@ -64,6 +64,8 @@ def own_referrer(referrer: bytes, host: bytes, page: bytes) -> OwnReferrer | Non
     scheme, _, rest = referrer.partition(host + page)
     if scheme in _SCHEMES and rest[:1] in (b"", b"?") and rest.find(b"#") < 0:
         return _page(referrer, rest[1:])  # as browsers write it, four times faster than below
+    if referrer.lower().find(host) < 0:
+        return None  # nearly all of them
     match = _URL(referrer)
     if match is None or match[1].lower().rstrip(b".") != host:
         return None
@@ -118,6 +120,9 @@ class EntranceMemory:
         if former is not None:
             if former.at_us > entrance.at_us:
                 return
+            if former.profile_id == entrance.profile_id:
+                self._renew(entrance)
+                return
             self._remove(former)
         if self._max <= 0:
             return
@@ -146,6 +151,14 @@ class EntranceMemory:
 
     def _oldest(self) -> Entrance:
         return next(iter(self._by_visitor.values()))
+
+    def _renew(self, entrance: Entrance) -> None:
+        """Keep the entrance in place of one of its visitor's, as the latest."""
+        visitor_id, visitors = entrance.visitor_id, self._visitors[entrance.profile_id]
+        self._by_visitor[visitor_id] = entrance
+        self._by_visitor.move_to_end(visitor_id)
+        del visitors[visitor_id]
+        visitors[visitor_id] = None
 
     def _remove(self, entrance: Entrance) -> None:
         del self._by_visitor[entrance.visitor_id]

@@ -9,7 +9,7 @@ from trio.testing import wait_all_tasks_blocked
 from actors.visits import entrances as module
 from actors.visits.entrances import Entrances
 from engine.visits.daily_key import DAY_US
-from engine.visits.entrance import KEPT_US, Entrance
+from engine.visits.entrance import KEPT_US, Entrance, EntranceMemory
 from engine.visits.pseudonym import Pseudonymiser
 from storage.visits.memory_edge_channel import MemoryEdgeBroker, MemoryEdgeChannel
 
@@ -47,6 +47,15 @@ async def test_other_edges_know_an_entrance_within_100_ms(autojump_clock: trio.a
         await trio.sleep(0.1)
         assert referrer_of(first) == b"https://google.com/"
         assert first.unannounced == second.unannounced == 0
+
+
+async def test_an_edge_passes_over_its_own_messages(autojump_clock: trio.abc.Clock) -> None:
+    broker = MemoryEdgeBroker()
+    async with running(broker) as (first, _), running(broker) as (second, _):
+        first.enter(1, 900, VISITOR, b"r", b"")
+        first.memory = EntranceMemory(10)
+        await trio.sleep(0.1)
+        assert (referrer_of(second), referrer_of(first)) == (b"r", None)
 
 
 async def test_a_burst_is_sent_in_parts_and_bounded(autojump_clock: trio.abc.Clock) -> None:
