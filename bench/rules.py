@@ -77,7 +77,10 @@ def measure(count: int, visits: int, rounds: int) -> dict[str, Any]:
     ]
     best = {f"{name}_us": round(min(each[name] for each in times), 3) for name in actors}
     return best | {
-        "runs": {f"{name}_us": [each[name] for each in times] for name in actors},
+        "runs": {
+            **{f"{name}_us": [each[name] for each in times] for name in actors},
+            "added_us": [each["rules"] - each["plain"] for each in times],
+        },
         "added_us": round(best["rules_us"] - best["plain_us"], 3),
         "added_cold_us": round(times[0]["rules"] - times[0]["plain"], 3),
     }

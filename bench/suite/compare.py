@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import click
+from rich.console import JustifyMethod
 from rich.table import Table
+from rich.text import Text
 
 from bench.kit.amounts import amount
 from bench.kit.errors import BenchError
@@ -125,28 +127,20 @@ def _other_hosts(before: Host, after: Host) -> list[tuple[str, str, str]]:
     return [fact for fact in facts if fact[1] != fact[2]]
 
 
-def table(rows: Sequence[Difference]) -> Table:
-    grid = Table(title="What differs")
-    for name in (
-        "benchmark",
-        "figure",
-        "before",
-        "after",
-        "change",
-        "95 % interval",
-        "by",
-        "verdict",
-    ):
-        grid.add_column(name, justify="right" if name in ("before", "after", "change") else "left")
+def table(benchmark: str, rows: Sequence[Difference]) -> Table:
+    """Return the table of one benchmark's figures; its heading says how many values a side has."""
+    values = basis(rows[0].before, rows[0].after)
+    grid = Table(title=Text(printable(f"{benchmark}: {values}")), title_justify="left")
+    for name in ("figure", "before", "after", "change", "95 % interval", "verdict"):
+        justify: JustifyMethod = "left" if name in ("figure", "verdict") else "right"
+        grid.add_column(name, justify=justify)
     for row in rows:
         texts = cells(
-            row.benchmark,
             f"{row.figure.title}{f', {row.figure.series}' if row.figure.series else ''}",
             amount(row.before.mean, row.figure.unit),
             amount(row.after.mean, row.figure.unit),
             "" if row.change is None else f"{row.change:+.1%}",
-            "" if row.low is None or row.high is None else f"{row.low:+.1%} to {row.high:+.1%}",
-            basis(row.before, row.after),
+            "" if row.low is None or row.high is None else f"{row.low:+.0%} to {row.high:+.0%}",
             row.verdict,
         )
         grid.add_row(*texts, style=_STYLES.get(row.verdict))
@@ -216,8 +210,8 @@ def print_comparison(
 ) -> None:
     """Print the figures that changed, or every one, and how many have which verdict."""
     shown = [row for row in rows if every or row.verdict in _STYLES]
-    if shown:
-        show(table(shown))
+    for benchmark in dict.fromkeys(row.benchmark for row in shown):
+        show(table(benchmark, [row for row in shown if row.benchmark == benchmark]))
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in _ORDER}
     print("; ".join(f"{count} {verdict}" for verdict, count in counts.items() if count))
     for title, lines in failures.items():
