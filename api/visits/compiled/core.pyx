@@ -545,6 +545,7 @@ cdef class VisitCore:
     cdef _end(self, connection):
         """Do what ConnectionSet.after_response() does; most connections here are closed with nothing kept."""
         cdef tuple networks
+        cdef long count
         if not slot_is(connection, _PARSER, self.unused_parser) or not slot_is(connection, _LINGER, False):
             self.connections.after_response(connection)
             return
@@ -553,8 +554,12 @@ cdef class VisitCore:
         descriptor = <object>slot_value(connection, _FD)
         del self.by_descriptor[descriptor]
         networks = <tuple>slot_value(connection, _NETWORKS)
-        if networks:
-            self.shares.give_back(networks)
+        for network in networks:  # as ConnectionShares.give_back() does
+            count = _count(self.share_counts, network) - 1
+            if count > 0:
+                self.share_counts[network] = count
+            else:
+                del self.share_counts[network]
         slot_set(connection, _FD, -1)
         close(descriptor)
 
