@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from storage.file_release import FileReleaser
+
 
 class FileSystem(Protocol):
     """Every call may raise OSError."""
@@ -26,7 +28,11 @@ class FileSystem(Protocol):
 
     def close(self, fd: int) -> None: ...
 
-    def remove(self, path: Path) -> None: ...
+    def remove(self, path: Path) -> None:
+        """The name and the space, if there is such a file."""
+
+    def remove_later(self, path: Path) -> None:
+        """The name at once; the space is freed some time later, without the caller's waiting."""
 
     def rename(self, path: Path, to: Path) -> None:
         """In one step, in the place of what `to` was before."""
@@ -34,6 +40,9 @@ class FileSystem(Protocol):
 
 class DiskFileSystem:
     """The real ones."""
+
+    def __init__(self) -> None:
+        self._releaser = FileReleaser()
 
     def create(self, path: Path, size: int) -> int:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -72,6 +81,17 @@ class DiskFileSystem:
 
     def remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
+
+    def remove_later(self, path: Path) -> None:
+        try:
+            fd = self.open(path)
+        except OSError:
+            self.remove(path)  # there is no such file, or no descriptor for it
+            return
+        try:
+            self.remove(path)
+        finally:
+            self._releaser.close(fd)
 
     def rename(self, path: Path, to: Path) -> None:
         path.replace(to)

@@ -471,7 +471,7 @@ def discard(folder: Path, files: FileSystem) -> None:
     """
     for suffix in (SUFFIX, NEW_SUFFIX):
         for path in sorted(folder.glob(f"*{suffix}")):
-            files.remove(path)
+            files.remove_later(path)
     files.sync_folder(folder)
 
 

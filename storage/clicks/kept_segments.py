@@ -9,6 +9,7 @@ for new clicks.
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from storage.clicks.segment import Segment
 from storage.file_system import FileSystem
@@ -68,22 +69,23 @@ class KeptSegments:
         """Delete segments that Postgres still had `kept_s` after they were added, and those over the bound."""
         seen_at = self._clock() - (seen_s_ago if self._kept_s else 0.0)
         while self._segments and self._segments[0][0] + self._kept_s <= seen_at:
-            self._delete_oldest()
+            self._delete_oldest(self._files.remove_later)
         while self._segments and self.bytes_on_disk > self._max_bytes:
-            self.drop_oldest()
+            self._delete_oldest(self._files.remove_later)
+            self.dropped += 1
 
     def drop_oldest(self) -> bool:
-        """Delete the oldest segment before its time. Returns False when none is kept."""
+        """Delete the oldest segment before its time, for its space. Returns False when none is kept."""
         if not self._segments:
             return False
-        self._delete_oldest()
+        self._delete_oldest(self._files.remove)
         self.dropped += 1
         return True
 
-    def _delete_oldest(self) -> None:
+    def _delete_oldest(self, remove: Callable[[Path], None]) -> None:
         _, segment = self._segments.popleft()
         with contextlib.suppress(OSError):
             self._files.close(segment.fd)
         with contextlib.suppress(OSError):
             # On an error the file stays behind, and is deleted with the folder.
-            self._files.remove(segment.path)
+            remove(segment.path)

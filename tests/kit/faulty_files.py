@@ -168,6 +168,9 @@ class FaultyFiles:
         if fault is not None:
             raise_(fault)
 
+    def remove_later(self, path: Path) -> None:
+        self.remove(path)
+
     def rename(self, path: Path, to: Path) -> None:
         fault = self._begin("rename")
         self._real.rename(path, to)

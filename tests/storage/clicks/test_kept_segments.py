@@ -22,6 +22,7 @@ class Kept:
     def __init__(self, folder: Path, *, kept_segments: int = 100, max_segments: int = 100) -> None:
         self.clock = Clock()
         self.failing = False
+        self.files = FaultyFiles(self._decide)
         self.journal = Journal(
             folder,
             segment_bytes=SEGMENT_BYTES,
@@ -29,7 +30,7 @@ class Kept:
             sync_ms=100,
             kept_ms=KEPT_S * 1000,
             kept_bytes=kept_segments * SEGMENT_BYTES,
-            files=FaultyFiles(self._decide),
+            files=self.files,
             clock=self.clock,
             wall_us=lambda: 0,
         )
@@ -104,6 +105,27 @@ async def test_beyond_their_bytes_the_oldest_go_first_and_are_counted(tmp_path: 
     kept.journal.forget(kept.journal.synced)
     assert kept.firsts == firsts[-3:]  # two are kept, one is being written
     assert (kept.journal.kept.dropped, kept.journal.oldest) == (2, firsts[-3])
+
+
+async def test_visitors_wait_for_freed_space_on_a_full_disk_only(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, kept_segments=3)
+    files, later = kept.files, list[Path]()
+
+    def remove_later(path: Path) -> None:
+        later.append(path)
+        files.remove(path)
+
+    files.remove_later = remove_later  # type: ignore[method-assign]
+    await kept.fill(5)
+    firsts = kept.firsts
+    kept.journal.forget(kept.journal.synced)
+    assert [int(path.stem) for path in later] == firsts[:2]  # over the bound
+    kept.failing = True
+    await kept.fill(1)
+    assert (len(later), kept.firsts[0]) == (2, firsts[3])  # one has made room
+    kept.clock.now += KEPT_S
+    kept.journal.forget(kept.journal.synced)
+    assert [int(path.stem) for path in later] == firsts[:2] + firsts[3:-1]  # their time is over
 
 
 async def test_what_is_deleted_is_read_as_a_gap(tmp_path: Path) -> None:

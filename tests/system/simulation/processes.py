@@ -89,6 +89,9 @@ class ProcessFiles:
         self._check()
         self._disk.remove(path)
 
+    def remove_later(self, path: Path) -> None:
+        self.remove(path)
+
     def rename(self, path: Path, to: Path) -> None:
         self._check()
         self._disk.rename(path, to)
