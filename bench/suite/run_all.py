@@ -201,8 +201,9 @@ def command(file: Path, quick: bool, only: str, repeats: int, retry: bool) -> in
         left = plan.missing(turns, finished, retry=retry)
         with SuiteProgress(len(turns), len(turns) - len(left)) as progress:
             if left:
-                minutes = sum(turn.step.seconds for turn in left) / 60
-                progress.line(f"{len(left)} to run, which is planned for {minutes:,.0f} minutes")
+                seconds = sum(turn.step.seconds for turn in left)
+                planned = f"{seconds / 60:,.0f} minutes" if seconds >= 120 else f"{seconds} s"
+                progress.line(f"{len(left)} to run, which is planned for {planned}")
             try:
                 SuiteRun(file, log, progress).run(left)
             except KeyboardInterrupt:
