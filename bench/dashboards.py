@@ -27,6 +27,7 @@ import httpx
 import trio
 from rich.table import Table
 
+from bench.kit.link_set import SampleLink
 from bench.kit.overviews import OPENING_S, STATS_S, Overviews, Reader
 from bench.kit.report import progress, show
 from bench.load.crashable_engine import CrashableEngine
@@ -71,6 +72,15 @@ def people(engine: CrashableEngine, count: int) -> list[Reader]:
                 readers.append(joined(client, profile["id"], member, email))
             client.delete(f"/v1/profiles/{first['id']}/members/{founder.user_id}", headers=key)
     return readers
+
+
+def team_links(count: int) -> list[SampleLink]:
+    """Return the links of the profiles that people() makes for `count` people."""
+    return [
+        SampleLink(f"team{first}", f"link-{number}", f"https://example.com/{number}", "")
+        for first in range(0, count, OF_A_PROFILE)
+        for number in range(LINKS)
+    ]
 
 
 def made(client: httpx.Client, path: str, body: dict[str, Any], fields: dict[str, str]) -> Any:

@@ -1,9 +1,10 @@
 """Longest waits of visitors while dashboards are open, beside nginx: `python -m bench stalls`.
 
-Visitors follow links at a constant rate over 64 connections that are kept. Latencies count from when a request was due,
-so a stall delays all that were due meanwhile. `--dashboards` overviews of a whole `waypost up` are open, six of each
-person, and the clicks make their figures new. Rounds of Waypost and of nginx, which writes an access log, alternate on one core, while the
-dashboards poll on; everything else has the other cores, the load included.
+Visitors follow 1,000 links, and those of the dashboards' profiles, at a constant rate over 64 connections that are
+kept. Latencies count from when a request was due, so a stall delays all that were due meanwhile. `--dashboards`
+overviews of a whole `waypost up` are open, six of each person, and the visitors' clicks make their figures new. Rounds
+of Waypost and of nginx, which writes an access log, alternate on one core, while the dashboards poll on; everything
+else has the other cores, the load included.
 
 | key | definition |
 |---|---|
@@ -30,7 +31,7 @@ import click
 import trio
 from rich.table import Table
 
-from bench.dashboards import OF_A_PERSON, SETTINGS, people
+from bench.dashboards import OF_A_PERSON, SETTINGS, people, team_links
 from bench.kit.link_set import sample_links
 from bench.kit.overviews import OPENING_S, Overviews
 from bench.kit.report import progress, show
@@ -94,7 +95,7 @@ class Stalls:
 
     def warm_up(self) -> None:
         """Visit each link, so that all are in memory."""
-        self.run_round(self.engine.visitors_url, max(1, -(-LINKS // self.plan.rate)))
+        self.run_round(self.engine.visitors_url, -(-len(self.nginx.links) // self.plan.rate))
 
     async def measure(self, overviews: Overviews) -> None:
         """Run the rounds while the overviews are open."""
@@ -162,13 +163,14 @@ def evaluate(waits: dict[str, list[Waits]]) -> tuple[dict[str, Any], list[str]]:
 def run(plan: StallsOptions) -> dict[str, Any]:
     """Run the benchmark and return its result. Raises BenchError when a server fails."""
     links = sample_links(LINKS)
+    teammates = -(-plan.dashboards // OF_A_PERSON)
     with ExitStack() as stack:
         stack.enter_context(on_cores(Placement.here().rest))
         engine = stack.enter_context(CrashableEngine(settings=SETTINGS))
-        nginx = stack.enter_context(Nginx(links))
+        nginx = stack.enter_context(Nginx([*links, *team_links(teammates)]))
         engine.fill(links)
         progress("making teams")
-        team = people(engine, -(-plan.dashboards // OF_A_PERSON)) if plan.dashboards else []
+        team = people(engine, teammates)
         readers = [reader for reader in team for _ in range(OF_A_PERSON)][: plan.dashboards]
         engine.settle()
         before = fold_backlog.counted_clicks(engine.database_url)
