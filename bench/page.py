@@ -37,10 +37,10 @@ from bench.rounds.side_by_side import (
     RunPlan,
     ServerRun,
     SideBySide,
-    add_columns,
     add_rows,
     measured_values,
     medians,
+    side_by_side_table,
 )
 from bench.servers import nginx as peers
 from bench.servers.nginx import Nginx
@@ -137,12 +137,11 @@ def run(plan: PageOptions) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> Table:
     plan, machine_facts = result["plan"], result["machine"]
-    grid = Table(
-        title=f"Views of a page of {result['html_bytes']:,} bytes, {result['sent_bytes']:,} sent, "
+    grid = side_by_side_table(
+        f"Views of a page of {result['html_bytes']:,} bytes, {result['sent_bytes']:,} sent, "
         f"{plan['connections']} connections, median of {plan['rounds']} rounds of {plan['seconds']} s",
-        caption=f"{machine_facts['cpu']}, {machine_facts['cores']} cores; Python {machine_facts['python']}",
+        f"{machine_facts['cpu']}, {machine_facts['cores']} cores; Python {machine_facts['python']}",
     )
-    add_columns(grid)
     add_rows(grid, result["keep-alive"], "keep alive")
     return grid
 

@@ -73,10 +73,10 @@ from bench.rounds.side_by_side import (
     RunPlan,
     SideBySide,
     Summary,
-    add_columns,
     add_rows,
     measured_values,
     medians,
+    side_by_side_table,
 )
 from bench.rounds.visitor_traffic import TRAFFIC, heads_for, template
 from bench.servers import c_programs, haproxy, nginx
@@ -251,13 +251,12 @@ def check_results(checks: Sequence[ExactnessCheck], failures: Sequence[str]) -> 
 
 def table(result: dict[str, Any]) -> Table:
     plan, machine_facts = result["plan"], result["machine"]
-    grid = Table(
-        title=f"Redirects ({result['core']}): {plan['links']} links, {plan['connections']} connections, "
+    grid = side_by_side_table(
+        f"Redirects ({result['core']}): {plan['links']} links, {plan['connections']} connections, "
         f"median of {plan['rounds']} rounds of {plan['seconds']} s",
-        caption=f"{machine_facts['cpu']}, {machine_facts['cores']} cores; "
+        f"{machine_facts['cpu']}, {machine_facts['cores']} cores; "
         f"Linux {machine_facts['kernel']}; Python {machine_facts['python']}",
     )
-    add_columns(grid)
     for kind, mode, summary in summaries(result):
         add_rows(grid, summary, f"{kind}, {mode.title}")
     return grid

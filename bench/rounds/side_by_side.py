@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -264,11 +265,12 @@ def measured_values(summary: Summary, mode: Mode, title: str, prefix: str) -> li
     return rows
 
 
-def add_columns(grid: Table) -> None:
-    """Add the columns of add_rows() to a table."""
-    names = ("server", "req/s", "CPU µs", "ratio", "p50 / p99 / p99.9 ms", "busy")
-    for name in names:
+def side_by_side_table(title: str, caption: str) -> Table:
+    """Return a table for add_rows(), narrow enough for 80 columns."""
+    grid = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=0)
+    for name in ("server", "req/s", "CPU µs", "ratio", "p50/p99/99.9 ms", "busy"):
         grid.add_column(name, justify="left" if name == "server" else "right", no_wrap=True)
+    return grid
 
 
 def add_rows(grid: Table, summary: Summary, title: str) -> None:
@@ -282,7 +284,7 @@ def add_rows(grid: Table, summary: Summary, title: str) -> None:
             f"{values['rps']:,.0f}" + ("*" if values.get("unsent") else ""),
             f"{values['cpu_us_per_request']:.1f} ({low:.1f}–{high:.1f})",
             f"{values['ratio_cpu']:.2f}" if "ratio_cpu" in values else "",
-            " / ".join(f"{latency:.2f}" for latency in latencies),
+            "/".join(f"{ms:.2f}" if ms < 10 else f"{ms:.0f}" for ms in latencies),
             f"{values['busy']:.2f}",
             end_section=number == len(summary) - 1,
         )

@@ -1,11 +1,13 @@
 """The benchmark of redirects: its options, its failures, its figures, and a short run."""
 
+import io
 import json
 import shutil
 from typing import Any
 
 import click
 import pytest
+from rich.console import Console
 
 from bench.kit import link_set
 from bench.kit.errors import BenchError
@@ -168,6 +170,11 @@ def test_the_table_fits_a_terminal_and_lines_say_what_limits_it() -> None:
     result = a_result()
     grid = table(result)
     assert grid.row_count == 6
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(grid)
+    shown = console.export_text()
+    assert "…" not in shown
+    assert "30.0 (25.0–30.0)" in shown
     lines = "\n".join(summary_lines(result))
     assert "exact." in lines
     assert "haproxy is left out" in lines
