@@ -139,7 +139,7 @@ def table(result: dict[str, Any]) -> Table:
     plan, machine_facts = result["plan"], result["machine"]
     grid = side_by_side_table(
         f"Views of a page of {result['html_bytes']:,} bytes, {result['sent_bytes']:,} sent, "
-        f"{plan['connections']} connections, median of {plan['rounds']} rounds of {plan['seconds']} s",
+        f"{plan['connections']} connections, {plan['rounds']} rounds of {plan['seconds']} s",
         f"{machine_facts['cpu']}, {machine_facts['cores']} cores; Python {machine_facts['python']}",
     )
     add_rows(grid, result["keep-alive"], "keep alive")

@@ -253,7 +253,7 @@ def table(result: dict[str, Any]) -> Table:
     plan, machine_facts = result["plan"], result["machine"]
     grid = side_by_side_table(
         f"Redirects ({result['core']}): {plan['links']} links, {plan['connections']} connections, "
-        f"median of {plan['rounds']} rounds of {plan['seconds']} s",
+        f"{plan['rounds']} rounds of {plan['seconds']} s",
         f"{machine_facts['cpu']}, {machine_facts['cores']} cores; "
         f"Linux {machine_facts['kernel']}; Python {machine_facts['python']}",
     )
