@@ -121,7 +121,8 @@ def run(plan: PageOptions) -> dict[str, Any]:
         with Nginx([], body) as nginx:
             peer = Peer("nginx", nginx.url, nginx.worker, nginx.empty_log)
             servers: list[MeasuredServer] = [PageEngine(engine, plan.connections), peer]
-            bench = SideBySide(servers, placement, RunPlan(*plan), Path(folder))
+            run_plan = RunPlan(plan.seconds, plan.connections, plan.rounds)
+            bench = SideBySide(servers, placement, run_plan, Path(folder))
             runs = bench.measure("page", KEEP_ALIVE, partial(request_heads, path))
     return {
         "benchmark": "page",
