@@ -120,7 +120,7 @@ def _other_hosts(before: Host, after: Host) -> list[tuple[str, str, str]]:
         ("Python", before.python, after.python),
     ]
     facts += [
-        (f"version of {name}", version, after.versions[name])
+        (f"version of {name}" if version[:1].isdigit() else name, version, after.versions[name])
         for name, version in before.versions.items()
         if name in after.versions and name != "waypost"
     ]

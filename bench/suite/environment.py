@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bench.suite.machine import cpu_name, package_version
 from bench.suite.result import Host
+from engine.common.errors import SettingsError
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("waypost", "uvloop", "httptools", "trio")
@@ -16,7 +17,7 @@ PACKAGES: Final = ("waypost", "uvloop", "httptools", "trio")
 
 def host(facts: Mapping[str, Any]) -> Host:
     """Return the machine. `facts` is what a benchmark says of it: versions of its peers among others."""
-    versions = {name: package_version(name) for name in PACKAGES}
+    versions = {name: package_version(name) for name in PACKAGES} | cores()
     versions |= {str(name): str(text) for name, text in dict(facts.get("versions", {})).items()}
     return Host(
         cpu=cpu_name()[:200] or "unknown",
@@ -26,6 +27,20 @@ def host(facts: Mapping[str, Any]) -> Host:
         python=platform.python_version(),
         versions=versions,
     )
+
+
+def cores() -> dict[str, str]:
+    """Return what an engine of a benchmark runs as: compiled code or Python, for visits and for folds."""
+    # Half a second, which a command that is refused does not take.
+    from api.processes.fold_selection import select_fold
+    from api.visits.compiled.selection import AUTO, select_server
+    from bench.load.engine_process import CORE
+
+    try:
+        visits = select_server(os.environ.get(CORE, AUTO)).core
+    except SettingsError:
+        visits = "compiled, which cannot be used"
+    return {"code of visits": visits, "code of folds": select_fold(AUTO).core}
 
 
 def commit() -> str:

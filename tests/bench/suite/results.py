@@ -8,7 +8,7 @@ from bench.suite.result import SCHEMA_VERSION, BenchResult, Better, Figure, Host
 
 HOST = Host(
     cpu="A processor", cores=2, memory_mb=8000, kernel="6.1.0", python="3.11.9",
-    versions={"waypost": "1.0", "nginx": "1.22.1"},
+    versions={"waypost": "1.0", "nginx": "1.22.1", "code of visits": "compiled"},
 )  # fmt: skip
 
 

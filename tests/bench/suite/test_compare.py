@@ -93,7 +93,9 @@ def test_a_check_that_fails_is_worse_unless_it_failed_before(
 def test_other_machines_and_options_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    faster = msgspec.structs.replace(HOST, cpu="Another", versions={"nginx": "1.30"})
+    faster = msgspec.structs.replace(
+        HOST, cpu="Another", versions={"nginx": "1.30", "code of visits": "python"}
+    )
     before = [redirects(), bench_result("pipeline", options={"seconds": 20})]
     after = [redirects(machine=faster), bench_result("page", options={"seconds": 2})]
     assert main(["compare", *files(tmp_path, before, [after[1], after[0]])]) == 0
@@ -101,6 +103,7 @@ def test_other_machines_and_options_are_said(
     assert notes == [
         "note: another processor: A processor before, Another after; a change may be its own",
         "note: another version of nginx: 1.22.1 before, 1.30 after; a change may be its own",
+        "note: another code of visits: compiled before, python after; a change may be its own",
         "note: only before, or with other options: pipeline",
         "note: only after, or with other options: page",
     ]

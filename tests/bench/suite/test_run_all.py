@@ -69,7 +69,7 @@ def test_a_failed_benchmark_is_recorded_and_the_suite_goes_on(
 def test_a_second_call_measures_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    use(monkeypatch, WRONG, QUICK)
+    use(monkeypatch, WRONG, Step("agents", ("--least", "none")))
     file = tmp_path / "results.jsonl"
     arguments = ["all", "--results", str(file)]
     assert main([*arguments, "--only", "agents"]) == 1
@@ -79,7 +79,7 @@ def test_a_second_call_measures_what_is_missing(
     assert "2 of 2 are in the file already" in capsys.readouterr().err
     file.write_bytes(before.splitlines(keepends=True)[0] + b'{"schema": 1, "bench')
     assert main(arguments) == 1
-    assert [result.exit_code for result in read_results(file)] == [2, 0]
+    assert [result.command[-1] for result in read_results(file)] == ["2", "none"]
 
 
 def test_a_check_that_fails_is_a_failure_of_the_suite(
