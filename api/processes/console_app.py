@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
 from quart import Response, request
+from quart.routing import QuartRule
 from quart.wrappers.response import DataBody, IterableBody
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioRequest
@@ -41,6 +42,19 @@ class WholeConverter(BaseConverter):
     regex = ".+"
 
 
+class MatchedRule(QuartRule):
+    """Rule whose functions that build its URL are compiled when first called: the console calls none, and those
+    of all its routes would take most of the time in which the app is made."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        compile_builder = super()._compile_builder
+
+        def build(rule: Rule, **values: Any) -> tuple[str, str]:
+            return compile_builder(append_unknown)(rule, **values)
+
+        return build
+
+
 class ConsoleRequest(TrioRequest):
     """Request whose body is read whole or not at all. Routes in `own_limits` have another limit of bodies."""
 
@@ -63,7 +77,7 @@ def own_limits(routes: Sequence[Route]) -> Map:
     """Return the rules of routes with a limit of their own, which is each one's endpoint."""
     return Map(
         [
-            Rule(route.rule, methods=[route.method], endpoint=route.max_body_bytes)
+            MatchedRule(route.rule, methods=[route.method], endpoint=str(route.max_body_bytes))
             for route in routes
             if route.max_body_bytes is not None
         ],
@@ -79,7 +93,7 @@ def _own_limit(limits: Map, method: str, path: str) -> int | None:
         limit, _ = limits.bind("").match(path, method)
     except HTTPException:
         return None
-    return cast(int, limit)
+    return int(limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +123,7 @@ def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings
         own_limits = own_limits(routes)
 
     app.request_class = LimitedRequest
+    app.url_rule_class = MatchedRule
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.url_map.converters["whole"] = WholeConverter
