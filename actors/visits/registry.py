@@ -18,6 +18,7 @@ A profile not visited since the sweep last passed is passivated: its routes are 
 loads it again.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Final
@@ -55,7 +56,7 @@ PRELOADED_SHARE: Final = (
 MAX_CHANGES_DURING_QUERY: Final = 10_000
 _RETRY_S: Final = 0.2
 _SWEEP_S: Final = 1.0
-_SWEEP_PROFILES: Final = 20_000
+_SWEEP_PROFILES: Final = 128  # of one step, which takes a millisecond or two
 
 Waiter = Any
 Found = tuple[list[Waiter], VisitRoute | None]
@@ -107,7 +108,8 @@ class Registry:
         page_renders: PageRenders | None = None,
     ) -> None:
         self.paths: dict[bytes, VisitRoute] = {}
-        self.profiles: dict[int, ProfileActor] = {}
+        # Ordered, as the first of a plain dict is searched for behind all that were removed before it.
+        self.profiles: OrderedDict[int, ProfileActor] = OrderedDict()
         self.dispatcher = Dispatcher()
         self.click_ids = ClickIds()
         self.entrances = entrances or Entrances()
@@ -124,7 +126,8 @@ class Registry:
             responses, self.click_ids, self.entrances, self.gate_parts, self.page_renders, self._refresh,
         )  # fmt: skip
         self._max_links = max_links
-        self._unknown: dict[bytes, int] = {}
+        self._enough_links = max_links * 9 // 10  # what a sweep leaves
+        self._unknown: OrderedDict[bytes, int] = OrderedDict()
         self._max_unknown = max_unknown
         self._epoch = 0
         self._weight = 0
@@ -237,7 +240,7 @@ class Registry:
 
     def _remember_unknown(self, path: bytes) -> None:
         while len(self._unknown) >= self._max_unknown:
-            del self._unknown[next(iter(self._unknown))]
+            self._unknown.popitem(last=False)
         self._unknown[path] = self._epoch
 
     def _admit(self, snapshot: Snapshot) -> None:
@@ -262,7 +265,7 @@ class Registry:
     def _room(self, actor: ProfileActor) -> int:
         """Return how many links of the profile may be loaded ahead: its share, and nobody else's room."""
         share = self._max_links // PRELOADED_SHARE - actor.weight
-        return min(share, self._max_links * 9 // 10 - self._weight)
+        return min(share, self._enough_links - self._weight)
 
     def _admit_following(self, actor: ProfileActor, batch: LinkBatch) -> bool:
         """Add links to an actor of the same version. Returns False for any other, or one that is gone.
@@ -396,18 +399,20 @@ class Registry:
         """Keep resident links under their bound, for ever: second chance for visited profiles."""
         while True:
             await trio.sleep(_SWEEP_S)
-            while self._weight > self._max_links:
+            if self._weight <= self._max_links:
+                continue
+            while self._weight > self._enough_links:
                 self._drop(self._idle())
                 await trio.lowlevel.checkpoint()
 
     def _idle(self) -> list[ProfileActor]:
-        """Choose profiles to passivate: oldest first, those not visited since the last sweep."""
+        """Choose profiles to passivate, of one step: oldest first, those not visited since the last sweep."""
         chosen: list[ProfileActor] = []
-        excess = self._weight - self._max_links * 9 // 10
+        excess = self._weight - self._enough_links
         for _ in range(min(_SWEEP_PROFILES, len(self.profiles))):
             profile_id = next(iter(self.profiles))
-            actor = self.profiles.pop(profile_id)
-            self.profiles[profile_id] = actor  # to the end of the line
+            actor = self.profiles[profile_id]
+            self.profiles.move_to_end(profile_id)
             if actor.visited and len(self.profiles) > 1:
                 actor.visited = False
                 continue

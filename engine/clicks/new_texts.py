@@ -15,7 +15,7 @@ they are hashed or stored:
 | name and properties of an own event | `(other)` for the name, and once for all new properties |
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from typing import Final
 
 from engine.clicks.dimension import OTHER
@@ -45,7 +45,7 @@ class NewTexts:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.replaced: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
-        self._left: dict[bytes, tuple[float, float]] = {}
+        self._left: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
         self._known: set[bytes] = (
             set()
         )  # tag and bytes of UTM parameters, hosts and origins of referrers
@@ -57,7 +57,7 @@ class NewTexts:
         budget = self._left.get(profile)
         if budget is None:
             if len(self._left) >= MAX_PROFILES:
-                del self._left[next(iter(self._left))]
+                self._left.popitem(last=False)
             budget = (NEW_TEXTS, self.now_s)
         left, since_s = budget
         left = min(NEW_TEXTS, left + (self.now_s - since_s) * NEW_TEXTS_PER_S)

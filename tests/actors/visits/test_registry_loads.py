@@ -1,5 +1,6 @@
 """Loads of cold profiles: once for all who wait, bounded, and passivated again; in virtual time."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -7,17 +8,20 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.visits import registry as registry_module
+from actors.visits.profile import ProfileActor
 from actors.visits.registry import (
     FIND_INTERVAL_S,
     LINKS_PER_WAITER,
     MAX_WAITERS_A_PART,
     Found,
+    Registry,
 )
+from api.visits.pages.visit_responses import visit_responses
 from engine.common.errors import UnavailableError
 from engine.links.ports import ImportRow
 from engine.links.profile import MAX_WHOLE_LINKS, ProfileChange
 from engine.links.rules import LinkRule, RuleConditions
-from tests.kit.delayed_profiles import TENANT
+from tests.kit.delayed_profiles import TENANT, DelayedProfiles
 from tests.kit.running_registry import running_registry
 
 
@@ -227,6 +231,46 @@ async def test_a_large_profile_comes_link_by_link(autojump_clock: MockClock) -> 
             assert await edge.visit(b"/large/" + slug.encode()) == f"https://{slug}.example/"
         assert (edge.counts["links"], edge.counts["profiles"]) == (2, 1)
         assert await edge.visit(b"/large/none") is None
+
+
+async def test_a_sweep_drops_few_profiles_at_a_time(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Visitors wait for each step, and are let in before the next."""
+    steps: list[int] = []
+    drop = Registry._drop
+
+    def noted_drop(edge: Registry, actors: list[ProfileActor]) -> None:
+        steps.append(len(actors))
+        drop(edge, actors)
+
+    monkeypatch.setattr(registry_module, "_SWEEP_PROFILES", 8)
+    monkeypatch.setattr(Registry, "_drop", noted_drop)
+    async with running_registry(max_links=1000) as edge:
+        for number in range(110):
+            name = f"p{number}"
+            rows = [ImportRow(n, name, f"l{n}", "https://l.example/", "") for n in range(10)]
+            await edge.profiles.import_rows(TENANT, rows)
+            assert await edge.visit(b"/%b/l7" % name.encode()) is not None
+        await trio.sleep(1.1)
+        assert edge.counts["links"] <= 1000
+    assert max(steps) <= 8
+    assert sum(steps) >= 10
+
+
+def test_the_oldest_of_many_unknown_paths_is_found_at_once() -> None:
+    """Scans of random paths fill that memory, and each path more has the oldest forgotten."""
+    edge = Registry(
+        DelayedProfiles(), visit_responses("http://x"), max_links=10, max_unknown=50_000
+    )
+    seconds = []
+    for part in range(17):
+        began = time.process_time()
+        for number in range(5_000):
+            edge._remember_unknown(b"/%d-%d" % (part, number))
+        seconds.append(time.process_time() - began)
+    assert edge.unknown_paths == 50_000
+    assert min(seconds[-2:]) < 20 * min(seconds[:4])
 
 
 async def test_idle_profiles_passivate_under_the_bound_and_come_back(
