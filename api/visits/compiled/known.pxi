@@ -55,7 +55,10 @@ cdef class KnownTexts:
         for i in range(WAYS):
             if first[i].hash == hash[0] and first[i].text is not NULL:
                 text = <bytes>first[i].text
-                if <size_t>PyBytes_GET_SIZE(text) == size and not memcmp(PyBytes_AS_STRING(text), at, size):
+                # A text of no bytes may have no place either.
+                if <size_t>PyBytes_GET_SIZE(text) == size and (
+                    not size or not memcmp(PyBytes_AS_STRING(text), at, size)
+                ):
                     if i:
                         entry = first[i]
                         memmove(first + 1, first, i * sizeof(known_entry))
