@@ -90,6 +90,7 @@ from bench.suite.result import Figure, Key, stated
 PEERS: Final = ("nginx", "haproxy", "floor")
 RATES: Final = (5_000, 10_000, 30_000)
 MAX_RATE: Final = 1_000_000
+LATE_MS: Final = 1.0
 MODES: Final = (KEEP_ALIVE, ONE_REQUEST, *(Mode(str(rate), rate=rate) for rate in RATES))
 
 
@@ -299,6 +300,16 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
         if not mode.rate
         for values in summary.values()
     ]
+    late_ms = [
+        values.get("late_p99_ms", 0.0)
+        for _, _, summary in summaries(result)
+        for values in summary.values()
+    ]
+    if max(late_ms, default=0.0) > LATE_MS:
+        lines.append(
+            f"At a constant rate, requests were sent up to {max(late_ms):.1f} ms late (p99): the load's core "
+            "was busy, and latencies are the machine's as much as the servers'."
+        )
     if min(busy, default=1.0) < FULLY_BUSY:
         lines.append(
             "A server was not busy all the time in a closed loop, so the load or another process was the "

@@ -188,6 +188,9 @@ def test_the_table_fits_a_terminal_and_lines_say_what_limits_it() -> None:
     assert "haproxy is left out" in lines
     assert "slower than the rate" in lines
     assert "compare CPU" in lines
+    assert "ms late" not in lines
+    result["traffic"]["varying"]["700"]["nginx"]["late_p99_ms"] = 7.25
+    assert "up to 7.2 ms late" in "\n".join(summary_lines(result))
     assert "FAILED: no" in "\n".join(summary_lines(a_result(exact=False, failures=["no"])))
 
 
