@@ -429,7 +429,10 @@ cdef class VisitCore:
         self._read(connection)
 
     cdef _read(self, connection):
-        cdef ssize_t size = recv(_number(connection, _FD), self.input, READ_BYTES, 0)
+        cdef ssize_t size
+        if type(connection) is not VisitorConnection:
+            raise TypeError("slots are those of other types")
+        size = recv(_number(connection, _FD), self.input, READ_BYTES, 0)
         if size < 0:
             if errno != EAGAIN and errno != EINTR:
                 self.connections.close(connection)
@@ -697,6 +700,8 @@ cdef class VisitCore:
         if not tail:
             return False  # the first visit, for which Python makes it
         client = self._client(connection, head)
+        if type(client) is not ClientInfo:
+            raise TypeError("slots are those of other types")
         click.kind = CLICK
         click.classification = classification
         click.at_us = self.now_us
