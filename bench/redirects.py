@@ -156,7 +156,6 @@ def measure(
     for settings, kinds in engines(plan):
         with EngineProcess(settings=settings) as process:
             engine = RedirectEngine(process, links, plan.connections)
-            require_core(plan.core, engine.core)
             bench = SideBySide([engine, *peers.servers], placement, run_plan, folder, program)
             progress(f"making {len(links.plain):,} links, for {', '.join(kinds)}")
             measured.failures.extend(engine.prepare(kinds))
@@ -178,15 +177,6 @@ def measure(
             measured.checks.extend(engine.checks)
             measured.failures.extend(bench.failures)
     return measured
-
-
-def require_core(wanted: str, core: str) -> None:
-    """Raise BenchError when the engine answers by another core than what is to be measured."""
-    if wanted and core != wanted:
-        raise BenchError(
-            f"the engine answers by {core}, not by {wanted}: python -m api.visits.compiled.build "
-            "builds the compiled core of these sources"
-        )
 
 
 def engines(plan: RedirectsOptions) -> Iterator[tuple[dict[str, str], list[str]]]:

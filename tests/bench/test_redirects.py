@@ -22,7 +22,6 @@ from bench.redirects import (
     measurements,
     parse_modes,
     parse_names,
-    require_core,
     summary_lines,
     table,
     without_compiler,
@@ -133,13 +132,6 @@ def test_without_a_compiler_constant_rates_are_left_out(monkeypatch: pytest.Monk
     assert "no C compiler" in line
     with pytest.raises(BenchError, match="needs a C compiler"):
         without_compiler(options(modes=(Mode("700", rate=700),)))
-
-
-def test_another_core_than_the_wanted_one_is_not_measured() -> None:
-    require_core("", "python")
-    require_core("compiled", "compiled")
-    with pytest.raises(BenchError, match="answers by python, not by compiled"):
-        require_core("compiled", "python")
 
 
 def a_result(**changes: Any) -> dict[str, Any]:
