@@ -23,7 +23,8 @@ from engine.stats.profile_day import HOT_CLICKS, MAX_DELTAS, ProfileDay
 logger = logging.getLogger("waypost.settler")
 
 TICK_S: Final = 0.5
-# Of a hot or thin day: each time that it is settled costs much the same, so that many clicks share it.
+# Of a hot or thin day: each time that it is settled costs much the same, so that many clicks share it. Only
+# days of some thousand clicks a second get there before they have MAX_DELTAS.
 LARGE_DUE_CLICKS: Final = 50_000
 LOOK_S: Final = 600.0
 MAX_NOTED: Final = 100_000
