@@ -45,6 +45,7 @@ from engine.visits.request import ClientInfo, Visit, VisitRequest
 BATCH: Final = 64
 READ_BYTES: Final = 16 * 1024
 MAX_UNSENT_BYTES: Final = 64 * 1024  # and one response more
+DRAIN_GRACE_S: Final = 1.0
 _NOT_MODIFIED: Final = 304
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
@@ -446,7 +447,7 @@ class VisitorServer(ColdAnswers):
         for connection in list(self._connections.by_descriptor.values()):
             if connection.deadline > self._now:
                 continue
-            self.timed_out += not connection.discard
+            self.timed_out += not (connection.discard or self._draining)
             if connection.waiting is not None:
                 self._give_up(connection, 503)
             elif connection.parser.unfinished and not connection.unsent and not connection.discard:
@@ -461,18 +462,18 @@ class VisitorServer(ColdAnswers):
         self._refuse(connection, status, waiting is not None and waiting.head_only, close=True)
 
     def drain(self) -> None:
-        """Stop accepting; answer what has arrived, then close: each connection with its next response."""
+        """Stop accepting; answer what arrives within DRAIN_GRACE_S, then close: each connection with its next
+        response.
+
+        A connection that is closed at once may have a request on its way, which its visitor has to repeat.
+        """
         self._draining = True
         self._connections.epoll.unregister(self._listener.descriptor)
         self.on_readable()
-        for connection in list(self._connections.by_descriptor.values()):
+        last = self._now + DRAIN_GRACE_S
+        for connection in self._connections.by_descriptor.values():
             if not (connection.waiting or connection.unsent or connection.parser.kept_bytes):
-                self._begin()
-                self._read(connection)
-                self._finish()
-                busy = connection.waiting or connection.unsent or connection.has_request
-                if not busy and not connection.discard:
-                    self._connections.close(connection)
+                connection.deadline = min(connection.deadline, last)
 
     def close(self) -> None:
         self._connections.close_all()

@@ -4,6 +4,7 @@ import pytest
 import trio
 
 from api.visits import connection_set, gated_answers
+from api.visits.server import DRAIN_GRACE_S
 from tests.kit.hosted import hosted_run
 from tests.kit.visitor_servers import HEAD_S, IDLE_S, get, raw_send, served_edge, shop, unfinished
 
@@ -95,8 +96,8 @@ async def test_a_visitor_who_ignores_a_refusal_is_not_read_for_ever() -> None:
 async def test_a_drain_answers_what_is_in_flight_and_takes_no_new_visitor() -> None:
     async with served_edge() as edge:
         await shop(edge)
-        idle, waiting, half, just_sent = [await edge.visitor() for _ in range(4)]
-        for visitor in (idle, just_sent):
+        idle, late, waiting, half, just_sent = [await edge.visitor() for _ in range(5)]
+        for visitor in (idle, late, just_sent):
             assert (await visitor.request(get(b"/shop/a"))).status == 302
         edge.profiles.hold()
         await waiting.send(get(b"/far/x") + get(b"/shop/b"))
@@ -108,11 +109,16 @@ async def test_a_drain_answers_what_is_in_flight_and_takes_no_new_visitor() -> N
         edge.server.drain()
         new = await edge.visitor()  # by the kernel alone; the next process will find it there
         await new.send(get(b"/shop/a"))
-        assert await idle.is_closed()
         response = await just_sent.response()
         assert (response.location, response.closes) == ("https://b.example/", True)
         assert await just_sent.is_closed()
-        assert edge.server.connections == 2
+        response = await late.request(get(b"/shop/b"))  # on its way when the drain began
+        assert (response.location, response.closes) == ("https://b.example/", True)
+        assert await late.is_closed()
+        assert edge.server.connections == 3
+        edge.advance(DRAIN_GRACE_S + 0.1)
+        assert await idle.is_closed()
+        assert (edge.server.connections, edge.server.timed_out) == (2, 0)
         edge.profiles.release()
         response = await waiting.response()
         assert (response.location, response.closes) == ("https://x.example/", False)
@@ -122,8 +128,8 @@ async def test_a_drain_answers_what_is_in_flight_and_takes_no_new_visitor() -> N
         assert (response.location, response.closes) == ("https://b.example/", True)
         assert await half.is_closed()
         assert await waiting.is_closed()
-        assert (edge.server.connections, edge.server.accepted) == (0, 5)
-        assert len(edge.journal.clicks) == 7
+        assert (edge.server.connections, edge.server.accepted) == (0, 6)
+        assert len(edge.journal.clicks) == 9
         with trio.move_on_after(0.05) as unanswered:
             await new.stream.receive_some(1)
         assert unanswered.cancelled_caught
