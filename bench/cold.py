@@ -220,10 +220,10 @@ class Cold:
         os.kill(before[index % len(before)], number)
         while time.monotonic() < started + RESTART_LIMIT_S:
             pids = set(self.engine.role_pids("edge"))
-            if len(pids - set(before)) == 1 and len(pids) == self.plan.edges:
-                self._pin_edge()
-                if pids == set(self.engine.pids("edge")):
-                    return time.monotonic() - started
+            self._pin_edge()  # a successor starts while its predecessor serves
+            replaced = len(pids - set(before)) == 1 and len(pids) == self.plan.edges
+            if replaced and pids == set(self.engine.pids("edge")):
+                return time.monotonic() - started
             time.sleep(POLL_S)
         raise BenchError(f"no edge was ready {RESTART_LIMIT_S:g} s after {number.name}")
 

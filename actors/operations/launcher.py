@@ -2,11 +2,15 @@
 
 It starts children from the main thread, never from a worker thread: a child ends with the thread that started
 it (PR_SET_PDEATHSIG), so that a kill -9 of the parent leaves no orphan process behind.
+
+A child that hands over and is asked to stop from outside serves on until its successor does
+(actors/operations/handover.py).
 """
 
 import logging
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +18,7 @@ from typing import Final
 
 import trio
 
+from actors.operations import handover
 from engine.common.errors import WaypostError
 from engine.common.retry import backoff_s
 from engine.operations.actor_tree import ActorNode
@@ -23,16 +28,19 @@ logger = logging.getLogger("waypost.launcher")
 STABLE_S: Final = 20.0
 MAX_FAST_CRASHES: Final = 12
 SHORT_LIFE_S: Final = 0.5
+LEAVING_LIMIT_S: Final = 60.0  # of a child whose successor serves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessCommand:
-    """The command of one child. `pass_fds` stay open in the child under the same numbers."""
+    """The command of one child. `pass_fds` stay open in the child under the same numbers. With `hands_over` it
+    gets the descriptor of a handover in its environment."""
 
     name: str
     arguments: Sequence[str]
     environment: dict[str, str]
     pass_fds: tuple[int, ...] = ()
+    hands_over: bool = False
 
 
 @dataclass(slots=True)
@@ -43,6 +51,9 @@ class ChildProcess:
     last_exit: str = ""
     stopping: bool = False
     ended: trio.Event = field(default_factory=trio.Event)
+    # Set when the current child, or none any more, is to be waited for by those before it.
+    serves: trio.Event = field(default_factory=trio.Event)
+    leaving: int = 0  # children that have a successor
 
     @property
     def pid(self) -> int:
@@ -61,9 +72,11 @@ class Launcher:
     ) -> None:
         self.processes = [ChildProcess(command) for command in commands]
         self._give_up = give_up
+        self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             for process in self.processes:
                 nursery.start_soon(self._keep_running, process, name=process.command.name)
 
@@ -76,6 +89,9 @@ class Launcher:
                 if process.stopping:
                     return
                 process.restarts += 1
+                if code is None:
+                    process.last_exit, crashes = "asked to stop", 0
+                    continue
                 process.last_exit = _describe_exit(code)
                 lived_s = trio.current_time() - started
                 killed = code == -signal.SIGKILL
@@ -100,28 +116,45 @@ class Launcher:
                     return
                 await trio.sleep(0 if crashes == 1 else backoff_s(crashes, first_s=0.05, limit_s=3))
         finally:
+            process.serves.set()
             process.ended.set()
 
-    async def _run_once(self, process: ChildProcess) -> int:
-        command = process.command
-        process.popen = popen = subprocess.Popen(  # noqa: ASYNC220, S603  # the main thread; our own command
-            command.arguments,
-            env=command.environment,
-            pass_fds=command.pass_fds,
-            stdin=subprocess.DEVNULL,
-            # Keeps Ctrl-C from the child: the parent drains the children in order.
-            start_new_session=True,
-        )
-        pidfd = os.pidfd_open(popen.pid)
+    async def _run_once(self, process: ChildProcess) -> int | None:
+        """Run a child until it ends. Returns its exit code; None for a child that leaves and serves on."""
+        child, leaves = _Child(process.command), False
+        process.popen = child.popen
         try:
-            await trio.lowlevel.wait_readable(pidfd)
-            return popen.wait()
+            while (word := await child.word()) == handover.SERVES:
+                process.serves.set()
+            if word == handover.LEAVES and not process.stopping and self._nursery is not None:
+                leaves = True
+                process.serves = trio.Event()
+                process.leaving += 1
+                self._nursery.start_soon(self._see_off, process, child)
+                return None
+            child.release()
+            return await child.wait()
         finally:
-            os.close(pidfd)
-            if popen.returncode is None:
-                popen.kill()
-                popen.wait()
             process.popen = None
+            if not leaves:
+                child.end()
+
+    async def _see_off(self, process: ChildProcess, child: "_Child") -> None:
+        """Let a child go once its successor serves, and wait for its end."""
+        name, successor = process.command.name, process.serves
+        logger.info(
+            "%s was asked to stop; its successor is started", name,
+            extra={"event": "process_handed_over", "child": name},
+        )  # fmt: skip
+        try:
+            with trio.move_on_after(handover.HANDOVER_S):
+                await successor.wait()
+            child.release()
+            with trio.move_on_after(LEAVING_LIMIT_S):
+                await child.wait()
+        finally:
+            child.end()
+            process.leaving -= 1
 
     def nodes(self) -> tuple[ActorNode, ...]:
         """Return a node for each child."""
@@ -141,10 +174,13 @@ class Launcher:
         processes = [p for p in self.processes if p.command.name.startswith(prefix)]
         for process in processes:
             process.stopping = True
+            process.serves.set()
             self._signal(process, signal.SIGTERM)
         with trio.move_on_after(limit_s):
             for process in processes:
                 await process.ended.wait()
+                while process.leaving:  # noqa: ASYNC110  # a few, and rarely
+                    await trio.sleep(0.02)
         for process in processes:
             if not process.ended.is_set():
                 logger.error(
@@ -156,6 +192,70 @@ class Launcher:
     def _signal(self, process: ChildProcess, number: int) -> None:
         if process.popen is not None and process.popen.returncode is None:
             process.popen.send_signal(number)
+
+
+class _Child:
+    """A running child, and the launcher's end of its handover, if it has one."""
+
+    def __init__(self, command: ProcessCommand) -> None:
+        self._ours: socket.socket | None = None
+        theirs: socket.socket | None = None
+        environment, pass_fds = command.environment, command.pass_fds
+        if command.hands_over:
+            self._ours, theirs = socket.socketpair()
+            self._ours.setblocking(False)
+            environment = environment | {handover.VARIABLE: str(theirs.fileno())}
+            pass_fds = (*pass_fds, theirs.fileno())
+        try:
+            self.popen = subprocess.Popen(  # noqa: S603  # our own command
+                command.arguments,
+                env=environment,
+                pass_fds=pass_fds,
+                stdin=subprocess.DEVNULL,
+                # Keeps Ctrl-C from the child: the parent drains the children in order.
+                start_new_session=True,
+            )
+        finally:
+            if theirs is not None:
+                theirs.close()
+        self._pidfd = os.pidfd_open(self.popen.pid)
+
+    async def word(self) -> bytes:
+        """Return the next word of the child's handover; empty when it has ended or has none."""
+        ours = self._ours
+        if ours is None:
+            return b""
+        async with trio.open_nursery() as nursery:
+            # The end, too: a process that the child has left behind may have its descriptors.
+            nursery.start_soon(_cancel_when_readable, nursery.cancel_scope, ours)
+            nursery.start_soon(_cancel_when_readable, nursery.cancel_scope, self._pidfd)
+        try:
+            return ours.recv(1)
+        except OSError:
+            return b""
+
+    def release(self) -> None:
+        """Let the child go: it waits for its successor no longer."""
+        if self._ours is not None:
+            self._ours.close()
+            self._ours = None
+
+    async def wait(self) -> int:
+        await trio.lowlevel.wait_readable(self._pidfd)
+        return self.popen.wait()
+
+    def end(self) -> None:
+        """Kill the child if it still runs, and free what belongs to it."""
+        self.release()
+        os.close(self._pidfd)
+        if self.popen.returncode is None:
+            self.popen.kill()
+            self.popen.wait()
+
+
+async def _cancel_when_readable(scope: trio.CancelScope, file: socket.socket | int) -> None:
+    await trio.lowlevel.wait_readable(file)
+    scope.cancel()
 
 
 def _describe_exit(code: int) -> str:

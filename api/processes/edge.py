@@ -17,6 +17,7 @@ from actors.clicks.journals import ActiveJournalShipper
 from actors.clicks.orphans import OrphanShipper
 from actors.clicks.shipper import Rollbacks
 from actors.clicks.watermarks import Watermarks
+from actors.operations.handover import Handover
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec
@@ -85,6 +86,7 @@ class Edge:
         self, spec: ProcessSpec, settings: Settings, database: Database, redis: RedisServer
     ) -> None:
         self._spec = spec
+        self._handover = Handover(spec.handover)
         self._settings = settings
         self._database = database
         self._announcer = RedisAnnouncer(redis)
@@ -283,6 +285,7 @@ class Edge:
             await self._daily_keys.ready.wait()
         loop = asyncio.get_running_loop()
         loop.add_reader(self._server.descriptor, self._server.on_readable)
+        self._handover.say_serving()
         try:
             while True:
                 await trio.sleep(1)
@@ -360,7 +363,10 @@ class Edge:
     # ---- end ----------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Stop accepting, answer requests in flight, sync, ship, and wait COMMIT_WAIT_S for the commit."""
+        """Serve until a successor does. Then stop accepting, answer requests in flight, sync, ship, and wait
+        COMMIT_WAIT_S for the commit."""
+        self._hits.refuse()
+        await self._handover.leave()
         self._server.drain()
         with trio.move_on_after(self._settings.drain_timeout_ms / 1000):
             while self._server.connections:

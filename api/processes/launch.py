@@ -229,6 +229,7 @@ class Launch:
             arguments=[sys.executable, "-P", "-m", "api.command", "process"],
             environment=environment(spec) | {"PYTHONPATH": str(_ROOT)},
             pass_fds=descriptors,
+            hands_over=role == "edge",
         )
 
     async def _announce_ready(self, launcher: Launcher, stop: Stop) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import trio
 
-from actors.operations import runtime
+from actors.operations import handover, runtime
 from actors.operations.readiness_log import ReadinessLog
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec, Supervisor, describe_error
@@ -57,6 +57,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, str | int | bool]
     sockets: tuple[int, ...] = ()
     processes: tuple[str, ...] = ()
+    handover: int = -1  # descriptor, of this very process
 
     @property
     def name(self) -> str:
@@ -90,7 +91,10 @@ ProcessMain = Callable[[ProcessSpec, Settings, Stop], Awaitable[None]]
 
 def main(roles: dict[str, ProcessMain]) -> int:
     """Run the process that the environment specifies. Returns its exit code."""
-    spec = msgspec.json.decode(os.environ.pop(VARIABLE), type=ProcessSpec)
+    spec = msgspec.structs.replace(
+        msgspec.json.decode(os.environ.pop(VARIABLE), type=ProcessSpec),
+        handover=int(os.environ.pop(handover.VARIABLE, "-1")),
+    )
     die_with_parent(spec.parent, signal.SIGKILL)
     settings = Settings(**spec.settings)  # type: ignore[arg-type]  # the parent's own, checked
     logs.configure(settings.log_format, spec.name)

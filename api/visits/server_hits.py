@@ -77,6 +77,7 @@ class ServerHits:
         self._pseudonyms = pseudonyms
         self._clock_us = clock_us
         self._classifications = ClassificationCache()
+        self._refuses = False
         self._ids: OrderedDict[bytes, None] = OrderedDict()
         self._counts: dict[str, int] = dict.fromkeys(("recorded", "duplicate", "unknown"), 0)
 
@@ -88,6 +89,10 @@ class ServerHits:
             if len(self._ids) > MAX_IDS:
                 self._ids.popitem(last=False)
 
+    def refuse(self) -> None:
+        """Take no hits any more: a successor reads from the journals which ones were recorded."""
+        self._refuses = True
+
     async def record(self, hits: Sequence[ServerHit]) -> list[HitAnswer]:
         """Record the hits that are new. Returns an answer for each.
 
@@ -96,6 +101,8 @@ class ServerHits:
         routes = {path: await self._route(path) for path in {hit.path for hit in hits}}
         now_us = self._clock_us()
         # No await from here on: a hit that comes twice at once is recorded once.
+        if self._refuses:
+            raise UnavailableError("the edge is being restarted")
         answers: list[HitAnswer] = []
         records: dict[bytes, bytes] = {}
         for hit in hits:

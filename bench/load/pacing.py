@@ -30,9 +30,9 @@ def pace_courier(pace: float, exchange_s: float) -> None:
 
 def pace_children(*arguments: str) -> None:
     """Start the launcher's processes through this module with the same arguments."""
-    original: Callable[..., Awaitable[int]] = launcher.Launcher._run_once
+    original: Callable[..., Awaitable[int | None]] = launcher.Launcher._run_once
 
-    async def run_once(self: launcher.Launcher, process: launcher.ChildProcess) -> int:
+    async def run_once(self: launcher.Launcher, process: launcher.ChildProcess) -> int | None:
         command: list[Any] = list(process.command.arguments)
         if "api.command" in command:
             at = command.index("api.command")

@@ -121,9 +121,9 @@ SABOTAGES: Final[dict[str, Callable[[], None]]] = {
 
 def sabotage_children(name: str) -> None:
     """Start the launcher's processes through this module with the same sabotage."""
-    original: Callable[..., Awaitable[int]] = launcher.Launcher._run_once
+    original: Callable[..., Awaitable[int | None]] = launcher.Launcher._run_once
 
-    async def run_once(self: launcher.Launcher, process: launcher.ChildProcess) -> int:
+    async def run_once(self: launcher.Launcher, process: launcher.ChildProcess) -> int | None:
         arguments = list(process.command.arguments)
         if "api.command" in arguments:
             at = arguments.index("api.command")

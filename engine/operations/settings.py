@@ -212,7 +212,7 @@ SETTINGS: Final = declared_settings(Settings)
 
 # Variables of the tests, and between the launcher and its children.
 _OTHER_VARIABLES: Final = frozenset(
-    {"WAYPOST_TEST_DATABASE_URL", "WAYPOST_TEST_REDIS_URL", "WAYPOST_PROCESS"}
+    {"WAYPOST_TEST_DATABASE_URL", "WAYPOST_TEST_REDIS_URL", "WAYPOST_PROCESS", "WAYPOST_HANDOVER"}
 )
 _VARIABLES: Final = _OTHER_VARIABLES | {setting.variable for setting in SETTINGS}
 
