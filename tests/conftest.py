@@ -9,12 +9,13 @@ A run of everything has two workers of pytest-xdist, each a session with servers
 tests/kit/xdist_groups.py says which tests stay together.
 """
 
+import gc
 import os
 import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -70,10 +71,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     Not in `addopts`, where it would start workers for a single file too, and end `-p no:xdist`.
     """
     option = config.option
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        return
-    share_bytecode(config)
-    if not config.pluginmanager.hasplugin("xdist"):
+    if "PYTEST_XDIST_WORKER" in os.environ or not config.pluginmanager.hasplugin("xdist"):
         return
     whole = config.args_source is config.ArgsSource.TESTPATHS and option.markexpr in WHOLE_MARKS
     if option.numprocesses is None and whole and not option.usepdb:
@@ -86,13 +84,31 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling |
     return Scheduling(config, log) if config.option.dist == "load" else None
 
 
-def share_bytecode(config: pytest.Config) -> None:
-    """Where Python is told to write no bytecode, the run gets a folder for it, which goes with the run:
-    else each of the hundreds of processes that tests start would compile the engine again."""
-    if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and not sys.pycache_prefix:
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Where Python is told to write no bytecode, keep it in pytest's cache: else each run, and each of the
+    hundreds of processes that tests start, would compile the engine again."""
+    if not os.environ.pop("PYTHONDONTWRITEBYTECODE", "") or sys.pycache_prefix:
+        return
+    cache: pytest.Cache | None = getattr(config, "cache", None)  # None with -p no:cacheprovider
+    if cache is not None:
+        folder = str(cache.mkdir("bytecode"))
+    else:
         folder = tempfile.mkdtemp(prefix="waypost-bytecode-")
-        os.environ["PYTHONPYCACHEPREFIX"] = folder
         config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = folder
+    sys.dont_write_bytecode = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without looking for garbage, which would be a third of the time: modules and tests stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 
 RESAMPLES: Final = 300
 LEVEL: Final = 0.95
@@ -77,6 +76,8 @@ def _coefficients(workers: Any, rates: Any) -> Any:
     are relative.
     """
     terms = np.array([np.ones(len(workers)), workers - 1, workers * (workers - 1)]).T
+    from scipy.optimize import nnls  # which takes half a second
+
     (alone, contention, coherence), _ = nnls(
         terms * (rates / workers)[:, None], np.ones(len(rates))
     )

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 
 from bench.scaling.click_records import FoldContent, mean_content
 from bench.scaling.fold_rounds import Round
@@ -63,6 +62,8 @@ def amounts(content: FoldContent) -> tuple[float, ...]:
 
 def fit(samples: Sequence[tuple[FoldContent, float]]) -> LinearCost:
     """Fit a cost to pairs of (content, cost). Raises ValueError without a pair."""
+    from scipy.optimize import nnls  # which takes half a second
+
     if not samples:
         raise ValueError("no fold was measured")
     costs = np.array([max(cost, 1e-12) for _, cost in samples])

@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 from actors.assets.collector import AssetCollector
 from engine.assets.ports import AssetFiles
@@ -170,6 +169,8 @@ def store(
     if request.param == "folder":
         yield Store(tmp_path / "data")
         return
+    from moto.server import ThreadedMotoServer
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

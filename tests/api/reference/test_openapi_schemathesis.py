@@ -4,13 +4,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.kit.engines import Engine, environment
 
-pytest.importorskip("schemathesis")
+pytestmark = pytest.mark.skipif(
+    find_spec("schemathesis") is None, reason="needs schemathesis: pip install '.[dev]'"
+)
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 # Schemathesis must not revoke the key that it uses.

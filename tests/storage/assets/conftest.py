@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[str]:
     """Return the URL of the server."""
+    from moto.server import ThreadedMotoServer  # which takes 0.5 s
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

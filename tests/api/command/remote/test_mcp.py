@@ -6,15 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 import pytest
 import trio
-from mcp import Client, StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
 
 from tests.kit.engines import ROOT, Engine, environment, eventually, waypost
+
+# The library takes 1.5 s, and each worker collects these tests.
+if TYPE_CHECKING:
+    from mcp import Client, StdioServerParameters
 
 pytestmark = pytest.mark.slow
 TARGET = "https://example.com/mcp"
@@ -26,14 +27,16 @@ def engine(running_engine: Engine) -> Engine:
     return running_engine
 
 
-def stdio(engine: Engine) -> StdioServerParameters:
+def stdio(engine: Engine) -> "StdioServerParameters":
+    from mcp import StdioServerParameters
+
     arguments = ["-m", "api.command", "mcp", "--data", str(engine.folder)]
     return StdioServerParameters(
         command=sys.executable, args=arguments, env=environment(), cwd=str(ROOT)
     )
 
 
-async def answer(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+async def answer(client: "Client", tool: str, **arguments: Any) -> dict[str, Any]:
     result = await client.call_tool(tool, arguments)
     assert not result.is_error, result.content
     content = result.structured_content
@@ -41,7 +44,7 @@ async def answer(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     return content
 
 
-async def refusal(client: Client, tool: str, **arguments: Any) -> str:
+async def refusal(client: "Client", tool: str, **arguments: Any) -> str:
     result = await client.call_tool(tool, arguments)
     assert result.is_error
     text = "".join(getattr(part, "text", "") for part in result.content)
@@ -50,6 +53,8 @@ async def refusal(client: Client, tool: str, **arguments: Any) -> str:
 
 
 async def test_an_assistant_keeps_links_over_stdio(engine: Engine) -> None:
+    from mcp import Client
+
     with trio.fail_after(60):
         async with Client(stdio(engine)) as client:
             tools = (await client.list_tools()).tools
@@ -119,6 +124,10 @@ def http_url(engine: Engine, tmp_path: Path) -> Iterator[str]:
 
 
 async def test_callers_over_http_have_their_own_keys(engine: Engine, http_url: str) -> None:
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
     headers = {"Authorization": f"Bearer {engine.owner['api_key']}"}
     with trio.fail_after(60):
         async with Client(http_url) as stranger:
