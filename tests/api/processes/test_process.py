@@ -13,7 +13,6 @@ async def test_modules_are_nothing_that_collections_look_at() -> None:
     frozen = []
     tree = Supervisor("root", [])
     stop = Stop()
-    gc.unfreeze()  # what the tests' own collection has frozen
 
     async def drain() -> None:
         frozen.append((gc.get_freeze_count(), len(gc.get_objects())))
