@@ -230,7 +230,7 @@ class Cold:
     def _require_no_refusal(self, number: signal.Signals, result: dict[str, Any]) -> None:
         kinds = ["failed_connections", "other_answers"]
         if number == signal.SIGTERM:
-            kinds.append("lost_first")
+            kinds += ["lost_first", "lost_later"]
         self.failures += [
             f"{number.name}: {kind} is {result[kind]}" for kind in kinds if result[kind]
         ]

@@ -28,3 +28,5 @@ def test_a_short_run_refuses_nobody_and_counts_all(capsys: pytest.CaptureFixture
         seen = result[key]
         assert isinstance(seen, dict)
         assert (seen["restarts"], seen["failed_connections"], seen["other_answers"]) == (1, 0, 0)
+        if key == "drained":
+            assert (seen["lost_first"], seen["lost_later"]) == (0, 0)
