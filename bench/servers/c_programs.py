@@ -24,5 +24,7 @@ def build(source: Path, folder: Path) -> Path:
     command = [cc, "-O2", "-o", str(program), str(source)]
     process = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     if process.returncode != 0:
-        raise BenchError(f"{source.name} was not compiled: {process.stderr.strip()[-300:]}")
+        lines = process.stderr.splitlines()
+        reason = next((line for line in lines if "error" in line), process.stderr.strip())
+        raise BenchError(f"{source.name} was not compiled: {reason[-300:]}")
     return program

@@ -31,8 +31,10 @@ def sell(dashboard: Dashboard, handle: str) -> None:
             assert client.post("/v1/conversions", json=body).is_success
 
         def counted() -> bool:
-            stats = client.get(f"/v1/profiles/{profile}/stats?metrics=conversions,clicks")
-            return bool(stats.json()["totals"] == {"conversions": 3, "clicks": 3})
+            # A click's campaign is copied to its conversions a little later than both are counted.
+            query = "metrics=conversions,clicks&group=utm_campaign"
+            rows = client.get(f"/v1/profiles/{profile}/stats?{query}").json()["rows"]
+            return bool(rows == [{"utm_campaign": "autumn", "conversions": 3, "clicks": 3}])
 
         eventually(counted)
 
