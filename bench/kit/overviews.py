@@ -118,13 +118,15 @@ class _Overview:
         while True:
             connection = await self._overviews.connect()
             await connection.stream.send_all(self._head("GET", path, b"", ""))
-            status, _ = await connection.head()
+            status, fields = await connection.head()
             self._overviews.answers["live", status] += 1
-            if status == 200:
+            if status == HTTPStatus.OK:
                 self._overviews.streams += 1
                 async for _ in connection.stream:
                     pass
                 self._overviews.streams -= 1
+            else:
+                self._refused(await connection.body(int(fields.get("content-length", 0))))
             await connection.stream.aclose()
             await trio.sleep(5)
 
@@ -149,9 +151,12 @@ class _Overview:
             self._tags[name] = fields.get("etag", "")
             self._overviews.answers[name, status] += 1
             if status >= HTTPStatus.BAD_REQUEST:
-                self._overviews.refusals[str(json.loads(answer).get("detail"))] += 1
+                self._refused(answer)
             return
         self._overviews.answers[name, 0] += 1
+
+    def _refused(self, problem: bytes) -> None:
+        self._overviews.refusals[str(json.loads(problem).get("detail"))] += 1
 
     def _head(self, method: str, path: str, body: bytes, tag: str) -> bytes:
         fields = {
