@@ -11,6 +11,7 @@
 
 import logging
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -33,10 +34,9 @@ def limits_of(settings: Settings) -> ConsoleLimits:
     """Return the limits of connections that the settings ask for."""
     defaults = ConsoleLimits()
     return ConsoleLimits(
-        # Behind proxies, all connections come from the proxies.
-        connections_each=defaults.connections
-        if settings.trusted_hops
-        else defaults.connections_each,
+        # Behind proxies, all connections come from the proxies: no address has a share, and without room the
+        # connection that waits longest goes.
+        connections_each=sys.maxsize if settings.trusted_hops else defaults.connections_each,
         head_s=settings.head_timeout_ms / 1000,
         idle_s=settings.idle_timeout_ms / 1000,
         drain_s=settings.drain_timeout_ms / 1000,

@@ -193,9 +193,16 @@ async def test_a_connection_beyond_the_limit_is_refused_with_a_problem() -> None
     assert console.counters.refused == 1
 
 
-async def test_the_connection_that_is_idle_for_longest_makes_room_for_a_new_one() -> None:
+@pytest.mark.parametrize("trusted_hops", [0, 1])
+async def test_the_connection_that_is_idle_for_longest_makes_room_for_a_new_one(
+    trusted_hops: int,
+) -> None:
+    """Also behind a proxy, which all connections come from."""
     console = Console()
-    limits = ConsoleLimits(connections=3)
+    limits = limits_of(Settings(trusted_hops=trusted_hops))
+    fewer = limits.connections - 3
+    each = limits.connections_each - fewer if trusted_hops else limits.connections_each
+    limits = limits._replace(connections=3, connections_each=each)
     async with served(console.app, console.counters, limits) as (port, _):
         streams = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(3)]
         for stream in streams:
