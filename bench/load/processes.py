@@ -11,7 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from bench.kit.errors import BenchError
 from storage.embedded.launcher import die_with_parent
+
+GRACE_S: Final = 30.0  # of a load, after its time
 
 _CPU_CLOCK: Final = 2
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -123,6 +126,27 @@ def on_cores(cores: Collection[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def load_output(
+    name: str, command: Sequence[str], cores: Collection[int], *, seconds: float
+) -> str:
+    """Run a program that loads a server for `seconds`, on `cores`. Returns what it prints. Raises BenchError,
+    which names the program."""
+    try:
+        with on_cores(cores):
+            process = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=seconds + GRACE_S,
+                process_group=0,
+            )
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{name} did not end {GRACE_S:g} s after its time") from None
+    if process.returncode != 0:
+        raise BenchError(f"{name} failed: {(process.stderr or process.stdout).strip()[-300:]}")
+    return process.stdout
 
 
 class BackgroundProcess:

@@ -8,16 +8,14 @@ tell how long a visitor would wait.
 
 import json
 import shutil
-import subprocess
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.kit.errors import BenchError
-from bench.load.processes import on_cores
+from bench.load.processes import load_output
 
 INSTALL = "apt-get install wrk nginx-light"
-GRACE_S = 30.0
 _PREFIX = "waypost-bench "
 
 # Requests are read once, before wrk's clock starts, because building them would take time of the load's core.
@@ -129,20 +127,7 @@ def run(
     script.write_text(text)
     command = [find(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
     command += ["-s", str(script), url]
-    try:
-        with on_cores(cores):
-            process = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=seconds + GRACE_S,
-                process_group=0,
-            )
-    except subprocess.TimeoutExpired:
-        raise BenchError(f"wrk did not end {GRACE_S:g} s after its time") from None
-    if process.returncode != 0:
-        raise BenchError(f"wrk failed: {(process.stderr or process.stdout).strip()[-300:]}")
-    return parse(process.stdout)
+    return parse(load_output("wrk", command, cores, seconds=seconds))
 
 
 def parse(output: str) -> WrkResult:

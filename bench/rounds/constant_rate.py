@@ -6,17 +6,14 @@ all but the measured server: `late_p99_ms` says how much later than due requests
 """
 
 import json
-import subprocess
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from bench.kit.errors import BenchError
-from bench.load.processes import on_cores
+from bench.load.processes import load_output
 from bench.servers import c_programs
 
-GRACE_S: Final = 30.0
 _SOURCE: Final = Path(__file__).with_name("constant_rate.c")
 
 
@@ -56,21 +53,8 @@ def run(
 ) -> RateResult:
     """Load `url` with the requests in the file `heads`, `rate` of them per second. Raises BenchError."""
     port = urlsplit(url).port
-    command = [program, port, heads, connections, rate, seconds]
-    try:
-        with on_cores(cores):
-            process = subprocess.run(
-                [str(word) for word in command],
-                capture_output=True,
-                text=True,
-                timeout=2 * seconds + GRACE_S,
-                process_group=0,
-            )
-    except subprocess.TimeoutExpired:
-        raise BenchError(f"the load did not end {GRACE_S:g} s after its time") from None
-    if process.returncode != 0:
-        raise BenchError(f"the load failed: {process.stderr.strip()[-300:]}")
-    return parse(process.stdout)
+    command = [str(word) for word in (program, port, heads, connections, rate, seconds)]
+    return parse(load_output("the load", command, cores, seconds=2 * seconds))
 
 
 def parse(output: str) -> RateResult:
